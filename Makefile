@@ -1,0 +1,63 @@
+# Postroad: everything a developer or a newcomer types. `make help` lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run
+run: $(VENV)/.run.stamp ## start the relay on 127.0.0.1:2525; mail lands in quickstart/data, nothing leaves the machine
+	@exec tools/run.sh
+
+.PHONY: test
+test: $(VENV)/.dev.stamp ## install what the tests need and run them all (LONG=1: the long mode; ARGS=...: for pytest)
+	@tools/debian.sh tests
+	@tools/node.sh tests/interop/node
+	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a minute
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --strict src tests
+	$(BIN)/python -m pytest -q tests/meta
+
+.PHONY: bench
+bench: $(VENV)/.dev.stamp ## measure against a well-tuned Postfix on this machine (ARGS=...: for tests.bench)
+	@tools/debian.sh bench
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: docs
+docs: $(VENV)/.dev.stamp ## write the reference pages from the code, then the site into site/
+	$(BIN)/python -m postroad.config.document docs/reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+.PHONY: format
+format: $(VENV)/.dev.stamp ## format the code and repair what the linter can repair
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+.PHONY: venv
+venv: $(VENV)/.dev.stamp ## the virtual environment, with everything for development
+
+.PHONY: lock
+lock: ## pin the newest allowed dependencies, with hashes (ARGS="--upgrade-package NAME" for one)
+	@tools/lock.sh $(or $(ARGS),--upgrade)
+
+.PHONY: clean
+clean: ## remove what was built and cached, but neither .venv nor captured mail
+	rm -rf site dist build .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do printf 'make %-8s %s\n' "$$name" "$$what"; done
+
+$(VENV)/.run.stamp: requirements/run.lock pyproject.toml tools/venv.sh
+	@tools/venv.sh run
+
+$(VENV)/.dev.stamp: requirements/dev.lock requirements/run.lock pyproject.toml tools/venv.sh
+	@tools/venv.sh dev

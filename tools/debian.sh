@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs the Debian packages of a purpose that are missing (needs root), without starting their services.
+# Usage: debian.sh tests | bench | packages NAME...
+set -euo pipefail
+
+# Each line: a package, and a program by which we know that it is there, however it was installed.
+tests() {
+    cat <<'LIST'
+postfix          postfix
+swaks            swaks
+curl             curl
+msmtp            msmtp
+dovecot-core     dovecot
+dovecot-lmtpd    /usr/lib/dovecot/lmtp
+knot             knotd
+pflogsumm        pflogsumm
+fail2ban         fail2ban-regex
+openssl          openssl
+nodejs           node
+npm              npm
+LIST
+}
+
+bench() { printf '%s\n' "postfix postfix" "procps pgrep"; }
+
+missing() {
+    local package program
+    while read -r package program; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || echo "$package"
+    done
+}
+
+purpose=$1
+shift
+case $purpose in
+    tests | bench) mapfile -t packages < <("$purpose" | missing) ;;
+    packages) packages=("$@") ;;
+    *) echo "unknown purpose: $purpose" >&2 && exit 64 ;;
+esac
+[ ${#packages[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "These packages are missing: ${packages[*]}. Install them, or run make as root on Debian." >&2
+    exit 69 # EX_UNAVAILABLE
+fi
+
+# Packages ask this script before they start a service; for the time of the installation it says no.
+policy=/usr/sbin/policy-rc.d
+saved=$policy.postroad-saved
+restore() {
+    rm -f "$policy"
+    [ ! -e "$saved" ] || mv "$saved" "$policy"
+}
+trap restore EXIT
+[ -e "$saved" ] || [ ! -e "$policy" ] || mv "$policy" "$saved"
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+export DEBIAN_FRONTEND=noninteractive
+if [[ " ${packages[*]} " == *" postfix "* ]] && command -v debconf-set-selections >/dev/null; then
+    echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
+fi
+echo "Installing with apt-get: ${packages[*]}" >&2
+log=$(mktemp)
+get=(apt-get --quiet --yes --no-install-recommends -o DPkg::Lock::Timeout=300)
+"${get[@]}" update </dev/null >"$log" 2>&1 || true # an old list may still do
+if ! "${get[@]}" install "${packages[@]}" </dev/null >>"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    exit 69 # EX_UNAVAILABLE
+fi
+rm -f "$log"
