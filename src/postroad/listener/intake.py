@@ -1,0 +1,227 @@
+"""The acceptance moment, and only that: content and envelope into the spool, then the queue id.
+
+Collects a transaction's content (small in memory, large in a draft of the spool), judges its header
+section, adds our Received field as prefix, and puts it. The caller answers the peer only when the
+spool has made the message durable (RFC 5321 4.2.5, 6.1).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from postroad.listener.settings import LimitsSettings
+from postroad.message.trace import Hop, format_date, read_head, received_field
+from postroad.model.envelope import Envelope, Origin, Recipient
+from postroad.model.errors import SpoolError, SpoolFullError
+from postroad.model.queueid import QueueIds
+from postroad.model.records import Emit, MessageAccepted
+from postroad.model.reply import Reply
+from postroad.model.work import Stored, Work
+from postroad.smtp import replies
+from postroad.smtp.events import MailFrom, MessageEnded
+
+
+class DraftLike(Protocol):
+    """Content being received by the spool; see spool/draft.py."""
+
+    @property
+    def backlog(self) -> int:
+        """Octets taken but not yet written."""
+
+    def append(self, chunk: bytes) -> None:
+        """Take one more piece."""
+
+    def discard(self) -> None:
+        """Forget it all."""
+
+
+class Spooling(Protocol):
+    """What intake needs of the spool."""
+
+    def has_room(self) -> bool:
+        """False while new mail must get 452 4.3.1."""
+
+    def draft(self, on_drain: Callable[[], None]) -> DraftLike:
+        """Begin content that is too large for memory."""
+
+    def put(
+        self,
+        envelope: Envelope,
+        content: bytes | DraftLike,
+        done: Callable[[Stored, list[Work]], None],
+        failed: Callable[[SpoolError], None],
+    ) -> None:
+        """Make a message durable, then call back."""
+
+
+class Receipt(Struct, frozen=True, gc=False):
+    """How an intake ended: the reply for the peer and, when refused, the exact reason."""
+
+    reply: Reply
+    detail: str = ""
+
+
+class Gathering:
+    """Content of one transaction while it comes in."""
+
+    def __init__(self, spool: Spooling, *, inline: int, header_limit: int, on_drain: Callable[[], None]) -> None:
+        """Keep up to `inline` octets in memory; look at most `header_limit` octets deep for the header's end."""
+        self._spool = spool
+        self._inline = inline
+        self._header_limit = header_limit
+        self._on_drain = on_drain
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._draft: DraftLike | None = None
+        self._head = b""  # the beginning of a drafted content, until its header section is complete
+        self._head_open = True
+
+    def append(self, piece: bytes) -> int:
+        """Take one more piece; how many octets wait to be written."""
+        if self._draft is None:
+            self._pieces.append(piece)
+            self._held += len(piece)
+            if self._held > self._inline:
+                self._begin_draft()
+            return 0
+        if self._head_open:
+            self._look(piece)
+        self._draft.append(piece)
+        return self._draft.backlog
+
+    def _begin_draft(self) -> None:
+        self._draft = self._spool.draft(self._on_drain)
+        whole = b"".join(self._pieces)
+        self._pieces.clear()
+        self._look(whole)
+        self._draft.append(whole)
+
+    def _look(self, piece: bytes) -> None:
+        self._head += piece
+        self._head_open = b"\r\n\r\n" not in self._head and len(self._head) <= self._header_limit
+
+    def finish(self) -> tuple[bytes | DraftLike, bytes]:
+        """(content, its beginning with the whole header section)."""
+        if self._draft is not None:
+            return self._draft, self._head
+        pieces = self._pieces
+        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return content, content
+
+    def discard(self) -> None:
+        """The transaction came to nothing."""
+        self._pieces.clear()
+        if self._draft is not None:
+            self._draft.discard()
+
+
+class Intake:
+    """Turns finished transactions into durable messages, for all listeners."""
+
+    def __init__(  # noqa: PLR0913  the composition root passes the parts by name
+        self,
+        *,
+        spool: Spooling,
+        admit: Callable[[Stored, list[Work]], None],
+        emit: Emit,
+        now: Callable[[], int],
+        hostname: str,
+        queue_ids: QueueIds,
+        limits: LimitsSettings,
+        inline: int,
+    ) -> None:
+        """`admit` is the queue's one door; `now` gives microseconds since 1970; `inline` octets stay in memory."""
+        self._spool = spool
+        self._admit = admit
+        self._emit = emit
+        self._now = now
+        self._hostname = hostname
+        self._queue_ids = queue_ids
+        self._limits = limits
+        self._inline = inline
+        self._date_second = -1
+        self._date = ""
+
+    def has_room(self) -> bool:
+        """False while the disk is too full for new mail."""
+        return self._spool.has_room()
+
+    def gather(self, on_drain: Callable[[], None]) -> Gathering:
+        """Begin to take content; `on_drain` is called when a large backlog has been written."""
+        return Gathering(self._spool, inline=self._inline, header_limit=self._limits.header_size, on_drain=on_drain)
+
+    def accept(
+        self,
+        mail: MailFrom,
+        recipients: list[Recipient],
+        gathering: Gathering,
+        ended: MessageEnded,
+        origin: Origin,
+        done: Callable[[Receipt], None],
+    ) -> None:
+        """Put the message into the spool and call `done` once, when it is durable or refused."""
+        if ended.defect is not None:
+            gathering.discard()
+            done(Receipt(ended.defect, ended.detail))
+            return
+        content, beginning = gathering.finish()
+        head = read_head(beginning)
+        if head.hops > self._limits.hops or head.size > self._limits.header_size:
+            gathering.discard()
+            done(
+                Receipt(replies.LOOP, f"{head.hops} Received fields")
+                if head.hops > self._limits.hops
+                else Receipt(replies.HEADERS_TOO_BIG, f"header section of {head.size} octets")
+            )
+            return
+        envelope = self._envelope(mail, recipients, ended, origin, head.message_id)
+
+        def durable(stored: Stored, works: list[Work]) -> None:
+            self._emit(
+                MessageAccepted(
+                    at=envelope.arrived,
+                    id=envelope.id,
+                    origin=origin,
+                    sender=mail.path.text,
+                    recipients=len(recipients),
+                    size=envelope.size,
+                    message_id=envelope.message_id,
+                )
+            )
+            done(Receipt(replies.queued(envelope.id)))
+            self._admit(stored, works)
+
+        def failed(error: SpoolError) -> None:
+            full = isinstance(error, SpoolFullError)
+            done(Receipt(replies.STORAGE_FULL if full else replies.STORAGE_ERROR, str(error)))
+
+        self._spool.put(envelope, content, durable, failed)
+
+    def _envelope(
+        self, mail: MailFrom, recipients: list[Recipient], ended: MessageEnded, origin: Origin, message_id: str
+    ) -> Envelope:
+        now = self._now()
+        second = now // 1_000_000
+        if second != self._date_second:
+            self._date_second = second
+            self._date = format_date(now)
+        queue_id = self._queue_ids.new(now)
+        only = recipients[0].address.text if len(recipients) == 1 else ""
+        protocol = "UTF8SMTP" if mail.smtputf8 else origin.protocol
+        hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only)
+        return Envelope(
+            id=queue_id,
+            sender=mail.path,
+            recipients=tuple(recipients),
+            arrived=now,
+            size=ended.size,
+            origin=origin,
+            prefix=received_field(hop, self._date),
+            body=mail.body,
+            eight_bit=ended.eight_bit,
+            smtputf8=mail.smtputf8,
+            ret=mail.ret,
+            envid=mail.envid,
+            message_id=message_id,
+        )

@@ -1,0 +1,345 @@
+"""One peer's conversation: octets to the session, its events to policies and intake, replies back.
+
+The only loop of the receiving side (`_pump`), and the only writer of replies. It runs inside the event
+loop's callbacks: a message costs no task and no await unless a policy has to wait. Reading pauses while
+an answer is open and input piles up, while content waits for the disk, and while the peer does not read.
+Time-outs are swept by listener/server.py (RFC 5321 4.5.3.2.7).
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable
+from typing import Final, cast
+
+from postroad.listener.intake import Gathering, Receipt
+from postroad.listener.terms import Terms
+from postroad.model.address import Mailbox
+from postroad.model.envelope import Origin, Recipient
+from postroad.model.records import CommandRefused, ConnectionClosed, ConnectionOpened
+from postroad.model.reply import Reply
+from postroad.policy.context import Peer, RcptContext
+from postroad.policy.verdict import Accept, Verdict
+from postroad.smtp import replies
+from postroad.smtp.events import DataChunk, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
+from postroad.smtp.server import ServerSession
+
+INPUT_LIMIT: Final = 256 << 10  # octets taken ahead while an answer is open
+BACKLOG_LIMIT: Final = 1 << 20  # octets of content waiting for the disk
+NO_ORIGIN: Final = Origin()
+
+
+class Conversation(asyncio.Protocol):
+    """The protocol object of one connection."""
+
+    def __init__(self, terms: Terms, session_id: str) -> None:
+        """Converse on `terms`; `session_id` names the connection in records."""
+        self._terms = terms
+        self._id = session_id
+        self._session = ServerSession(terms.offer)
+        self._transport: asyncio.Transport | None = None
+        self._peer = Peer("", relays=False)
+        self._port = 0
+        self._origin = NO_ORIGIN
+        self._recipients: list[Recipient] = []
+        self._gathering: Gathering | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._held: set[str] = set()  # why reading is paused
+        self._draining = False
+        self._ended = False  # the peer sends no more
+        self._accepting = False  # inside intake.accept, whose answer may come at once
+        self._early: Reply | None = None
+        self._opened = 0.0
+        self._waits_for_greeting = False
+        # Instants on the monotonic clock, swept by the listener: last sign of life, start of the phase.
+        self.last_seen = 0.0
+        self.phase_began = 0.0
+
+    # -- called by the event loop --------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A peer connected: count it, and greet it or refuse it."""
+        self._transport = cast("asyncio.Transport", transport)
+        terms = self._terms
+        address = transport.get_extra_info("peername") or ("", 0)
+        self._port = address[1]
+        ip = address[0].removeprefix("::ffff:")
+        self._peer = Peer(ip, relays=terms.relays(ip))
+        self._opened = self.last_seen = self.phase_began = terms.monotonic()
+        terms.emit(ConnectionOpened(at=terms.now(), session=self._id, listener=terms.name, ip=ip, port=self._port))
+        refusal = terms.enter(self)
+        if refusal is not None:
+            self._session.greet(refusal)
+            self._refused(Refused("connect", refusal, "limit of sessions"))
+            self._flush()
+        elif terms.greeting_delay > 0:
+            self._waits_for_greeting = True
+            terms.call_later(terms.greeting_delay, self._greet)
+        else:
+            self._session.greet(terms.banner)
+            self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Octets came from the peer."""
+        self.last_seen = self._terms.monotonic()
+        session = self._session
+        if self._waits_for_greeting:
+            self._waits_for_greeting = False
+            session.close(replies.TALKED_FIRST, "talked before the greeting")
+            self._refused(Refused("connect", replies.TALKED_FIRST, f"talked first: {data[:64]!r}"))
+        session.receive_data(data)
+        self._pump()
+        if session.buffered > INPUT_LIMIT:
+            self._hold("input")
+
+    def eof_received(self) -> bool:
+        """The peer will send no more: finish what was asked, then close."""
+        self._ended = True
+        return self._session.waiting  # True keeps the connection: the answer that is open is still written
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone: forget unfinished content, count what was done."""
+        terms, session = self._terms, self._session
+        self._discard()
+        if self._asking is not None:
+            self._asking.cancel()
+        reason = session.left or (str(exc) if exc else "connection lost")
+        if not session.left and session.in_content:
+            reason = f"{reason} while receiving content"
+        seconds = terms.monotonic() - self._opened
+        terms.leave(self)
+        terms.emit(
+            ConnectionClosed(
+                at=terms.now(),
+                session=self._id,
+                listener=terms.name,
+                ip=self._peer.ip,
+                port=self._port,
+                reason=reason,
+                commands=_tally(session.verbs),
+                messages=session.messages,
+                seconds=round(seconds, 3),
+            )
+        )
+        self._transport = None
+
+    def pause_writing(self) -> None:
+        """The peer does not read its replies: read nothing more from it."""
+        self._hold("output")
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._resume("output")
+
+    # -- called by the listener ----------------------------------------------------------------
+
+    @property
+    def ip(self) -> str:
+        """The peer's address."""
+        return self._peer.ip
+
+    @property
+    def in_content(self) -> bool:
+        """True while the peer sends content; other time-outs hold then."""
+        return self._session.in_content
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while the peer waits for us, which no time-out of the peer's may end."""
+        return self._session.waiting
+
+    @property
+    def has_timed_out(self) -> bool:
+        """True once `time_out` was called; the connection is closing."""
+        return self._session.is_closed
+
+    def time_out(self) -> None:
+        """Close for lack of life; content that is open is lost with the connection."""
+        self._session.close(replies.TIMED_OUT, "timeout while receiving content" if self.in_content else "timeout")
+        self._flush()
+
+    def drain(self) -> None:
+        """Take no new transaction: leave at once when idle, else after the answer that is due."""
+        self._draining = True
+        if self._session.mail is None and not self._session.waiting:
+            self._session.close(replies.SHUTTING_DOWN, "shutting down")
+            self._flush()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _greet(self) -> None:
+        if self._waits_for_greeting:
+            self._waits_for_greeting = False
+            self._session.greet(self._terms.banner)
+            self._flush()
+
+    def _pump(self) -> None:
+        session = self._session
+        while (event := session.next_event()) is not None:
+            if isinstance(event, DataChunk):
+                self._keep(event.data)
+                continue
+            reply = self._ask(event)
+            if reply is not None:
+                session.answer(reply)
+        self._flush()
+
+    def _flush(self) -> None:
+        data = self._session.data_to_send()
+        transport = self._transport
+        if transport is None:
+            return
+        if data:
+            transport.write(data)
+        if (self._session.is_closed or self._ended) and not self._session.waiting:
+            transport.close()
+
+    def _ask(self, event: Event) -> Reply | None:
+        """The answer to `event`, or None when there is none or it comes later through `_answered`."""
+        if isinstance(event, RcptTo):
+            return self._ask_rcpt(event)
+        if isinstance(event, MailFrom):
+            return self._ask_mail()
+        if isinstance(event, MessageEnded):
+            return self._end_message(event)
+        if isinstance(event, DataStarted):
+            return self._start_content()
+        if isinstance(event, Hello):
+            return self._meet(event)
+        if isinstance(event, Refused):
+            self._refused(event)
+            return None
+        self._discard()
+        return None
+
+    def _answered(self, reply: Reply) -> None:
+        """A late answer came."""
+        session = self._session
+        session.answer(reply)
+        if self._transport is None:
+            return  # what a peer sent before it left without waiting is not begun
+        if self._draining and session.mail is None:
+            session.close(replies.SHUTTING_DOWN, "shutting down")
+        self.last_seen = self._terms.monotonic()
+        self._resume("input")
+        self._pump()
+
+    # -- one method an event -------------------------------------------------------------------
+
+    def _meet(self, event: Hello) -> Reply:
+        peer = self._peer
+        protocol = "ESMTP" if event.extended else "SMTP"
+        self._origin = Origin(peer.ip, self._port, event.name, protocol, self._terms.name, self._id)
+        return replies.OK
+
+    def _ask_mail(self) -> Reply:
+        self.phase_began = self.last_seen
+        self._recipients = []
+        if self._terms.intake.has_room():
+            return replies.SENDER_OK
+        self._refused(Refused("mail", replies.STORAGE_FULL, "spool.free_space"))
+        return replies.STORAGE_FULL
+
+    def _ask_rcpt(self, event: RcptTo) -> Reply | None:
+        mail = self._session.mail
+        path = event.path if event.path.domain else self._terms.postmaster  # RFC 5321 4.5.1
+        sender = mail.path if mail is not None else Mailbox()
+        verdict = self._terms.chain.decide(RcptContext(self._peer, self._origin, sender, path, len(self._recipients)))
+        if inspect.isawaitable(verdict):
+            self._asking = asyncio.ensure_future(self._wait_rcpt(event, path, verdict))
+            return None
+        return self._rule(event, path, verdict)
+
+    async def _wait_rcpt(self, event: RcptTo, path: Mailbox, pending: Awaitable[Verdict | None]) -> None:
+        verdict = await pending
+        self._asking = None
+        self._answered(self._rule(event, path, verdict))
+
+    def _rule(self, event: RcptTo, path: Mailbox, verdict: Verdict | None) -> Reply:
+        """Turn a verdict into a reply; without any opinion a recipient is refused."""
+        if isinstance(verdict, Accept):
+            self._recipients.append(Recipient(path, event.notify, event.orcpt))
+            return replies.RECIPIENT_OK
+        reply = replies.relay_access_denied(path) if verdict is None else verdict.reply
+        detail = "no policy accepted the recipient" if verdict is None else verdict.reason
+        self._refused(Refused("rcpt", reply, detail), recipient=path.text)
+        return reply
+
+    def _start_content(self) -> Reply:
+        if not self._terms.intake.has_room():
+            self._refused(Refused("data", replies.STORAGE_FULL, "spool.free_space"))
+            return replies.STORAGE_FULL
+        self._gathering = self._terms.intake.gather(self._drained)
+        self.phase_began = self.last_seen
+        return replies.START_MAIL
+
+    def _keep(self, data: bytes) -> None:
+        if self._gathering is not None and self._gathering.append(data) > BACKLOG_LIMIT:
+            self._hold("disk")
+
+    def _end_message(self, event: MessageEnded) -> Reply | None:
+        mail, gathering = self._session.mail, self._gathering
+        if mail is None or gathering is None:
+            raise AssertionError("content ended without a transaction")
+        self._gathering = None
+        self.phase_began = self.last_seen
+        self._accepting, self._early = True, None
+        self._terms.intake.accept(mail, self._recipients, gathering, event, self._origin, self._finished)
+        self._accepting = False
+        return self._early
+
+    def _finished(self, receipt: Receipt) -> None:
+        if not receipt.reply.is_positive:
+            self._refused(Refused("message", receipt.reply, receipt.detail))
+        if self._accepting:
+            self._early = receipt.reply  # answered by the loop, which is still running
+        else:
+            self._answered(receipt.reply)
+
+    # -- small parts ---------------------------------------------------------------------------
+
+    def _refused(self, notice: Refused, recipient: str = "") -> None:
+        mail = self._session.mail
+        origin = self._origin
+        if origin is NO_ORIGIN:
+            origin = Origin(self._peer.ip, self._port, "", "SMTP", self._terms.name, self._id)
+        self._terms.emit(
+            CommandRefused(
+                at=self._terms.now(),
+                origin=origin,
+                stage=notice.stage,
+                reply=notice.reply,
+                detail=notice.detail,
+                sender=mail.path.text if mail is not None else "",
+                recipient=recipient,
+            )
+        )
+
+    def _discard(self) -> None:
+        if self._gathering is not None:
+            self._gathering.discard()
+            self._gathering = None
+
+    def _drained(self) -> None:
+        self._resume("disk")
+
+    def _hold(self, why: str) -> None:
+        if not self._held and self._transport is not None:
+            self._transport.pause_reading()
+        self._held.add(why)
+
+    def _resume(self, why: str) -> None:
+        if why in self._held:
+            self._held.discard(why)
+            if not self._held and self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+
+def _tally(verbs: dict[bytes, int]) -> str:
+    """`ehlo=1 mail=1 ... commands=5`, as Postfix closes its log of a connection."""
+    words = [f"{verb.decode().lower()}={count}" for verb, count in verbs.items()]
+    return " ".join((*words, f"commands={sum(verbs.values())}"))

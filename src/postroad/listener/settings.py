@@ -1,0 +1,60 @@
+"""Options of listeners (`[listeners.NAME]`) and of what one peer may cost us (`[limits]`).
+
+Floors are the minima of RFC 5321 4.5.3.1 and 4.5.3.2: a smaller value would refuse valid mail.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from postroad.model.option import Duration, Endpoint, Settings, Size
+
+
+class ListenerSettings(Settings):
+    """One listener."""
+
+    bind: tuple[Endpoint, ...] = Field(description='Addresses to listen on: "127.0.0.1:2525", "[::]:25".', min_length=1)
+    tls: Literal["off"] = Field("off", description="Transport encryption for clients: off.")
+    auth: Literal["off"] = Field("off", description="SMTP AUTH: off.")
+    greeting_delay: Duration = Field(
+        "0s", description="Pause before the banner; a peer that talks in it is refused (554 5.5.1).", ge=0, le=60
+    )
+    newlines: Literal["strict", "normalise"] = Field(
+        "strict",
+        description="Bare CR, bare LF and NUL in content: refuse the message, or make them CRLF (NUL is dropped).",
+    )
+
+
+class LimitsSettings(Settings):
+    """What one peer, and all together, may take."""
+
+    message_size: Size = Field(
+        "50MiB", description="Octets of one message, announced as SIZE (RFC 1870).", ge=64 << 10, le=4 << 30
+    )
+    header_size: Size = Field("1MiB", description="Octets of a message's header section.", ge=64 << 10, le=64 << 20)
+    recipients_per_message: int = Field(
+        1000, description="Recipients of one transaction; more get 452 4.5.3 (RFC 5321 4.5.3.1.10).", ge=100, le=100_000
+    )
+    command_line: Size = Field(
+        4096, description="Octets of one command line (RFC 5321 4.5.3.1.4, RFC 3461 4).", ge=1024, le=65536
+    )
+    sessions: int = Field(2000, description="Sessions in all; more get 421 4.3.2.", ge=1, le=1_000_000)
+    sessions_per_ip: int = Field(50, description="Sessions of one address; more get 421 4.7.0.", ge=1, le=1_000_000)
+    messages_per_session: int = Field(100_000, description="Messages in one session before 421 4.7.0.", ge=1)
+    errors_per_session: int = Field(
+        20, description="Refused commands in one session before 421 4.7.0.", ge=1, le=10_000
+    )
+    command_timeout: Duration = Field(
+        "5m", description="Wait for the next command (RFC 5321 4.5.3.2.7).", ge=300, le=86400
+    )
+    data_timeout: Duration = Field(
+        "5m", description="Wait for the next part of the content (RFC 5321 4.5.3.2.7).", ge=300, le=86400
+    )
+    transaction_time: Duration = Field(
+        "1h",
+        description="Time in all from one message, or the greeting, to the next MAIL's last recipient.",
+        ge=300,
+        le=604800,
+    )
+    content_time: Duration = Field("2h", description="Time in all for the content of one message.", ge=300, le=604800)
+    hops: int = Field(50, description="Received headers before a loop is declared (RFC 5321 6.3).", ge=10, le=1000)

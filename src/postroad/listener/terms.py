@@ -1,0 +1,72 @@
+"""What all conversations of one listener share: its name, limits, policies and the way to the spool.
+
+Built once by listener/server.py; conversations read it and never change it.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from postroad.listener.intake import Intake
+from postroad.model.address import Mailbox
+from postroad.model.records import Emit
+from postroad.model.reply import Reply
+from postroad.policy.chain import Chain
+from postroad.policy.context import RcptContext
+from postroad.smtp.extensions import Offer
+
+
+class Guest(Protocol):
+    """A conversation as its listener sees it; see listener/session.py."""
+
+    last_seen: float
+    phase_began: float
+
+    @property
+    def ip(self) -> str:
+        """The peer's address."""
+
+    @property
+    def in_content(self) -> bool:
+        """True while the peer sends content."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while the peer waits for us."""
+
+    @property
+    def has_timed_out(self) -> bool:
+        """True once the session is over, though the connection may linger."""
+
+    def time_out(self) -> None:
+        """Say 421 and close."""
+
+    def drain(self) -> None:
+        """Leave as soon as the transaction allows."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """The terms of one listener.
+
+    `relays` tells of an address whether it may send anywhere; `enter` admits a conversation or says why
+    not; `now` is in microseconds since 1970, `monotonic` and `greeting_delay` in seconds.
+    """
+
+    name: str
+    offer: Offer
+    banner: Reply
+    greeting_delay: float
+    postmaster: Mailbox
+    chain: Chain[RcptContext]
+    relays: Callable[[str], bool]
+    intake: Intake
+    emit: Emit
+    now: Callable[[], int]
+    monotonic: Callable[[], float]
+    call_later: Callable[[float, Callable[[], None]], object]
+    enter: Callable[[Guest], Reply | None]
+    leave: Callable[[Guest], None]

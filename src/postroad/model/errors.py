@@ -1,0 +1,39 @@
+"""Every exception Postroad raises on purpose.
+
+Outcomes, verdicts and DNS answers are values, never exceptions: what is left is bad input
+(configuration, addresses, commands) and storage that cannot do its work. Nothing else in the
+code base subclasses Exception.
+"""
+
+
+class PostroadError(Exception):
+    """Base of all errors below; its text is meant for people."""
+
+
+class ConfigError(PostroadError):
+    """The configuration cannot be used; `problems` lists every mistake, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Keep `problems`, non-empty, in the order they were found."""
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class AddressError(PostroadError):
+    """An address is not valid (RFC 5321 4.1.2); the text says what is wrong with it."""
+
+
+class CommandError(PostroadError):
+    """A command line of the peer cannot be parsed; the text is for the log, not for the peer."""
+
+
+class PeerError(PostroadError):
+    """The remote server broke the protocol, or the connection to it broke or timed out."""
+
+
+class SpoolError(PostroadError):
+    """The spool could not do what was asked; nothing was promised and nothing is lost."""
+
+
+class SpoolFullError(SpoolError):
+    """No room: the disk is full, or its free space is under `spool.free_space`."""

@@ -1,0 +1,110 @@
+"""How settings are declared: one line an option, with name, type, default and sentence.
+
+`Settings` is the frozen pydantic base of every package's settings.py; an unknown key is an
+error. Durations ("90s", "5m", "4h", "5d") become float seconds, sizes ("50MiB") become octets.
+`config/document.py` writes the reference pages from these declarations.
+"""
+
+from ipaddress import ip_address
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+NEVER: Final = float("inf")
+_UNITS: Final = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86400.0), ("w", 604800.0))
+_SIZES: Final = (
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("kB", 1000),
+    ("KB", 1000),
+    ("MB", 1000**2),
+    ("GB", 1000**3),
+    ("TB", 1000**4),
+    ("B", 1),
+)
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, defaults checked like given values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=False)
+
+
+def parse_duration(value: object) -> float:
+    """Seconds for "90s", "5m", "4h", "5d", "1w" or "never" (infinity); ValueError tells what is accepted."""
+    if isinstance(value, float):
+        return value  # a default given in code
+    if not isinstance(value, str):
+        raise ValueError('a duration is text such as "90s", "5m", "4h" or "5d"')  # noqa: TRY004  pydantic reports ValueError alone
+    text = value.strip()
+    if text == "never":
+        return NEVER
+    for unit, seconds in _UNITS:
+        number = text.removesuffix(unit).strip()
+        if number != text and _is_number(number):
+            return float(number) * seconds
+    raise ValueError(f'{value!r} is not a duration; write it like "90s", "5m", "4h", "5d"')
+
+
+def parse_size(value: object) -> int:
+    """Octets for "50MiB", "10kB" or a plain number; ValueError tells what is accepted."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('a size is text such as "50MiB"')  # noqa: TRY004  pydantic reports ValueError alone
+    text = value.strip()
+    for unit, factor in _SIZES:
+        number = text.removesuffix(unit).strip()
+        if number != text and _is_number(number):
+            return int(float(number) * factor)
+    if text.isdigit():
+        return int(text)
+    raise ValueError(f'{value!r} is not a size; write it like "50MiB" or "10kB"')
+
+
+def parse_endpoint(text: str, *, default_port: int | None = None) -> tuple[str, int]:
+    """IP address and port of "192.0.2.1:25" or "[2001:db8::1]:25"; ValueError tells what is accepted.
+
+    Without `default_port` the port must be given.
+    """
+    host, colon, port = text.rpartition(":")
+    if default_port is not None and (not colon or "]" in port or _is_address(text)):
+        host, port = text, str(default_port)
+    bracketed = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1] if bracketed else host
+    if not _is_address(bare) or (":" in bare and not bracketed and host != text):
+        raise ValueError(f'{text!r} is not an address and port; write it like "192.0.2.1:25" or "[::1]:25"')
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"{text!r} has no port between 0 and 65535")
+    return str(ip_address(bare)), int(port)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _endpoint(text: str) -> str:
+    parse_endpoint(text)
+    return text
+
+
+def _nameserver(text: str) -> str:
+    parse_endpoint(text, default_port=53)
+    return text
+
+
+def _is_number(text: str) -> bool:
+    whole, _, part = text.partition(".")
+    return whole.isascii() and whole.isdigit() and (part == "" or (part.isascii() and part.isdigit()))
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Nameserver = Annotated[str, AfterValidator(_nameserver)]

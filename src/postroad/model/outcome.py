@@ -1,0 +1,51 @@
+"""What became of one attempt for one recipient: delivered, deferred or failed.
+
+Only a proven end is final; everything else is deferred and tried again. `scope` says how far an
+outcome applies, so that a dead host is not blamed on a recipient. RFC 5321 4.5.4, 6.1.
+"""
+
+from enum import Enum
+
+from msgspec import Struct
+
+from postroad.model.reply import Reply
+from postroad.model.route import Target
+
+
+class Scope(Enum):
+    """How far an outcome applies."""
+
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+    HOST = "host"  # this target; another one of the route may do better
+    NEXT_HOP = "next hop"  # the whole lane: back off
+
+
+class Delivered(Struct, frozen=True, gc=False):
+    """The next hop took responsibility; `dsn_passed`: reporting success is its part (RFC 3461 5.2.2)."""
+
+    reply: Reply
+    target: Target | None = None
+    dsn_passed: bool = False
+    tls: str = ""
+
+
+class Deferred(Struct, frozen=True, gc=False):
+    """Not now: `reply` is the peer's when `command` names what it answers, else our own words."""
+
+    reply: Reply
+    scope: Scope = Scope.RECIPIENT
+    target: Target | None = None
+    command: str = ""
+
+
+class Failed(Struct, frozen=True, gc=False):
+    """Never: the recipient is final. Fields as in `Deferred`."""
+
+    reply: Reply
+    scope: Scope = Scope.RECIPIENT
+    target: Target | None = None
+    command: str = ""
+
+
+Outcome = Delivered | Deferred | Failed

@@ -1,0 +1,231 @@
+"""Every fact worth reporting, one frozen type each; logs, metrics and history are sinks of these.
+
+Records only inform: no sink can change a decision. `at` is microseconds since 1970. Each type's
+docstring and fields are its reference page (docs/reference/records.md, generated). Secrets and
+message bodies never go into a record.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from postroad.model.envelope import Origin
+from postroad.model.reply import Reply
+
+
+class Record(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="record", kw_only=True):
+    """Base of all records: `at` is when it happened, in microseconds since 1970."""
+
+    at: int
+
+
+class ServerStarted(Record, frozen=True, tag="ServerStarted"):
+    """The server listens; `listeners` as "name address:port"."""
+
+    version: str
+    hostname: str
+    listeners: tuple[str, ...]
+
+
+class ServerStopping(Record, frozen=True, tag="ServerStopping"):
+    """The server drains: `reason` is the signal or the fault."""
+
+    reason: str
+
+
+class ConnectionOpened(Record, frozen=True, tag="ConnectionOpened"):
+    """A peer connected to a listener."""
+
+    session: str
+    listener: str
+    ip: str
+    port: int
+
+
+class ConnectionClosed(Record, frozen=True, tag="ConnectionClosed"):
+    """A peer's connection ended; `commands` counts verbs as "ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5"."""
+
+    session: str
+    listener: str
+    ip: str
+    port: int
+    reason: str
+    commands: str
+    messages: int
+    seconds: float
+
+
+class CommandRefused(Record, frozen=True, tag="CommandRefused"):
+    """A command got a negative reply: `stage` is connect, hello, mail, rcpt, data, ...; `detail` the exact reason."""
+
+    origin: Origin
+    stage: str
+    reply: Reply
+    detail: str
+    sender: str = ""
+    recipient: str = ""
+
+
+class MessageAccepted(Record, frozen=True, tag="MessageAccepted"):
+    """A message is durable in the spool and got its 250."""
+
+    id: str
+    origin: Origin
+    sender: str
+    recipients: int
+    size: int
+    message_id: str
+
+
+class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
+    """The next hop took responsibility for one recipient; the delays are seconds as in Postfix's a/b/c/d."""
+
+    id: str
+    sender: str
+    recipient: str
+    lane: str
+    target: str
+    reply: Reply
+    attempts: int
+    delay: float
+    delays: tuple[float, float, float, float]
+    size: int = 0
+    tls: str = ""
+
+
+class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
+    """One recipient could not be delivered now; `due` is the next try, `command` what a peer's reply answers."""
+
+    id: str
+    sender: str
+    recipient: str
+    lane: str
+    target: str
+    reply: Reply
+    command: str
+    scope: str
+    attempts: int
+    delay: float
+    delays: tuple[float, float, float, float]
+    due: int
+
+
+class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
+    """One recipient is final and undelivered; `expired` when the retry time ran out."""
+
+    id: str
+    sender: str
+    recipient: str
+    lane: str
+    target: str
+    reply: Reply
+    command: str
+    scope: str
+    attempts: int
+    delay: float
+    delays: tuple[float, float, float, float]
+    expired: bool = False
+
+
+class DsnQueued(Record, frozen=True, tag="DsnQueued"):
+    """A delivery status notification entered the queue: `kind` is failed, delayed or relayed; `report` its queue id, `size` its octets."""
+
+    id: str
+    report: str
+    kind: str
+    to: str
+    size: int = 0
+
+
+class DsnSuppressed(Record, frozen=True, tag="DsnSuppressed"):
+    """No notification was sent, and why: null reverse-path, NOTIFY=NEVER."""
+
+    id: str
+    kind: str
+    recipient: str
+    reason: str
+
+
+class MessageRemoved(Record, frozen=True, tag="MessageRemoved"):
+    """The last recipient of a message became final; the message is gone from the queue."""
+
+    id: str
+
+
+class LaneSuspended(Record, frozen=True, tag="LaneSuspended"):
+    """A next hop is not tried until `until` (microseconds since 1970), and why."""
+
+    lane: str
+    until: int
+    reason: str
+
+
+class LaneResumed(Record, frozen=True, tag="LaneResumed"):
+    """A suspended next hop took mail again."""
+
+    lane: str
+
+
+class SpoolRecovered(Record, frozen=True, tag="SpoolRecovered"):
+    """The spool is open: what start-up found."""
+
+    messages: int
+    replayed: int
+    drafts_swept: int
+    damaged: int
+    seconds: float
+
+
+class SpoolDamaged(Record, frozen=True, tag="SpoolDamaged"):
+    """Octets in the spool could not be read and were set aside at `aside`, never dropped."""
+
+    journal: str
+    segment: int
+    offset: int
+    length: int
+    reason: str
+    aside: str
+
+
+class SpoolFull(Record, frozen=True, tag="SpoolFull"):
+    """New mail gets 452 4.3.1: the disk is full or under its free-space floor."""
+
+    free: int
+    floor: int
+    reason: str
+
+
+class SpoolHasRoom(Record, frozen=True, tag="SpoolHasRoom"):
+    """New mail is taken again after `SpoolFull`."""
+
+    free: int
+
+
+class SpoolFaulted(Record, frozen=True, tag="SpoolFaulted"):
+    """Writing to the spool failed; senders got 451 and nothing is lost."""
+
+    reason: str
+
+
+class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
+    """A policy raised or ran out of time; the peer got a deferral."""
+
+    policy: str
+    stage: str
+    reason: str
+
+
+class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):
+    """A delivery attempt hit a bug of ours; its recipients are deferred. `detail` holds the traceback."""
+
+    lane: str
+    detail: str
+
+
+class RecordsDropped(Record, frozen=True, tag="RecordsDropped"):
+    """A sink of records could not keep up; `count` records were left out."""
+
+    count: int
+
+
+Emit = Callable[[Record], None]

@@ -1,0 +1,67 @@
+"""Runs the policies of one stage in order: the first verdict wins.
+
+A policy is a plain function of its context, synchronous or not. An exception or a time-out becomes a
+deferral and a record, never a lost or wrongly accepted message: this is one of the three places that
+catch every exception. Synchronous policies cost no task and no await.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from postroad.model.records import Emit, PolicyFaulted
+from postroad.policy.verdict import Defer, Verdict
+from postroad.smtp import replies
+
+Context = TypeVar("Context")
+Policy = Callable[[Context], Verdict | Awaitable[Verdict | None] | None]
+
+
+class Chain(Generic[Context]):
+    """The policies of one stage."""
+
+    def __init__(
+        self, stage: str, policies: tuple[Policy[Context], ...], *, timeout: float, emit: Emit, now: Callable[[], int]
+    ) -> None:
+        """Run `policies` in order for `stage`; each may take `timeout` seconds. `now` stamps records of faults."""
+        self._stage = stage
+        self._policies = policies
+        self._timeout = timeout
+        self._emit = emit
+        self._now = now
+
+    def decide(self, context: Context) -> Verdict | Awaitable[Verdict | None] | None:
+        """The first verdict, None when no policy has one, or an awaitable of it once a policy has to wait."""
+        for place, policy in enumerate(self._policies):
+            try:
+                answer = policy(context)
+            except Exception as error:  # noqa: BLE001  the seam: a broken policy must not decide
+                return self._fault(policy, repr(error))
+            if answer is not None:
+                if inspect.isawaitable(answer):
+                    return self._wait(context, answer, place)
+                return answer
+        return None
+
+    async def _wait(self, context: Context, answer: Awaitable[Verdict | None], place: int) -> Verdict | None:
+        """Wait for the policy at `place`, then for those after it."""
+        policy = self._policies[place]
+        try:
+            async with asyncio.timeout(self._timeout):
+                verdict = await answer
+        except TimeoutError:
+            return self._fault(policy, f"took longer than {self._timeout:g} s")
+        except Exception as error:  # noqa: BLE001  the seam, as above
+            return self._fault(policy, repr(error))
+        if verdict is not None:
+            return verdict
+        rest = Chain(
+            self._stage, self._policies[place + 1 :], timeout=self._timeout, emit=self._emit, now=self._now
+        ).decide(context)
+        return await rest if inspect.isawaitable(rest) else rest
+
+    def _fault(self, policy: Policy[Context], reason: str) -> Verdict:
+        name = getattr(policy, "__name__", type(policy).__name__)
+        self._emit(PolicyFaulted(at=self._now(), policy=name, stage=self._stage, reason=reason))
+        return Defer(replies.POLICY_ERROR, f"policy {name} failed: {reason}")

@@ -1,0 +1,5 @@
+"""The SMTP protocol as bytes and values, without I/O.
+
+What each file does stands at its top; nothing is re-exported here. The layer this package
+stands in is in docs/internals/layers.md.
+"""

@@ -1,0 +1,152 @@
+"""Every reply the server ever gives, named once: the only place with SMTP reply texts.
+
+What the peer reads is bland and catalogued; the exact reason is in the log. All carry an enhanced
+code but the banner, the answer to EHLO/HELO and 354 (RFC 2034 4). Codes: RFC 5321 4.2.3; enhanced
+codes: RFC 3463 3, RFC 5248 2.4. `CATALOGUE` feeds the reference page docs/reference/replies.md.
+"""
+
+from typing import Final, NamedTuple
+
+from postroad.model.address import Mailbox
+from postroad.model.reply import Reply
+
+OK: Final = Reply(250, "2.0.0", "Ok")
+SENDER_OK: Final = Reply(250, "2.1.0", "Ok")
+RECIPIENT_OK: Final = Reply(250, "2.1.5", "Ok")
+GOODBYE: Final = Reply(221, "2.0.0", "Bye")
+HELP: Final = Reply(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nSee RFC 5321")
+CANNOT_VERIFY: Final = Reply(252, "2.1.5", "Cannot verify the user, but will take mail and try to deliver it")
+START_MAIL: Final = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
+
+SHUTTING_DOWN: Final = Reply(421, "4.3.2", "Service shutting down, try again later")
+TOO_BUSY: Final = Reply(421, "4.3.2", "Too many connections, try again later")
+TOO_MANY_FROM_YOU: Final = Reply(421, "4.7.0", "Too many connections from your address, try again later")
+TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors, closing connection")
+TOO_MANY_MESSAGES: Final = Reply(421, "4.7.0", "Too many messages in one session, connect again")
+TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing connection")
+STORAGE_FULL: Final = Reply(452, "4.3.1", "Insufficient system storage, try again later")
+TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients, send the rest in another transaction")
+STORAGE_ERROR: Final = Reply(451, "4.3.0", "Local error in processing, try again later")
+POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later")
+
+UNKNOWN_COMMAND: Final = Reply(500, "5.5.2", "Command not recognized")
+LINE_TOO_LONG: Final = Reply(500, "5.5.2", "Line too long")
+BARE_NEWLINE: Final = Reply(500, "5.5.2", "Command lines must end in <CR><LF> and hold no control characters")
+SYNTAX: Final = Reply(501, "5.5.4", "Syntax error in parameters")
+BAD_SENDER: Final = Reply(501, "5.1.7", "Bad sender address syntax")
+BAD_RECIPIENT: Final = Reply(501, "5.1.3", "Bad recipient address syntax")
+NEEDS_SMTPUTF8_SENDER: Final = Reply(550, "5.6.7", "Internationalized sender address needs SMTPUTF8")
+NEEDS_SMTPUTF8_RECIPIENT: Final = Reply(553, "5.6.7", "Internationalized recipient address needs SMTPUTF8")
+NOT_IMPLEMENTED: Final = Reply(502, "5.5.1", "Command not implemented")
+HELLO_FIRST: Final = Reply(503, "5.5.1", "Send EHLO or HELO first")
+MAIL_FIRST: Final = Reply(503, "5.5.1", "Need MAIL command first")
+RECIPIENT_FIRST: Final = Reply(503, "5.5.1", "Need RCPT command first")
+NESTED_MAIL: Final = Reply(503, "5.5.1", "Nested MAIL command")
+BDAT_ONLY: Final = Reply(503, "5.5.1", "Binary content or chunks must be sent with BDAT")
+BDAT_FAILED: Final = Reply(503, "5.5.1", "Earlier chunk was refused, send RSET")
+NO_VALID_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
+UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "Parameter not recognized or not implemented")
+MESSAGE_TOO_BIG: Final = Reply(552, "5.3.4", "Message size exceeds fixed limit")
+HEADERS_TOO_BIG: Final = Reply(552, "5.3.4", "Header section size exceeds fixed limit")
+BARE_NEWLINE_IN_CONTENT: Final = Reply(
+    554, "5.6.0", "Content has bare <CR>, bare <LF> or NUL; lines must end in <CR><LF>"
+)
+LOOP: Final = Reply(554, "5.4.6", "Too many hops, mail loop")
+TALKED_FIRST: Final = Reply(554, "5.5.1", "Protocol error: talking before the greeting")
+NOT_SMTP: Final = Reply(554, "5.5.1", "This is an SMTP server")
+
+
+def banner(hostname: str) -> Reply:
+    """The greeting (RFC 5321 4.3.1)."""
+    return Reply(220, "", f"{hostname} ESMTP Postroad")
+
+
+def hello(hostname: str, extensions: tuple[str, ...]) -> Reply:
+    """The answer to EHLO with our `extensions`, or to HELO with none (RFC 5321 4.1.1.1)."""
+    return Reply(250, "", "\n".join((hostname, *extensions)))
+
+
+def queued(queue_id: str) -> Reply:
+    """The message is durable and ours from here on (RFC 5321 4.2.5)."""
+    return Reply(250, "2.0.0", f"Ok: queued as {queue_id}")
+
+
+def chunk_taken(octets: int) -> Reply:
+    """A chunk that is not the last was received (RFC 3030 2)."""
+    return Reply(250, "2.0.0", f"Ok: {octets} octets received")
+
+
+def relay_access_denied(recipient: Mailbox) -> Reply:
+    """The peer may not send to this recipient through us."""
+    return Reply(554, "5.7.1", f"<{recipient}>: Relay access denied")
+
+
+class Entry(NamedTuple):
+    """One catalogued reply: its name here, a sample, and what it means to the peer and to the operator."""
+
+    name: str
+    reply: Reply
+    meaning: str
+
+
+CATALOGUE: Final = (
+    Entry("banner", banner("relay.example.com"), "The greeting of a new connection."),
+    Entry("hello", hello("relay.example.com", ("PIPELINING", "SIZE 52428800")), "Answer to EHLO and HELO."),
+    Entry("OK", OK, "RSET or NOOP was done."),
+    Entry("SENDER_OK", SENDER_OK, "The reverse-path was taken."),
+    Entry("RECIPIENT_OK", RECIPIENT_OK, "The recipient was taken."),
+    Entry("queued", queued("3Pt2mN2VXxznj"), "The message is durable in the spool under this queue id."),
+    Entry("chunk_taken", chunk_taken(4096), "A chunk of BDAT that is not the last was received."),
+    Entry("GOODBYE", GOODBYE, "Answer to QUIT."),
+    Entry("HELP", HELP, "Answer to HELP."),
+    Entry("CANNOT_VERIFY", CANNOT_VERIFY, "Answer to VRFY: addresses are never confirmed."),
+    Entry("START_MAIL", START_MAIL, "Answer to DATA: send the content."),
+    Entry("SHUTTING_DOWN", SHUTTING_DOWN, "The server drains; the client should try again later."),
+    Entry("TOO_BUSY", TOO_BUSY, "`limits.sessions` is reached."),
+    Entry("TOO_MANY_FROM_YOU", TOO_MANY_FROM_YOU, "`limits.sessions_per_ip` is reached."),
+    Entry("TOO_MANY_ERRORS", TOO_MANY_ERRORS, "`limits.errors_per_session` is reached."),
+    Entry("TOO_MANY_MESSAGES", TOO_MANY_MESSAGES, "`limits.messages_per_session` is reached."),
+    Entry("TIMED_OUT", TIMED_OUT, "A time-out of `[limits]` ran out."),
+    Entry(
+        "STORAGE_FULL", STORAGE_FULL, "The disk is full or under `spool.free_space`; given before any content is sent."
+    ),
+    Entry(
+        "TOO_MANY_RECIPIENTS",
+        TOO_MANY_RECIPIENTS,
+        "`limits.recipients_per_message` is reached; the client sends the rest again.",
+    ),
+    Entry("STORAGE_ERROR", STORAGE_ERROR, "Writing to the spool failed; nothing was accepted."),
+    Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
+    Entry("UNKNOWN_COMMAND", UNKNOWN_COMMAND, "No such command."),
+    Entry("LINE_TOO_LONG", LINE_TOO_LONG, "A command line is longer than `limits.command_line`."),
+    Entry("BARE_NEWLINE", BARE_NEWLINE, "A command line ends in a bare LF, or holds CR or NUL."),
+    Entry("SYNTAX", SYNTAX, "The command's arguments are not of its form."),
+    Entry("BAD_SENDER", BAD_SENDER, "The reverse-path is not an address."),
+    Entry("BAD_RECIPIENT", BAD_RECIPIENT, "The forward-path is not an address."),
+    Entry("NEEDS_SMTPUTF8_SENDER", NEEDS_SMTPUTF8_SENDER, "The reverse-path has octets above 127 without SMTPUTF8."),
+    Entry(
+        "NEEDS_SMTPUTF8_RECIPIENT", NEEDS_SMTPUTF8_RECIPIENT, "The forward-path has octets above 127 without SMTPUTF8."
+    ),
+    Entry("NOT_IMPLEMENTED", NOT_IMPLEMENTED, "A command of the standard that is not offered here."),
+    Entry("HELLO_FIRST", HELLO_FIRST, "MAIL came before EHLO or HELO."),
+    Entry("MAIL_FIRST", MAIL_FIRST, "RCPT, DATA or BDAT came without a transaction."),
+    Entry("RECIPIENT_FIRST", RECIPIENT_FIRST, "DATA or BDAT came before any RCPT."),
+    Entry("NESTED_MAIL", NESTED_MAIL, "MAIL came inside a transaction."),
+    Entry("BDAT_ONLY", BDAT_ONLY, "DATA came after BODY=BINARYMIME or after a chunk."),
+    Entry("BDAT_FAILED", BDAT_FAILED, "A chunk came after one that was refused."),
+    Entry("NO_VALID_RECIPIENTS", NO_VALID_RECIPIENTS, "DATA or BDAT came although every RCPT was refused."),
+    Entry("UNKNOWN_PARAMETER", UNKNOWN_PARAMETER, "MAIL or RCPT had a parameter that is not offered."),
+    Entry("MESSAGE_TOO_BIG", MESSAGE_TOO_BIG, "The message is larger than `limits.message_size`."),
+    Entry("HEADERS_TOO_BIG", HEADERS_TOO_BIG, "The header section is larger than `limits.header_size`."),
+    Entry(
+        "BARE_NEWLINE_IN_CONTENT", BARE_NEWLINE_IN_CONTENT, 'Refused unless the listener has newlines = "normalise".'
+    ),
+    Entry("LOOP", LOOP, "More Received fields than `limits.hops`."),
+    Entry("TALKED_FIRST", TALKED_FIRST, "The client sent before the banner of a listener with greeting_delay."),
+    Entry("NOT_SMTP", NOT_SMTP, "The client speaks HTTP."),
+    Entry(
+        "relay_access_denied",
+        relay_access_denied(Mailbox("user@example.net")),
+        "Neither the client's network nor the domain is in `[access]`.",
+    ),
+)

@@ -1,0 +1,397 @@
+"""The server's side of one SMTP session, without I/O: octets in, events out, answers in, octets out.
+
+Feed `receive_data`, take `next_event` until it is None, `answer` each event that asks, write
+`data_to_send`. An unanswered event blocks the next, so pipelining (RFC 2920) and slow policies need
+no special code. Order and syntax of commands are judged here alone (RFC 5321 4.1.4); opinions are the
+caller's. Every refusal of our own is also told as a `Refused` notice, for the log.
+"""
+
+from collections import deque
+from types import MappingProxyType
+
+from postroad.model.reply import Reply
+from postroad.smtp import replies
+from postroad.smtp.command import RefusalError, parse_bdat, parse_hello, parse_mail, parse_rcpt
+from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, LineReader
+from postroad.smtp.events import Aborted, DataStarted, Event, Hello, MailFrom, MessageEnded, Question, RcptTo, Refused
+from postroad.smtp.extensions import Offer
+from postroad.smtp.state import HTTP, NO_ERRORS, NOT_IMPLEMENTED, State
+
+
+class ServerSession:
+    """One session; see the module's docstring for the order of calls."""
+
+    def __init__(self, offer: Offer) -> None:
+        """Begin a session on the terms of `offer`; the caller calls `greet` first."""
+        self._offer = offer
+        self._buffer = b""
+        self._out: list[bytes] = []
+        self._waiting: Question | None = None
+        self._queue: deque[Event] = deque()
+        self._errors = 0
+        self._lines = LineReader(offer.command_line)
+        self._dots = DotReader()
+        self._chunks: ChunkReader | None = None
+        self._check = ContentCheck(limit=0, normalise=False, binary=False)
+        self._last_chunk = False
+        self._skip: tuple[Reply, str] | None = None  # a refused chunk is read to its end, then this is said
+        self.state = State.BANNER
+        self.hello = ""
+        self.extended = False
+        self.mail: MailFrom | None = None
+        self.taken = 0  # recipients of this transaction
+        self.rejected = 0  # refused ones
+        self.messages = 0
+        self.left = ""  # why the session is over
+        self.verbs: dict[bytes, int] = {}
+
+    # -- octets in and out ---------------------------------------------------------------------
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets from the peer."""
+        self._buffer = self._buffer + data if self._buffer else data
+
+    @property
+    def buffered(self) -> int:
+        """Octets taken that no event has used yet; the caller stops reading when it grows."""
+        return len(self._buffer)
+
+    def data_to_send(self) -> bytes:
+        """The replies since the last call, as one piece."""
+        out = self._out
+        if not out:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        return data
+
+    def greet(self, reply: Reply) -> None:
+        """Answer the connection itself: the banner, or a refusal after which the session is over."""
+        self._out.append(reply.encode())
+        if reply.is_positive:
+            self.state = State.GREETED
+        else:
+            self._leave("refused at connect")
+
+    def close(self, reply: Reply, reason: str) -> None:
+        """Say `reply` (a 421 or 554) and end the session (RFC 5321 3.8)."""
+        if self.state is not State.CLOSED:
+            self._out.append(reply.encode())
+            self._leave(reason)
+
+    @property
+    def is_closed(self) -> bool:
+        """True when nothing more will be read: write what is to be sent, then close."""
+        return self.state is State.CLOSED
+
+    @property
+    def waiting(self) -> bool:
+        """True while an event has no answer yet."""
+        return self._waiting is not None
+
+    @property
+    def in_content(self) -> bool:
+        """True while the peer sends content."""
+        return self.state is State.DATA or self.state is State.CHUNK
+
+    # -- events and answers --------------------------------------------------------------------
+
+    def next_event(self) -> Event | None:
+        """The next thing the peer did, or None: more octets or an answer are needed."""
+        while self._waiting is None:
+            if self._queue:
+                event: Event | None = self._queue.popleft()
+            elif self.state is State.CLOSED:
+                return None
+            elif self.state is State.DATA:
+                if not self._buffer:
+                    return None
+                event = self._read_dots()
+            elif self.state is State.CHUNK:
+                if not self._buffer and self._chunks is not None and self._chunks.left:
+                    return None
+                event = self._read_chunk()
+            else:
+                line = self._next_line()
+                if line is None:
+                    return None
+                event = self._obey(line)
+            if event is not None:
+                if isinstance(event, Question):
+                    self._waiting = event
+                return event
+        return None
+
+    def answer(self, reply: Reply) -> None:
+        """Answer the event that waits; a positive reply also has the command's effect."""
+        event = self._waiting
+        if event is None:
+            raise AssertionError("answered without a question")
+        self._waiting = None
+        positive = reply.code < 400
+        if self.state is State.CLOSED:
+            return  # the session ended while the answer was on its way
+        if isinstance(event, RcptTo):
+            if positive:
+                self.taken += 1
+                self.state = State.RCPT
+            else:
+                self.rejected += 1
+        elif isinstance(event, MailFrom):
+            if positive:
+                self.mail = event
+                self.state = State.MAIL
+        elif isinstance(event, MessageEnded):
+            self.messages += positive
+            self._end_transaction()
+        elif isinstance(event, DataStarted):
+            if not self._answer_start(reply, positive=positive):
+                return
+        elif positive:
+            self._abandon()
+            self.hello = event.name
+            self.extended = event.extended
+            self.state = State.READY
+            self._out.append(self._offer.ehlo() if event.extended else self._offer.helo())
+            return
+        self._out.append(reply.encode())
+        if not positive:
+            self._count_error(reply)
+
+    def _answer_start(self, reply: Reply, *, positive: bool) -> bool:
+        """Open the content; False when nothing is to be said before it, as with BDAT (RFC 3030 2)."""
+        binary = self.mail is not None and self.mail.body == "BINARYMIME"
+        self._check = ContentCheck(limit=self._offer.message_size, normalise=self._offer.normalise, binary=binary)
+        if self._chunks is not None:
+            self.state = State.CHUNK
+            if not positive:
+                self._skip = (reply, "refused before the content")
+            return False
+        if positive:
+            self._dots = DotReader()
+            self.state = State.DATA
+        else:
+            self._end_transaction()
+        return True
+
+    # -- command lines -------------------------------------------------------------------------
+
+    def _next_line(self) -> bytes | None:
+        """The next command line, b"" when it was refused, None while it is incomplete."""
+        line, self._buffer, problem = self._lines.take(self._buffer)
+        if not problem:
+            return line if line is None else line or b" "
+        reply = replies.LINE_TOO_LONG if problem == "too long" else replies.BARE_NEWLINE
+        self._refuse("command", reply, f"command line: {problem}")
+        return b""
+
+    def _obey(self, line: bytes) -> Event | None:
+        if not line:
+            return None  # already refused
+        verb, _, argument = line.partition(b" ")
+        verb = verb.upper()
+        handler = self._VERBS.get(verb)
+        if handler is None:
+            self._unknown(verb)
+            return None
+        verbs = self.verbs
+        verbs[verb] = verbs.get(verb, 0) + 1
+        try:
+            return handler(self, argument)
+        except RefusalError as refusal:
+            if verb == b"RCPT" and self.mail is not None:
+                self.rejected += 1
+            self._refuse(verb.decode().lower(), refusal.reply, str(refusal))
+            return None
+
+    def _unknown(self, verb: bytes) -> None:
+        self.verbs[b"UNKNOWN"] = self.verbs.get(b"UNKNOWN", 0) + 1
+        if verb in NOT_IMPLEMENTED:
+            self._refuse("command", replies.NOT_IMPLEMENTED, f"{verb.decode()} is not offered")
+        elif verb in HTTP:
+            self._queue.append(Refused("command", replies.NOT_SMTP, f"HTTP: {verb.decode()}"))
+            self.close(replies.NOT_SMTP, "spoke HTTP")
+        else:
+            self._refuse("command", replies.UNKNOWN_COMMAND, f"unknown command {verb[:32]!r}")
+
+    # -- one method a verb: order and syntax, then an event or a plain answer --------------------
+
+    def _ehlo(self, argument: bytes) -> Event:
+        return Hello(parse_hello(argument), extended=True)
+
+    def _helo(self, argument: bytes) -> Event:
+        return Hello(parse_hello(argument), extended=False)
+
+    def _mail(self, argument: bytes) -> Event | None:
+        if self.state is not State.READY:
+            raise RefusalError(replies.HELLO_FIRST if self.state < State.READY else replies.NESTED_MAIL, "out of order")
+        if self.messages >= self._offer.messages:
+            self._queue.append(Refused("mail", replies.TOO_MANY_MESSAGES, "limits.messages_per_session"))
+            self.close(replies.TOO_MANY_MESSAGES, "too many messages")
+            return None
+        event = parse_mail(argument)
+        if event.size > self._offer.message_size:
+            raise RefusalError(replies.MESSAGE_TOO_BIG, f"declared {event.size} octets")
+        return event
+
+    def _rcpt(self, argument: bytes) -> Event:
+        mail = self.mail
+        if mail is None:
+            raise RefusalError(replies.MAIL_FIRST, "out of order")
+        if self.state > State.RCPT:
+            raise RefusalError(replies.BDAT_ONLY, "RCPT after a chunk")
+        event = parse_rcpt(argument, utf8=mail.smtputf8)
+        if self.taken >= self._offer.recipients:
+            raise RefusalError(replies.TOO_MANY_RECIPIENTS, "limits.recipients_per_message")
+        return event
+
+    def _data(self, argument: bytes) -> Event:
+        if argument.strip():
+            raise RefusalError(replies.SYNTAX, "DATA takes no argument")
+        mail = self._require_recipients()
+        if self.state is State.CHUNKS or mail.body == "BINARYMIME":  # RFC 3030 2 and 3
+            raise RefusalError(replies.BDAT_ONLY, "DATA for content that must come by BDAT")
+        return DataStarted()
+
+    def _bdat(self, argument: bytes) -> Event | None:
+        size, self._last_chunk = parse_bdat(argument)
+        if self.state is State.CHUNKS and self._chunks is not None:
+            self._chunks.begin(size)
+            self.state = State.CHUNK
+            return None
+        try:
+            self._require_recipients()
+            question = DataStarted()
+        except RefusalError as refusal:  # the octets come all the same and must be read (RFC 3030 2)
+            self._skip = (refusal.reply, str(refusal))
+            self.state = State.CHUNK
+            question = None
+        self._chunks = ChunkReader(size)
+        return question
+
+    def _require_recipients(self) -> MailFrom:
+        if self.mail is None:
+            raise RefusalError(replies.MAIL_FIRST, "out of order")
+        if not self.taken:
+            raise RefusalError(
+                replies.NO_VALID_RECIPIENTS if self.rejected else replies.RECIPIENT_FIRST, "no recipient"
+            )
+        return self.mail
+
+    def _rset(self, argument: bytes) -> None:
+        if argument.strip():
+            raise RefusalError(replies.SYNTAX, "RSET takes no argument")
+        self._abandon()
+        self._out.append(replies.OK.encode())
+
+    def _noop(self, _argument: bytes) -> None:
+        self._out.append(replies.OK.encode())
+
+    def _help(self, _argument: bytes) -> None:
+        self._out.append(replies.HELP.encode())
+
+    def _vrfy(self, argument: bytes) -> None:
+        if not argument.strip():
+            raise RefusalError(replies.SYNTAX, "VRFY takes an argument")
+        self._out.append(replies.CANNOT_VERIFY.encode())
+
+    def _quit(self, argument: bytes) -> None:
+        if argument.strip():
+            raise RefusalError(replies.SYNTAX, "QUIT takes no argument")
+        self.close(replies.GOODBYE, "quit")
+
+    # -- content -------------------------------------------------------------------------------
+
+    def _read_dots(self) -> Event | None:
+        dots = self._dots
+        piece, self._buffer = dots.feed(self._buffer)
+        chunk = self._check.take(piece)
+        if not dots.ended:
+            return chunk
+        self.state = State.CHUNKS  # the content is complete; only its answer is open
+        ended = self._check.ended()
+        if chunk is None:
+            return ended
+        self._queue.append(ended)
+        return chunk
+
+    def _read_chunk(self) -> Event | None:
+        chunks = self._chunks
+        if chunks is None:
+            raise AssertionError("a chunk without BDAT")
+        piece, self._buffer = chunks.feed(self._buffer, last=self._last_chunk)
+        if self._skip is not None:
+            if not chunks.left:
+                self._skipped(*self._skip)
+            return None
+        chunk = self._check.take(piece)
+        if chunks.left:
+            return chunk
+        self.state = State.CHUNKS
+        if self._check.is_sound and not self._last_chunk:
+            self._out.append(replies.chunk_taken(chunks.size).encode())
+            return chunk
+        ended = self._check.ended()
+        if chunk is None:
+            return ended
+        self._queue.append(ended)
+        return chunk
+
+    def _skipped(self, reply: Reply, detail: str) -> None:
+        """A refused chunk has been read: say so; the transaction, if there was one, goes on only without recipients."""
+        self._skip = None
+        if self.taken or self.mail is None:
+            self._end_transaction()
+        else:
+            self._chunks = None
+            self.state = State.MAIL
+        self._refuse("bdat", reply, detail)
+
+    # -- ends ----------------------------------------------------------------------------------
+
+    def _refuse(self, stage: str, reply: Reply, detail: str) -> None:
+        self._out.append(reply.encode())
+        self._queue.append(Refused(stage, reply, detail))
+        self._count_error(reply)
+
+    def _count_error(self, reply: Reply) -> None:
+        if reply in NO_ERRORS:
+            return
+        self._errors += 1
+        if self._errors >= self._offer.errors:
+            self._queue.append(Refused("command", replies.TOO_MANY_ERRORS, "limits.errors_per_session"))
+            self.close(replies.TOO_MANY_ERRORS, "too many errors")
+
+    def _abandon(self) -> None:
+        """End a transaction that brought no message."""
+        if self.state is State.CHUNKS:
+            self._queue.append(Aborted())
+        self._end_transaction()
+
+    def _end_transaction(self) -> None:
+        self.mail = None
+        self.taken = self.rejected = 0
+        self._chunks = None
+        if self.state is not State.CLOSED:
+            self.state = State.READY if self.hello else State.GREETED
+
+    def _leave(self, reason: str) -> None:
+        self.state = State.CLOSED
+        self.left = reason
+        self._buffer = b""
+
+    _VERBS = MappingProxyType(
+        {
+            b"EHLO": _ehlo,
+            b"HELO": _helo,
+            b"MAIL": _mail,
+            b"RCPT": _rcpt,
+            b"DATA": _data,
+            b"BDAT": _bdat,
+            b"RSET": _rset,
+            b"NOOP": _noop,
+            b"HELP": _help,
+            b"VRFY": _vrfy,
+            b"QUIT": _quit,
+        }
+    )

@@ -1,0 +1,34 @@
+"""States of a server session and the words it knows but does not obey.
+
+The order of commands is RFC 5321 4.1.4; which verb may come in which state is judged by the verb's
+method in smtp/server.py.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+from postroad.smtp import replies
+
+
+class State(IntEnum):
+    """Where the session is; ordered, so that "already in a transaction" is a comparison."""
+
+    BANNER = 0  # nothing said yet
+    GREETED = 1  # banner sent, no EHLO or HELO
+    READY = 2  # between transactions
+    MAIL = 3  # MAIL taken
+    RCPT = 4  # a RCPT was taken
+    CHUNKS = 5  # between BDAT commands
+    DATA = 6  # content until the terminator
+    CHUNK = 7  # content of one BDAT
+    CLOSED = 8
+
+
+# What RFC 5321 4.1.1 and its extensions name, but is not done here.
+NOT_IMPLEMENTED: Final = frozenset(
+    (b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"AUTH", b"STARTTLS", b"ATRN")
+)
+# First words of HTTP requests: a browser, or a page in it, was made to talk to us.
+HTTP: Final = frozenset((b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS", b"USER-AGENT:", b"HOST:"))
+# Refusals that a well-behaved client meets: they count as no error (RFC 5321 4.5.3.1.10).
+NO_ERRORS: Final = frozenset((replies.TOO_MANY_RECIPIENTS, replies.STORAGE_FULL, replies.STORAGE_ERROR))

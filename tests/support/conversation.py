@@ -1,0 +1,217 @@
+"""A receiving side without sockets or disk: real session, policies and intake over a transport in memory.
+
+`InstantSpool` keeps what was put; `converse` feeds octets in any split and returns what was answered.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from postroad.listener.intake import DraftLike, Intake
+from postroad.listener.server import Listeners
+from postroad.listener.session import Conversation
+from postroad.listener.settings import LimitsSettings, ListenerSettings
+from postroad.listener.terms import Terms
+from postroad.model.address import parse_mailbox
+from postroad.model.envelope import Envelope
+from postroad.model.errors import SpoolError
+from postroad.model.queueid import QueueIds
+from postroad.model.records import Record
+from postroad.model.work import Place, Stored, Work
+from postroad.policies.relay_control import RelayControl
+from postroad.policy.chain import Chain, Policy
+from postroad.policy.context import RcptContext
+from postroad.policy.settings import AccessSettings
+from postroad.smtp import replies
+from postroad.smtp.extensions import Offer
+
+NOW = 1_790_000_000_000_000
+HOSTNAME = "relay.example.com"
+
+
+class ListDraft:
+    """A draft that keeps its pieces."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.backlog = 0
+        self.discarded = False
+
+    def append(self, chunk: bytes) -> None:
+        self.pieces.append(chunk)
+
+    def discard(self) -> None:
+        self.discarded = True
+
+
+class InstantSpool:
+    """Keeps messages in a list; `room` and `fault` make it refuse; `late` keeps the answers for `release`."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[Envelope, bytes]] = []
+        self.drafts: list[ListDraft] = []
+        self.room = True
+        self.fault: SpoolError | None = None
+        self.late: list[Callable[[], None]] | None = None
+
+    def has_room(self) -> bool:
+        return self.room
+
+    def draft(self, on_drain: Callable[[], None]) -> DraftLike:
+        self.drafts.append(ListDraft())
+        return self.drafts[-1]
+
+    def put(
+        self,
+        envelope: Envelope,
+        content: bytes | DraftLike,
+        done: Callable[[Stored, list[Work]], None],
+        failed: Callable[[SpoolError], None],
+    ) -> None:
+        def answer() -> None:
+            if self.fault is not None:
+                failed(self.fault)
+                return
+            octets = content if isinstance(content, bytes) else b"".join(self.drafts[-1].pieces)
+            self.messages.append((envelope, octets))
+            done(Stored(envelope, Place("test", 0, 0, 0), octets), [])
+
+        if self.late is None:
+            answer()
+        else:
+            self.late.append(answer)
+
+    def release(self) -> None:
+        """Give the answers that were kept."""
+        waiting, self.late = self.late or [], []
+        for answer in waiting:
+            answer()
+
+
+class MemoryTransport(asyncio.Transport):
+    """Collects what is written."""
+
+    def __init__(self, ip: str) -> None:
+        super().__init__({"peername": (ip, 40000)})
+        self.written = b""
+        self.closed = False
+        self.reading = True
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+class Desk:
+    """Everything a conversation needs, with the parts that tests look at in reach."""
+
+    def __init__(
+        self,
+        *,
+        relay_domains: Iterable[str] = (),
+        relay_networks: Iterable[str] = ("127.0.0.0/8",),
+        limits: LimitsSettings | None = None,
+        policies: tuple[Policy[RcptContext], ...] | None = None,
+        inline: int = 256 << 10,
+    ) -> None:
+        self.records: list[Record] = []
+        self.spool = InstantSpool()
+        self.limits = limits or LimitsSettings()
+        self.time = 1000.0
+        access = AccessSettings.model_validate(
+            {"relay_domains": list(relay_domains), "relay_networks": list(relay_networks)}
+        )
+        self.control = RelayControl(access)
+        chain = policies if policies is not None else (self.control,)
+        self.chain = Chain[RcptContext]("rcpt", chain, timeout=5, emit=self.records.append, now=lambda: NOW)
+        self.intake = Intake(
+            spool=self.spool,
+            admit=lambda _stored, _works: None,
+            emit=self.records.append,
+            now=lambda: NOW,
+            hostname=HOSTNAME,
+            queue_ids=QueueIds(1),
+            limits=self.limits,
+            inline=inline,
+        )
+        self.postmaster = parse_mailbox("postmaster@example.com")
+
+    def listeners(self) -> Listeners:
+        """Live listeners over the same parts."""
+        return Listeners(
+            hostname=HOSTNAME,
+            postmaster=self.postmaster,
+            limits=self.limits,
+            chain=self.chain,
+            relays=self.control.relays,
+            intake=self.intake,
+            emit=self.records.append,
+            now=lambda: NOW,
+            monotonic=lambda: self.time,
+            start=1,
+        )
+
+    def connect(
+        self, ip: str = "127.0.0.1", settings: ListenerSettings | None = None
+    ) -> tuple[Conversation, MemoryTransport]:
+        """A conversation with `ip`, its banner already written."""
+        settings = settings or ListenerSettings(bind=("127.0.0.1:2525",))
+        limits = self.limits
+        offer = Offer(
+            hostname=HOSTNAME,
+            message_size=limits.message_size,
+            recipients=limits.recipients_per_message,
+            messages=limits.messages_per_session,
+            command_line=limits.command_line,
+            errors=limits.errors_per_session,
+            normalise=settings.newlines == "normalise",
+        )
+        terms = Terms(
+            name="test",
+            offer=offer,
+            banner=replies.banner(HOSTNAME),
+            greeting_delay=0.0,
+            postmaster=self.postmaster,
+            chain=self.chain,
+            relays=self.control.relays,
+            intake=self.intake,
+            emit=self.records.append,
+            now=lambda: NOW,
+            monotonic=lambda: self.time,
+            call_later=lambda _seconds, _callback: None,
+            enter=lambda _guest: None,
+            leave=lambda _guest: None,
+        )
+        conversation = Conversation(terms, "test-1")
+        transport = MemoryTransport(ip)
+        conversation.connection_made(transport)
+        return conversation, transport
+
+
+def converse(
+    desk: Desk, pieces: Iterable[bytes], *, ip: str = "127.0.0.1", settings: ListenerSettings | None = None
+) -> bytes:
+    """All that the server wrote to a client that sent `pieces`, then closed."""
+    conversation, transport = desk.connect(ip, settings)
+    for piece in pieces:
+        if transport.closed:
+            break
+        conversation.data_received(piece)
+    if not transport.closed:
+        conversation.eof_received()
+    conversation.connection_lost(None)
+    return transport.written

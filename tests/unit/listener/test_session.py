@@ -1,0 +1,179 @@
+"""Conversations: pausing, late answers, drains, drops, and what is recorded."""
+
+import asyncio
+
+import pytest
+
+from postroad.listener.settings import LimitsSettings
+from postroad.model.errors import SpoolError, SpoolFullError
+from postroad.model.records import CommandRefused, ConnectionClosed, ConnectionOpened, MessageAccepted
+from postroad.policy.context import RcptContext
+from postroad.policy.verdict import Accept, Verdict
+from tests.support.conversation import Desk, converse
+
+ENVELOPE = b"EHLO c.example\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
+MESSAGE = b"Message-ID: <1@c.example>\r\n\r\nhello\r\n.\r\n"
+
+
+def test_records_tell_the_story() -> None:
+    desk = Desk()
+    converse(desk, [ENVELOPE, MESSAGE, b"QUIT\r\n"])
+    opened, accepted, closed = desk.records
+    assert isinstance(opened, ConnectionOpened)
+    assert isinstance(accepted, MessageAccepted)
+    assert accepted.message_id == "<1@c.example>"
+    assert isinstance(closed, ConnectionClosed)
+    assert (closed.reason, closed.messages, closed.commands) == (
+        "quit",
+        1,
+        "ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
+    )
+
+
+def test_nothing_is_said_before_it_is_durable() -> None:
+    desk = Desk()
+    desk.spool.late = []
+    conversation, transport = desk.connect()
+    conversation.data_received(ENVELOPE + MESSAGE + b"NOOP\r\n")
+    assert transport.written.endswith(b"354 End data with <CR><LF>.<CR><LF>\r\n")
+    desk.spool.release()
+    assert b"250 2.0.0 Ok: queued as " in transport.written
+    assert transport.written.endswith(b"250 2.0.0 Ok\r\n")
+
+
+def test_a_client_that_dies_in_content_leaves_nothing() -> None:
+    desk = Desk(inline=16)
+    conversation, _ = desk.connect()
+    conversation.data_received(ENVELOPE + b"x" * 100)
+    conversation.connection_lost(ConnectionResetError("reset"))
+    assert desk.spool.messages == []
+    assert desk.spool.drafts[0].discarded
+    closed = desk.records[-1]
+    assert isinstance(closed, ConnectionClosed)
+    assert closed.reason == "reset while receiving content"
+
+
+def test_a_client_that_leaves_before_the_answer_gets_its_message_once() -> None:
+    desk = Desk()
+    desk.spool.late = []
+    conversation, transport = desk.connect()
+    conversation.data_received(ENVELOPE + MESSAGE + ENVELOPE + MESSAGE)
+    conversation.connection_lost(None)
+    desk.spool.release()
+    assert len(desk.spool.messages) == 1
+    assert b"queued" not in transport.written
+
+
+@pytest.mark.parametrize(
+    ("fault", "reply"), [(SpoolFullError("full"), b"452 4.3.1"), (SpoolError("broken"), b"451 4.3.0")]
+)
+def test_spool_faults_are_transient(fault: SpoolError, reply: bytes) -> None:
+    desk = Desk()
+    desk.spool.fault = fault
+    written = converse(desk, [ENVELOPE, MESSAGE, b"QUIT\r\n"])
+    assert reply in written
+    assert b"queued" not in written
+    assert any(isinstance(record, CommandRefused) and record.detail == str(fault) for record in desk.records)
+
+
+def test_a_full_disk_is_told_before_the_content() -> None:
+    desk = Desk()
+    conversation, transport = desk.connect()
+    conversation.data_received(ENVELOPE.removesuffix(b"DATA\r\n"))
+    desk.spool.room = False
+    conversation.data_received(b"DATA\r\n")
+    assert transport.written.endswith(b"452 4.3.1 Insufficient system storage, try again later\r\n")
+    desk.spool.room = True
+    conversation.data_received(b"RSET\r\n" + ENVELOPE + MESSAGE)
+    assert len(desk.spool.messages) == 1
+
+
+def test_a_full_disk_refuses_a_chunk_after_reading_it() -> None:
+    desk = Desk()
+    conversation, transport = desk.connect()
+    conversation.data_received(ENVELOPE.removesuffix(b"DATA\r\n"))
+    desk.spool.room = False
+    conversation.data_received(b"BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n")
+    assert transport.written.endswith(b"452 4.3.1 Insufficient system storage, try again later\r\n250 2.0.0 Ok\r\n")
+
+
+def test_input_is_not_read_without_bound() -> None:
+    desk = Desk()
+    desk.spool.late = []
+    conversation, transport = desk.connect()
+    conversation.data_received(ENVELOPE + MESSAGE + b"NOOP\r\n" * 100_000)
+    steps = [transport.reading]
+    for step in (desk.spool.release, conversation.pause_writing, conversation.resume_writing):
+        step()
+        steps.append(transport.reading)
+    assert steps == [False, True, False, True]
+
+
+def test_content_waits_for_the_disk() -> None:
+    desk = Desk(inline=16)
+    conversation, transport = desk.connect()
+    conversation.data_received(ENVELOPE + b"x" * 20)
+    desk.spool.drafts[0].backlog = 2 << 20
+    conversation.data_received(b"y" * 20)
+    assert not transport.reading
+
+
+def test_many_bad_messages_at_once_do_not_pile_up() -> None:
+    limits = LimitsSettings(errors_per_session=10_000)
+    bad = ENVELOPE + b"bare\nline\r\n.\r\n"
+    written = converse(Desk(limits=limits), [bad * 2000, b"QUIT\r\n"])
+    assert written.count(b"554 5.6.0") == 2000
+
+
+def test_drain_lets_a_transaction_finish() -> None:
+    desk = Desk()
+    idle, idle_transport = desk.connect()
+    busy, busy_transport = desk.connect()
+    busy.data_received(ENVELOPE)
+    for conversation in (idle, busy):
+        conversation.drain()
+    assert idle_transport.written.endswith(b"421 4.3.2 Service shutting down, try again later\r\n")
+    assert idle_transport.closed
+    assert not busy_transport.closed
+    desk.spool.late = []
+    busy.data_received(MESSAGE)
+    desk.spool.release()
+    assert b"queued as" in busy_transport.written
+    assert busy_transport.closed
+
+
+def test_time_out_says_so() -> None:
+    conversation, transport = Desk().connect()
+    conversation.time_out()
+    assert transport.written.endswith(b"421 4.4.2 Timeout, closing connection\r\n")
+    assert transport.closed
+    assert conversation.has_timed_out
+
+
+async def test_a_policy_may_wait() -> None:
+    gate = asyncio.Event()
+
+    async def slow(_: RcptContext) -> Verdict | None:
+        await gate.wait()
+        return Accept("at last")
+
+    desk = Desk(policies=(slow,))
+    conversation, transport = desk.connect()
+    conversation.data_received(ENVELOPE + MESSAGE)
+    await asyncio.sleep(0)
+    assert transport.written.endswith(b"250 2.1.0 Ok\r\n")
+    gate.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert b"queued as" in transport.written
+
+
+def test_without_any_opinion_a_recipient_is_refused() -> None:
+    written = converse(Desk(policies=()), [ENVELOPE, b"QUIT\r\n"])
+    assert b"554 5.7.1 <b@example.net>: Relay access denied" in written
+
+
+def test_bare_postmaster_goes_to_the_configured_address() -> None:
+    desk = Desk()
+    converse(desk, [ENVELOPE.replace(b"b@example.net", b"Postmaster"), MESSAGE])
+    assert desk.spool.messages[0][0].recipients[0].address.text == "postmaster@example.com"
