@@ -7,7 +7,6 @@ Time-outs are swept by listener/server.py (RFC 5321 4.5.3.2.7).
 """
 
 import asyncio
-import inspect
 from collections.abc import Awaitable
 from typing import Final, cast
 
@@ -18,7 +17,7 @@ from postroad.model.envelope import Origin, Recipient
 from postroad.model.records import CommandRefused, ConnectionClosed, ConnectionOpened
 from postroad.model.reply import Reply
 from postroad.policy.context import Peer, RcptContext
-from postroad.policy.verdict import Accept, Verdict
+from postroad.policy.verdict import VERDICTS, Accept, Verdict
 from postroad.smtp import replies
 from postroad.smtp.events import DataChunk, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
 from postroad.smtp.server import ServerSession
@@ -249,10 +248,10 @@ class Conversation(asyncio.Protocol):
         path = event.path if event.path.domain else self._terms.postmaster  # RFC 5321 4.5.1
         sender = mail.path if mail is not None else Mailbox()
         verdict = self._terms.chain.decide(RcptContext(self._peer, self._origin, sender, path, len(self._recipients)))
-        if inspect.isawaitable(verdict):
-            self._asking = asyncio.ensure_future(self._wait_rcpt(event, path, verdict))
-            return None
-        return self._rule(event, path, verdict)
+        if verdict is None or isinstance(verdict, VERDICTS):
+            return self._rule(event, path, verdict)
+        self._asking = asyncio.ensure_future(self._wait_rcpt(event, path, verdict))
+        return None
 
     async def _wait_rcpt(self, event: RcptTo, path: Mailbox, pending: Awaitable[Verdict | None]) -> None:
         verdict = await pending

@@ -6,6 +6,7 @@ bare postmaster (RFC 5321 4.1.1.3) and internationalised addresses (RFC 6531 3.3
 4.5.3.1.1 to 4.5.3.1.3. The common case costs a few C calls and no loop.
 """
 
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
@@ -175,6 +176,7 @@ def _unquote(text: str) -> str:
     return "".join(out)
 
 
+@lru_cache(maxsize=4096)  # a pure function of its arguments; few domains make most of the mail
 def _parse_domain_octets(raw: bytes, *, utf8: bool) -> tuple[str, str]:
     """A domain or literal, as (look-up form, wire form)."""
     if not raw:

@@ -6,12 +6,11 @@ catch every exception. Synchronous policies cost no task and no await.
 """
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from postroad.model.records import Emit, PolicyFaulted
-from postroad.policy.verdict import Defer, Verdict
+from postroad.policy.verdict import VERDICTS, Defer, Verdict
 from postroad.smtp import replies
 
 Context = TypeVar("Context")
@@ -38,10 +37,11 @@ class Chain(Generic[Context]):
                 answer = policy(context)
             except Exception as error:  # noqa: BLE001  the seam: a broken policy must not decide
                 return self._fault(policy, repr(error))
-            if answer is not None:
-                if inspect.isawaitable(answer):
-                    return self._wait(context, answer, place)
+            if answer is None:
+                continue
+            if isinstance(answer, VERDICTS):
                 return answer
+            return self._wait(context, answer, place)
         return None
 
     async def _wait(self, context: Context, answer: Awaitable[Verdict | None], place: int) -> Verdict | None:
@@ -59,7 +59,7 @@ class Chain(Generic[Context]):
         rest = Chain(
             self._stage, self._policies[place + 1 :], timeout=self._timeout, emit=self._emit, now=self._now
         ).decide(context)
-        return await rest if inspect.isawaitable(rest) else rest
+        return rest if rest is None or isinstance(rest, VERDICTS) else await rest
 
     def _fault(self, policy: Policy[Context], reason: str) -> Verdict:
         name = getattr(policy, "__name__", type(policy).__name__)

@@ -4,6 +4,8 @@ The reply is what the peer reads, catalogued in smtp/replies.py; `reason` is the
 record and for `postroad explain`.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from postroad.model.reply import Reply
@@ -30,3 +32,4 @@ class Defer(Struct, frozen=True, gc=False):
 
 
 Verdict = Accept | Reject | Defer
+VERDICTS: Final = (Accept, Reject, Defer)  # for isinstance, quicker than the union

@@ -7,8 +7,6 @@ taken, since printers and scripts send them. What cannot be parsed raises `Refus
 
 from typing import Final
 
-from msgspec import Struct
-
 from postroad.model.address import Mailbox, parse_path
 from postroad.model.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS
 from postroad.model.errors import AddressError, CommandError
@@ -32,21 +30,16 @@ class RefusalError(CommandError):
         self.reply = reply
 
 
-class _Argument(Struct, gc=False):
-    path: bytes
-    parameters: list[str]
-
-
 def parse_mail(argument: bytes) -> MailFrom:
     """MAIL's argument, "FROM:<path> parameters" (RFC 5321 4.1.1.2)."""
-    parts = _split(argument, b"FROM:")
-    if not parts.parameters and parts.path.isascii():
-        return MailFrom(_mailbox(parts.path, sender=True, utf8=False))
-    known = _keywords(parts.parameters, _MAIL_KEYWORDS)
+    raw, parameters = _split(argument, b"FROM:")
+    if not parameters:
+        return MailFrom(_mailbox(raw, sender=True, utf8=False))
+    known = _keywords(parameters, _MAIL_KEYWORDS)
     smtputf8 = "SMTPUTF8" in known
     if known.get("SMTPUTF8"):
         raise RefusalError(replies.SYNTAX, "SMTPUTF8 takes no value")
-    path = _mailbox(parts.path, sender=True, utf8=smtputf8)
+    path = _mailbox(raw, sender=True, utf8=smtputf8)
     size = known.get("SIZE", "0")
     if not (size.isascii() and size.isdigit() and len(size) <= CHUNK_LIMIT):
         raise RefusalError(replies.SYNTAX, f"SIZE={size!r} is no number")
@@ -64,11 +57,11 @@ def parse_mail(argument: bytes) -> MailFrom:
 
 def parse_rcpt(argument: bytes, *, utf8: bool) -> RcptTo:
     """RCPT's argument, "TO:<path> parameters" (RFC 5321 4.1.1.3); `utf8` after SMTPUTF8."""
-    parts = _split(argument, b"TO:")
-    path = _mailbox(parts.path, sender=False, utf8=utf8)
-    if not parts.parameters:
+    raw, parameters = _split(argument, b"TO:")
+    path = _mailbox(raw, sender=False, utf8=utf8)
+    if not parameters:
         return RcptTo(path)
-    known = _keywords(parts.parameters, _RCPT_KEYWORDS)
+    known = _keywords(parameters, _RCPT_KEYWORDS)
     notify = _notify(known["NOTIFY"]) if "NOTIFY" in known else 0
     orcpt = known.get("ORCPT", "")
     if "ORCPT" in known:
@@ -112,7 +105,7 @@ _MAIL_KEYWORDS: Final = frozenset(("SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"))
 _RCPT_KEYWORDS: Final = frozenset(("NOTIFY", "ORCPT"))
 
 
-def _split(argument: bytes, word: bytes) -> _Argument:
+def _split(argument: bytes, word: bytes) -> tuple[bytes, list[str]]:
     """The octets of the path and the parameters in `FROM:<path> a=b c`."""
     if argument[: len(word)].upper() != word:
         raise RefusalError(replies.SYNTAX, f"expected {word.decode()}<address>")
@@ -128,11 +121,11 @@ def _split(argument: bytes, word: bytes) -> _Argument:
             raise RefusalError(replies.SYNTAX, "the path is missing")
         tail = b" " + tail if tail else b""
     if not tail:
-        return _Argument(path, [])
+        return path, []
     if tail[:1] != b" ":
         raise RefusalError(replies.SYNTAX, "something follows the path without a space")
     try:
-        return _Argument(path, tail.decode("utf-8").split())
+        return path, tail.decode("utf-8").split()
     except UnicodeDecodeError:
         raise RefusalError(replies.SYNTAX, "a parameter is not UTF-8") from None
 

@@ -4,6 +4,8 @@
 comes before it (RFC 5321 4.1.4 fixes the order of commands). The others only tell.
 """
 
+from typing import ClassVar
+
 from msgspec import Struct
 
 from postroad.model.address import Mailbox
@@ -13,12 +15,16 @@ from postroad.model.reply import Reply
 class Hello(Struct, frozen=True, gc=False):
     """EHLO (`extended`) or HELO; `name` is what the peer calls itself."""
 
+    asks: ClassVar[bool] = True
+
     name: str
     extended: bool
 
 
 class MailFrom(Struct, frozen=True, gc=False):
     """A transaction begins: `size` as declared or 0, the rest as in the envelope."""
+
+    asks: ClassVar[bool] = True
 
     path: Mailbox
     size: int = 0
@@ -31,6 +37,8 @@ class MailFrom(Struct, frozen=True, gc=False):
 class RcptTo(Struct, frozen=True, gc=False):
     """One more recipient, with its DSN parameters (RFC 3461 4.1, 4.2)."""
 
+    asks: ClassVar[bool] = True
+
     path: Mailbox
     notify: int = 0
     orcpt: str = ""
@@ -39,15 +47,21 @@ class RcptTo(Struct, frozen=True, gc=False):
 class DataStarted(Struct, frozen=True, gc=False):
     """DATA or the first BDAT: a negative answer refuses the content, 354 takes it."""
 
+    asks: ClassVar[bool] = True
+
 
 class DataChunk(Struct, frozen=True, gc=False):
     """A piece of content, dots unstuffed. Needs no answer."""
+
+    asks: ClassVar[bool] = False
 
     data: bytes
 
 
 class MessageEnded(Struct, frozen=True, gc=False):
     """All of the content came: `size` in octets; with a `defect` it must be refused with that reply."""
+
+    asks: ClassVar[bool] = True
 
     size: int
     eight_bit: bool
@@ -58,6 +72,8 @@ class MessageEnded(Struct, frozen=True, gc=False):
 class Refused(Struct, frozen=True, gc=False):
     """Notice: the session itself refused a command; `detail` is the exact reason. Needs no answer."""
 
+    asks: ClassVar[bool] = False
+
     stage: str
     reply: Reply
     detail: str
@@ -65,6 +81,8 @@ class Refused(Struct, frozen=True, gc=False):
 
 class Aborted(Struct, frozen=True, gc=False):
     """Notice: RSET, EHLO or QUIT ended a transaction whose content had begun. Needs no answer."""
+
+    asks: ClassVar[bool] = False
 
 
 Question = Hello | MailFrom | RcptTo | DataStarted | MessageEnded

@@ -5,6 +5,7 @@ code but the banner, the answer to EHLO/HELO and 354 (RFC 2034 4). Codes: RFC 53
 codes: RFC 3463 3, RFC 5248 2.4. `CATALOGUE` feeds the reference page docs/reference/replies.md.
 """
 
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from postroad.model.address import Mailbox
@@ -150,3 +151,10 @@ CATALOGUE: Final = (
         "Neither the client's network nor the domain is in `[access]`.",
     ),
 )
+
+_ENCODED: Final = MappingProxyType({entry.reply: entry.reply.encode() for entry in CATALOGUE})
+
+
+def encode(reply: Reply) -> bytes:
+    """`reply` as sent; the catalogued ones were encoded once."""
+    return _ENCODED.get(reply) or reply.encode()

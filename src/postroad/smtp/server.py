@@ -13,7 +13,7 @@ from postroad.model.reply import Reply
 from postroad.smtp import replies
 from postroad.smtp.command import RefusalError, parse_bdat, parse_hello, parse_mail, parse_rcpt
 from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, LineReader
-from postroad.smtp.events import Aborted, DataStarted, Event, Hello, MailFrom, MessageEnded, Question, RcptTo, Refused
+from postroad.smtp.events import Aborted, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
 from postroad.smtp.extensions import Offer
 from postroad.smtp.state import HTTP, NO_ERRORS, NOT_IMPLEMENTED, State
 
@@ -26,7 +26,7 @@ class ServerSession:
         self._offer = offer
         self._buffer = b""
         self._out: list[bytes] = []
-        self._waiting: Question | None = None
+        self._waiting: Event | None = None
         self._queue: deque[Event] = deque()
         self._errors = 0
         self._lines = LineReader(offer.command_line)
@@ -67,7 +67,7 @@ class ServerSession:
 
     def greet(self, reply: Reply) -> None:
         """Answer the connection itself: the banner, or a refusal after which the session is over."""
-        self._out.append(reply.encode())
+        self._out.append(replies.encode(reply))
         if reply.is_positive:
             self.state = State.GREETED
         else:
@@ -76,7 +76,7 @@ class ServerSession:
     def close(self, reply: Reply, reason: str) -> None:
         """Say `reply` (a 421 or 554) and end the session (RFC 5321 3.8)."""
         if self.state is not State.CLOSED:
-            self._out.append(reply.encode())
+            self._out.append(replies.encode(reply))
             self._leave(reason)
 
     @property
@@ -101,23 +101,23 @@ class ServerSession:
         while self._waiting is None:
             if self._queue:
                 event: Event | None = self._queue.popleft()
-            elif self.state is State.CLOSED:
-                return None
-            elif self.state is State.DATA:
-                if not self._buffer:
-                    return None
-                event = self._read_dots()
-            elif self.state is State.CHUNK:
-                if not self._buffer and self._chunks is not None and self._chunks.left:
-                    return None
-                event = self._read_chunk()
+            elif self._buffer:
+                state = self.state
+                if state is State.DATA:
+                    event = self._read_dots()
+                elif state is State.CHUNK:
+                    event = self._read_chunk()
+                else:
+                    line = self._next_line()
+                    if line is None:
+                        return None
+                    event = self._obey(line)
+            elif self.state is State.CHUNK and self._chunks is not None and not self._chunks.left:
+                event = self._read_chunk()  # a chunk of no octets is complete at once
             else:
-                line = self._next_line()
-                if line is None:
-                    return None
-                event = self._obey(line)
+                return None
             if event is not None:
-                if isinstance(event, Question):
+                if event.asks:
                     self._waiting = event
                 return event
         return None
@@ -147,14 +147,14 @@ class ServerSession:
         elif isinstance(event, DataStarted):
             if not self._answer_start(reply, positive=positive):
                 return
-        elif positive:
+        elif isinstance(event, Hello) and positive:
             self._abandon()
             self.hello = event.name
             self.extended = event.extended
             self.state = State.READY
             self._out.append(self._offer.ehlo() if event.extended else self._offer.helo())
             return
-        self._out.append(reply.encode())
+        self._out.append(replies.encode(reply))
         if not positive:
             self._count_error(reply)
 
@@ -282,10 +282,10 @@ class ServerSession:
         if argument.strip():
             raise RefusalError(replies.SYNTAX, "RSET takes no argument")
         self._abandon()
-        self._out.append(replies.OK.encode())
+        self._out.append(replies.encode(replies.OK))
 
     def _noop(self, _argument: bytes) -> None:
-        self._out.append(replies.OK.encode())
+        self._out.append(replies.encode(replies.OK))
 
     def _help(self, _argument: bytes) -> None:
         self._out.append(replies.HELP.encode())
@@ -350,7 +350,7 @@ class ServerSession:
     # -- ends ----------------------------------------------------------------------------------
 
     def _refuse(self, stage: str, reply: Reply, detail: str) -> None:
-        self._out.append(reply.encode())
+        self._out.append(replies.encode(reply))
         self._queue.append(Refused(stage, reply, detail))
         self._count_error(reply)
 
