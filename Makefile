@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 
 .PHONY: run
 run: $(VENV)/.run.stamp ## start the relay on 127.0.0.1:2525; mail lands in quickstart/data, nothing leaves the machine
-	@exec tools/run.sh
+	@exec $(BIN)/python tools/run.py
 
 .PHONY: test
 test: $(VENV)/.dev.stamp ## install what the tests need and run them all (LONG=1: the long mode; ARGS=...: for pytest)
@@ -32,7 +32,7 @@ bench: $(VENV)/.dev.stamp ## measure against a well-tuned Postfix on this machin
 
 .PHONY: docs
 docs: $(VENV)/.dev.stamp ## write the reference pages from the code, then the site into site/
-	$(BIN)/python -m postroad.config.document docs/reference
+	$(BIN)/python -m postroad.cli.document docs/reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 .PHONY: format

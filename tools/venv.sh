@@ -13,10 +13,20 @@ stop() {
 }
 
 recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+complete() { "$1" -c 'import ensurepip' 2>/dev/null; }
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
 choose_python() {
     local candidate
-    for candidate in ${PYTHON:-/usr/bin/python3 python3 python3.13 python3.12 python3.11 python3.14}; do
+    # shellcheck disable=SC2086  # a list of words
+    set -- ${PYTHON:-/usr/bin/python3 python3 python3.13 python3.12 python3.11 python3.14}
+    for candidate in "$@"; do
+        if command -v "$candidate" >/dev/null && recent "$candidate" && { complete "$candidate" || may_install; }; then
+            echo "$candidate"
+            return
+        fi
+    done
+    for candidate in "$@"; do # incomplete, and what it lacks will be said
         if command -v "$candidate" >/dev/null && recent "$candidate"; then
             echo "$candidate"
             return
@@ -29,10 +39,10 @@ choose_python() {
 
 make_venv() {
     local python=$1 package log
-    "$python" -c 'import ensurepip' 2>/dev/null || {
+    complete "$python" || {
         # Debian keeps this part of Python in a package of its own.
         package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
-        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        if may_install; then
             tools/debian.sh packages "$package"
         else
             stop "Postroad needs the package $package: install it (apt-get install $package) and run make again."

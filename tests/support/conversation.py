@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from postroad.listener.intake import DraftLike, Intake
+from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
@@ -24,15 +24,16 @@ from postroad.policy.context import RcptContext
 from postroad.policy.settings import AccessSettings
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer
+from postroad.spool.draft import Draft
 
 NOW = 1_790_000_000_000_000
 HOSTNAME = "relay.example.com"
 
 
-class ListDraft:
-    """A draft that keeps its pieces."""
+class ListDraft(Draft):
+    """A draft that keeps its pieces in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # nothing of the real one's files is wanted
         self.pieces: list[bytes] = []
         self.backlog = 0
         self.discarded = False
@@ -57,14 +58,14 @@ class InstantSpool:
     def has_room(self) -> bool:
         return self.room
 
-    def draft(self, on_drain: Callable[[], None]) -> DraftLike:
+    def draft(self, on_drain: Callable[[], None]) -> Draft:
         self.drafts.append(ListDraft())
         return self.drafts[-1]
 
     def put(
         self,
         envelope: Envelope,
-        content: bytes | DraftLike,
+        content: bytes | Draft,
         done: Callable[[Stored, list[Work]], None],
         failed: Callable[[SpoolError], None],
     ) -> None:

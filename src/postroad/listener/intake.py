@@ -20,20 +20,7 @@ from postroad.model.reply import Reply
 from postroad.model.work import Stored, Work
 from postroad.smtp import replies
 from postroad.smtp.events import MailFrom, MessageEnded
-
-
-class DraftLike(Protocol):
-    """Content being received by the spool; see spool/draft.py."""
-
-    @property
-    def backlog(self) -> int:
-        """Octets taken but not yet written."""
-
-    def append(self, chunk: bytes) -> None:
-        """Take one more piece."""
-
-    def discard(self) -> None:
-        """Forget it all."""
+from postroad.spool.draft import Draft
 
 
 class Spooling(Protocol):
@@ -42,13 +29,13 @@ class Spooling(Protocol):
     def has_room(self) -> bool:
         """False while new mail must get 452 4.3.1."""
 
-    def draft(self, on_drain: Callable[[], None]) -> DraftLike:
+    def draft(self, on_drain: Callable[[], None]) -> Draft:
         """Begin content that is too large for memory."""
 
     def put(
         self,
         envelope: Envelope,
-        content: bytes | DraftLike,
+        content: bytes | Draft,
         done: Callable[[Stored, list[Work]], None],
         failed: Callable[[SpoolError], None],
     ) -> None:
@@ -73,7 +60,7 @@ class Gathering:
         self._on_drain = on_drain
         self._pieces: list[bytes] = []
         self._held = 0
-        self._draft: DraftLike | None = None
+        self._draft: Draft | None = None
         self._head = b""  # the beginning of a drafted content, until its header section is complete
         self._head_open = True
 
@@ -101,7 +88,7 @@ class Gathering:
         self._head += piece
         self._head_open = b"\r\n\r\n" not in self._head and len(self._head) <= self._header_limit
 
-    def finish(self) -> tuple[bytes | DraftLike, bytes]:
+    def finish(self) -> tuple[bytes | Draft, bytes]:
         """(content, its beginning with the whole header section)."""
         if self._draft is not None:
             return self._draft, self._head

@@ -16,6 +16,7 @@ from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.listener.terms import Guest, Terms
 from postroad.model.address import Mailbox
 from postroad.model.errors import ConfigError
+from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
 from postroad.policy.chain import Chain
@@ -26,14 +27,6 @@ from postroad.smtp.extensions import Offer
 SWEEP_SECONDS: Final = 1.0
 CUT_SECONDS: Final = 1.0  # for the event loop to tell cut connections that they are gone
 BACKLOG: Final = 1024  # connections the kernel keeps waiting
-
-
-def split_bind(text: str) -> tuple[str, int]:
-    """("address", port) of "127.0.0.1:25" or "[::1]:25"; ValueError tells what is wrong."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f'{text!r} is not "address:port"')
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 class Listeners:
@@ -83,7 +76,7 @@ class Listeners:
         for name, settings in listeners.items():
             terms = self._terms(name, settings, loop)
             for address in settings.bind:
-                host, port = split_bind(address)
+                host, port = parse_endpoint(address)
                 try:
                     server = await loop.create_server(
                         self._factory(terms), host, port, backlog=BACKLOG, start_serving=False

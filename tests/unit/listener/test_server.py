@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from postroad.listener.server import split_bind
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.model.errors import ConfigError
 from tests.support.conversation import Desk
@@ -151,11 +150,3 @@ async def test_an_address_in_use_is_named() -> None:
     with pytest.raises(ConfigError, match=r"listeners\.b\.bind: cannot listen on 127\.0\.0\.1"):
         await other.bind({"b": ListenerSettings(bind=(f"127.0.0.1:{port}",))})
     await listeners.drain(5)
-
-
-def test_split_bind() -> None:
-    assert split_bind("[::1]:25") == ("::1", 25)
-    assert split_bind("127.0.0.1:2525") == ("127.0.0.1", 2525)
-    for text in ("25", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999"):
-        with pytest.raises(ValueError, match="address:port"):
-            split_bind(text)

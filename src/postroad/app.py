@@ -1,0 +1,196 @@
+"""The composition root: settings become objects, objects meet as plain callables. The only wiring.
+
+Start: bind, give up root, open the spool (replay), start the queue, accept. Stop (SIGTERM, SIGINT):
+accept nothing, let transactions and deliveries finish within a deadline, close the spool; what is not
+delivered goes on at the next start. A second signal cuts the deadline short.
+"""
+
+import asyncio
+import gc
+import random
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import uvloop
+
+from postroad import VERSION
+from postroad.config.schema import Config
+from postroad.delivery.deliver import Deliverer
+from postroad.listener.intake import Intake
+from postroad.listener.server import Listeners
+from postroad.model.address import parse_mailbox
+from postroad.model.envelope import Envelope, Recipient
+from postroad.model.queueid import QueueIds
+from postroad.model.records import Emit, ServerStarted, ServerStopping
+from postroad.net.clock import SystemClock
+from postroad.net.process import become_user, give_to_user, is_root, raise_file_limit
+from postroad.net.resolver import Resolver
+from postroad.net.stream import open_stream
+from postroad.net.tls import opportunistic_context
+from postroad.observe.fanout import Fanout
+from postroad.observe.log import LogSink
+from postroad.policies.relay_control import RelayControl
+from postroad.policy.chain import Chain
+from postroad.policy.context import RcptContext
+from postroad.queue.dispatcher import Dispatcher
+from postroad.queue.retry import schedule_of
+from postroad.routing.router import Router
+from postroad.routing.rules import compile_rules
+from postroad.spool.spool import EmbeddedSpool
+
+DRAIN_SECONDS: Final = 30.0
+POLICY_SECONDS: Final = 30.0
+SWITCH_SECONDS: Final = 0.0005  # the spool's threads must not wait 5 ms for the interpreter (measured)
+COLLECT_AFTER: Final = 50_000  # new objects before the collector looks; messages are freed by counting
+
+
+def run(config: Config, *, announce: Callable[[str], None]) -> int:
+    """Serve until a signal ends it; 0 after a clean drain. `announce` gets lines for whoever started us."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    raise_file_limit()
+    if is_root() and not config.process.user:
+        announce("warning: running as root; set process.user to give up root after binding")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, announce))
+
+
+async def _serve(config: Config, announce: Callable[[str], None]) -> int:
+    clock = SystemClock()
+    sink = LogSink(config.log.format, hostname=config.hostname)
+    emit = Fanout((sink,))
+    try:
+        return await _House(config, clock, emit).live(announce)
+    finally:
+        sink.close()
+
+
+class _House:
+    """All long-lived parts of one process, in the order they are built."""
+
+    def __init__(self, config: Config, clock: SystemClock, emit: Emit) -> None:
+        self.config = config
+        self.emit = emit
+        self.now = clock.now
+        start = random.SystemRandom().randrange(1 << 48)
+        queue_ids = QueueIds(start)
+        self.resolver = Resolver(config.resolver, clock)
+        self.router = Router(
+            compile_rules(config.routes),
+            self.resolver,
+            own_names=frozenset((config.hostname, "localhost")),
+            own_addresses=frozenset(),
+            shuffle=random.shuffle,
+        )
+        self.control = RelayControl(config.access)
+        self.deliverer = Deliverer(
+            settings=config.delivery,
+            hostname=config.hostname,
+            clock=clock,
+            open_stream=open_stream,
+            capture_folder=config.capture_folder,
+            tls_context=opportunistic_context(),
+        )
+        self.spool = EmbeddedSpool(
+            config.spool_folder,
+            config.spool,
+            clock=clock,
+            emit=emit,
+            lane_of=self._lane_of,
+            deadline_of=schedule_of(config.queue).deadline_of,
+        )
+        self.dispatcher = Dispatcher(
+            spool=self.spool,
+            plan=self.router.plan,
+            cached_plan=self.router.cached_plan,
+            deliver=self.deliverer.deliver,
+            emit=emit,
+            clock=clock,
+            settings=config.queue,
+            hostname=config.hostname,
+            queue_ids=queue_ids,
+            random=random.random,
+        )
+        self.listeners = Listeners(
+            hostname=config.hostname,
+            postmaster=parse_mailbox(config.postmaster),
+            limits=config.limits,
+            chain=Chain[RcptContext]("rcpt", (self.control,), timeout=POLICY_SECONDS, emit=emit, now=clock.now),
+            relays=self.control.relays,
+            intake=Intake(
+                spool=self.spool,
+                admit=self.dispatcher.admit,
+                emit=emit,
+                now=clock.now,
+                hostname=config.hostname,
+                queue_ids=queue_ids,
+                limits=config.limits,
+                inline=config.spool.inline_size,
+            ),
+            emit=emit,
+            now=clock.now,
+            monotonic=clock.monotonic,
+            start=start,
+        )
+
+    def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
+        placement = self.router.place(envelope, recipient)
+        return placement.lane if placement is not None else ""
+
+    async def live(self, announce: Callable[[str], None]) -> int:
+        """Start everything, serve until a signal, stop everything."""
+        config = self.config
+        bound = await self.listeners.bind(config.listeners)
+        if config.process.user:
+            give_to_user(config.process.user, config.data_dir)
+            become_user(config.process.user)
+        await self.spool.open()
+        work = asyncio.create_task(self.dispatcher.run())
+        stopping = _stop_signals()
+        await self.listeners.start()
+        self.emit(ServerStarted(at=self.now(), version=VERSION, hostname=config.hostname, listeners=tuple(bound)))
+        for line in bound:
+            announce(f"listening: {line}")
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER, 20, 100)
+        reason = await _first(stopping, work)
+        self.emit(ServerStopping(at=self.now(), reason=reason))
+        await self._stop(stopping, work)
+        return 0
+
+    async def _stop(self, stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]") -> None:
+        drained = asyncio.create_task(self._drain())
+        impatient = asyncio.create_task(stopping.get())
+        await asyncio.wait((drained, impatient), return_when=asyncio.FIRST_COMPLETED)
+        for task in (drained, impatient, work):
+            task.cancel()
+        await asyncio.gather(drained, impatient, work, return_exceptions=True)
+        await self.deliverer.close()
+        await self.spool.close()
+        self.resolver.close()
+
+    async def _drain(self) -> None:
+        await self.listeners.drain(DRAIN_SECONDS)
+        await self.dispatcher.drain(DRAIN_SECONDS)
+
+
+def _stop_signals() -> "asyncio.Queue[str]":
+    """A queue of the names of the signals that ask us to stop."""
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.put_nowait, number.name)
+    return asked
+
+
+async def _first(stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]") -> str:
+    """Wait for a signal, or for the queue to break, which it must not."""
+    asked = asyncio.create_task(stopping.get())
+    await asyncio.wait((asked, work), return_when=asyncio.FIRST_COMPLETED)
+    if asked.done():
+        return asked.result()
+    asked.cancel()
+    work.result()  # raises what broke it
+    return "the queue ended"

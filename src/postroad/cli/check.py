@@ -1,0 +1,65 @@
+"""`postroad check`: the configuration's problems and doubts, all of them, without starting anything.
+
+Problems go to standard error and the exit code is 78; warnings leave it at 0.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from postroad.cli.exits import CONFIG, OK, complain, guarded
+from postroad.cli.options import ConfigFile, Json
+from postroad.config.host import check_host
+from postroad.config.load import Loaded, find_config, inspect_config
+from postroad.config.problem import Problem, path_text, place_of
+from postroad.config.schema import Config
+
+
+@guarded
+def check(config: ConfigFile = None, as_json: Json = False) -> int:
+    """Check the configuration and print every problem at once.
+
+    Example: postroad check -c /etc/postroad/postroad.toml
+    """
+    file = find_config(config)
+    loaded = inspect_config(file)
+    host = check_host(loaded.config) if loaded.config is not None else []
+    warnings = [*loaded.warnings, *host]
+    if as_json:
+        print(_json(loaded, warnings))
+    else:
+        _print(file, loaded, warnings)
+    return CONFIG if loaded.config is None else OK
+
+
+def _print(file: Path, loaded: Loaded, warnings: list[Problem]) -> None:
+    for line in loaded.lines(loaded.problems):
+        complain(line)
+    for line in loaded.lines(warnings):
+        complain(f"warning: {line}")
+    if loaded.config is None:
+        count = len(loaded.problems)
+        complain(f"{count} problem{'s' if count > 1 else ''}; nothing would start")
+    else:
+        print(f"{file}: ok: {summary(loaded.config)}")
+
+
+def summary(config: Config) -> str:
+    """The configuration in one line for people."""
+    listeners = ", ".join(f"{name} on {' and '.join(entry.bind)}" for name, entry in config.listeners.items())
+    count = len(config.routes)
+    return f"{config.hostname}; {listeners}; {count} route{'s' if count > 1 else ''}; data in {config.data_dir}"
+
+
+def _json(loaded: Loaded, warnings: list[Problem]) -> str:
+    def plain(problem: Problem) -> dict[str, str | int]:
+        place = problem.place or place_of(problem.path, loaded.places)
+        return {"file": place.file, "line": place.line, "path": path_text(problem.path), "text": problem.text}
+
+    return msgspec.json.encode(
+        {
+            "ok": loaded.config is not None,
+            "problems": [plain(problem) for problem in loaded.problems],
+            "warnings": [plain(problem) for problem in warnings],
+        }
+    ).decode()

@@ -1,0 +1,83 @@
+"""The reference page of the commands, and the program that writes all reference pages.
+
+`python -m postroad.cli.document docs/reference` writes them; tests/meta/test_docs.py fails when a page
+is not what the code says.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from postroad.cli.main import build
+from postroad.config.document import NOTE, configuration_page, policies_page, records_page, replies_page
+
+
+def pages() -> dict[str, str]:
+    """Every page by file name."""
+    return {
+        "cli.md": cli_page(),
+        "configuration.md": configuration_page(),
+        "policies.md": policies_page(),
+        "records.md": records_page(),
+        "replies.md": replies_page(),
+    }
+
+
+def cli_page() -> str:
+    """Every command: usage, what it does, an example, its options."""
+    out = [
+        NOTE,
+        "# Commands",
+        (
+            "Exit codes are those of sysexits.h: 0 done, 64 the command line is wrong, 65 damage was found, "
+            "66 there is no such id or file, 69 what is needed is not there, 74 input or output failed, "
+            "75 try again later, 77 not permitted, 78 the configuration is wrong."
+        ),
+    ]
+    for name, context in commands():
+        out += _command(name, context)
+    return "\n\n".join(out) + "\n"
+
+
+def commands() -> Iterator[tuple[str, typer.Context]]:
+    """Every command that does something, as ("postroad queue list", its context)."""
+    top = typer.main.get_command(build())
+    todo = [typer.Context(top, info_name="postroad")]
+    while todo:
+        context = todo.pop(0)
+        children = getattr(context.command, "commands", {})
+        if not children:
+            yield context.command_path, context
+        todo = [typer.Context(child, parent=context, info_name=name) for name, child in children.items()] + todo
+
+
+def _command(name: str, context: typer.Context) -> Iterator[str]:
+    command = context.command
+    usage = " ".join((name, *command.collect_usage_pieces(context)))
+    text, _, example = (command.help or "").partition("Example:")
+    yield f"## {name}"
+    yield " ".join(text.split())
+    yield f"```text\n{usage}\n```"
+    rows = ["| Option | What it does |", "|---|---|"]
+    for parameter in command.get_params(context):
+        if record := parameter.get_help_record(context):
+            spelling, sentence = record
+            rows.append(f"| `{spelling}` | {sentence} |")
+    yield "\n".join(rows)
+    if example:
+        yield f"Example:\n\n```sh\n{example.strip()}\n```"
+
+
+def main() -> None:
+    """Write every page into the folder named on the command line."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (folder / name).write_text(text, "utf-8")
+        print(folder / name)
+
+
+if __name__ == "__main__":
+    main()

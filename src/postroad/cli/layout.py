@@ -1,0 +1,99 @@
+"""How data looks to people: sizes, times, and the queue as `mailq` taught them to read it (pure).
+
+Times of day are local; `now` is a parameter. What a peer said is printed with everything unprintable escaped, so
+that nobody steers the terminal of whoever looks.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from postroad.model.work import Status
+from postroad.spool.query import Listed, ListedRecipient, Stats
+
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
+_MICROSECONDS: Final = 1_000_000
+
+
+def size_text(octets: int) -> str:
+    """About how much, in four characters or five: "812", "4.1K", "25M"."""
+    size = float(octets)
+    for unit in ("", "K", "M", "G"):
+        if size < 1000:
+            return f"{size:.1f}{unit}" if unit and size < 9.95 else f"{size:.0f}{unit}"
+        size /= 1024
+    return f"{size:.1f}T"
+
+
+def moment_text(at: int) -> str:
+    """The local time of microseconds since 1970, to the second."""
+    return f"{datetime.fromtimestamp(at // _MICROSECONDS, tz=UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def span_text(microseconds: int) -> str:
+    """About how long, in its largest unit: "35s", "4m", "3d"."""
+    seconds = max(microseconds, 0) // _MICROSECONDS
+    for factor, unit in _UNITS:
+        if seconds >= factor:
+            return f"{seconds // factor}{unit}"
+    return f"{seconds}s"
+
+
+def printable(text: str) -> str:
+    """`text` with whatever does not print as an escape."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def state_text(recipient: ListedRecipient, now: int) -> str:
+    """What a recipient is doing: "pending, next try in 4m, after 2 tries"."""
+    tries = f", after {recipient.attempts} {'try' if recipient.attempts == 1 else 'tries'}" if recipient.attempts else ""
+    if recipient.status is not Status.PENDING:
+        return f"{recipient.status.name.lower()}{tries}"
+    if recipient.leased:
+        return f"pending, in the server's hands{tries}"
+    when = "now" if recipient.due <= now else f"in {span_text(recipient.due - now)}"
+    return f"pending, next try {when}{tries}"
+
+
+def queue_lines(messages: list[Listed], stats: Stats, now: int) -> Iterator[str]:
+    """The queue: a block a message, a closing line with the total."""
+    if messages:
+        yield f"{'QUEUE ID':<14} {'SIZE':>5}  {'ARRIVED':<19}  SENDER"
+    for message in messages:
+        yield f"{message.id:<14} {size_text(message.size):>5}  {moment_text(message.arrived)}  <{printable(message.sender)}>"
+        for recipient in message.recipients:
+            yield f"    {printable(recipient.address)}  {state_text(recipient, now)}"
+            if recipient.reply:
+                yield f"        ({printable(recipient.reply)})"
+    yield total_line(stats, len(messages))
+
+
+def total_line(stats: Stats, shown: int) -> str:
+    """How much there is in all, and how much of it was shown."""
+    if not stats.messages:
+        return "The queue is empty."
+    held = f", {stats.held} held" if stats.held else ""
+    total = f"{stats.messages} {'message' if stats.messages == 1 else 'messages'}, {size_text(stats.octets)}"
+    rest = "" if shown == stats.messages else f"; {shown} shown"
+    return f"{total}; recipients: {stats.pending} pending{held}{rest}"
+
+
+def message_lines(message: Listed, now: int) -> Iterator[str]:
+    """Everything the queue knows about one message."""
+    place = message.place
+    yield f"queue id   {message.id}"
+    yield f"sender     <{printable(message.sender)}>"
+    yield f"size       {message.size} octets"
+    yield f"arrived    {moment_text(message.arrived)}, {span_text(now - message.arrived)} ago"
+    yield f"stored     journal {place.journal}, segment {place.segment}, offset {place.offset}, {place.length} octets"
+    for recipient in message.recipients:
+        yield ""
+        yield f"recipient  {printable(recipient.address)}"
+        yield f"state      {state_text(recipient, now)}"
+        if recipient.status is Status.PENDING:
+            yield f"next try   {moment_text(recipient.due)}"
+        yield f"next hop   {printable(recipient.lane) or '(no route)'}"
+        if recipient.warned:
+            yield "delay      the sender was told"
+        if recipient.reply:
+            yield f"last reply {printable(recipient.reply)}"

@@ -1,0 +1,59 @@
+"""The `postroad` command: every command put together, and the entry point.
+
+Usage errors leave with 64 (EX_USAGE); the other codes are those of `cli.exits`.
+"""
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from postroad import VERSION
+from postroad.cli import check, explain, queue, serve, spool
+from postroad.cli.exits import USAGE
+
+_TYPER_USAGE: Final = 2  # what typer leaves with when the command line is wrong
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"postroad {VERSION}")
+        raise typer.Exit
+
+
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Postroad, an email relay server.
+
+    Example: postroad serve -c /etc/postroad/postroad.toml
+    """
+
+
+def build() -> typer.Typer:
+    """The program with all its commands."""
+    program = typer.Typer(
+        name="postroad",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    program.callback()(_program)
+    program.command("serve")(serve.serve)
+    program.command("check")(check.check)
+    program.command("explain")(explain.explain)
+    program.add_typer(queue.build(), name="queue")
+    program.add_typer(spool.build(), name="spool")
+    return program
+
+
+def main() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    try:
+        build()(prog_name="postroad")
+    except SystemExit as leaving:
+        sys.exit(USAGE if leaving.code == _TYPER_USAGE else leaving.code)

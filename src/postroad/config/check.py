@@ -1,0 +1,193 @@
+"""Rules across options: what each option alone cannot know.
+
+A rule yields problems (nothing starts) or warnings (it starts, but probably not as meant). All rules
+are pure functions of the configuration; what needs this host to be looked at is in `config.host`.
+RFC 5321 4.5.4.1 (retry and give-up times), RFC 5321 6.3 (loops).
+"""
+
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import Final
+
+from msgspec import Struct
+
+from postroad.config.describe import duration_text, size_text, value_text
+from postroad.config.problem import Problem, path_text
+from postroad.config.schema import Config
+from postroad.model.errors import PostroadError
+from postroad.model.option import NEVER, parse_endpoint
+from postroad.model.route import NextHop
+from postroad.routing.rules import parse_next_hop
+from postroad.routing.settings import RouteSettings
+
+_LEAST_EXPIRY: Final = 4 * 86400.0  # RFC 5321 4.5.4.1: at least 4-5 days
+_LOCAL_NAMES: Final = ("localhost", "ip6-localhost")
+
+
+class Warned(Problem, frozen=True, gc=False):
+    """A doubt: told, but it stops nothing."""
+
+
+class Checked(Struct, frozen=True):
+    """What the rules found."""
+
+    problems: list[Problem]
+    warnings: list[Problem]
+
+
+def check(config: Config) -> Checked:
+    """Every rule over `config`."""
+    found = [problem for rule in RULES for problem in rule(config)]
+    return Checked(
+        [problem for problem in found if not isinstance(problem, Warned)],
+        [problem for problem in found if isinstance(problem, Warned)],
+    )
+
+
+def _addresses(config: Config) -> Iterator[Problem]:
+    """Two listeners on one address; a wildcard address takes in every other of its port."""
+    seen: list[tuple[str, int, str]] = []
+    for name, listener in config.listeners.items():
+        for at, bind in enumerate(listener.bind):
+            address, port = parse_endpoint(bind)
+            path = ("listeners", name, "bind", at)
+            for other, other_port, where in seen:
+                if port and port == other_port and _overlap(address, other):
+                    yield Problem(path, f"{value_text(bind)}: {where} listens there already")
+                    break
+            seen.append((address, port, path_text(path)))
+
+
+def _overlap(one: str, two: str) -> bool:
+    first, second = ip_address(one), ip_address(two)
+    return first.version == second.version and (first == second or first.is_unspecified or second.is_unspecified)
+
+
+def _large_networks(config: Config) -> Iterator[Problem]:
+    """A network that can hardly be one's own; that of everybody is refused by the option itself."""
+    for at, network in enumerate(config.access.relay_networks):
+        if network.prefixlen < 8 and not network.is_private:
+            yield Warned(
+                ("access", "relay_networks", at),
+                f'"{network}": a very large part of the Internet may relay to anywhere',
+            )
+
+
+def _next_hops(config: Config) -> Iterator[Problem]:
+    """Next hops that cannot be read, lead back to ourselves, or cannot be mixed."""
+    own = [parse_endpoint(bind) for listener in config.listeners.values() for bind in listener.bind]
+    for number, route in enumerate(config.routes):
+        for at, text in enumerate(route.next_hops):
+            path = ("routes", number, "next_hops", at)
+            try:
+                hop = parse_next_hop(text)
+            except (ValueError, PostroadError) as error:
+                yield Problem(path, f"{value_text(text)}: {error}")
+                continue
+            if _is_own(hop, own, config.hostname):
+                yield Problem(
+                    path, f"{value_text(text)}: is our own listener: mail would go round in a loop (RFC 5321 6.3)"
+                )
+
+
+def _is_own(hop: NextHop, own: list[tuple[str, int]], hostname: str) -> bool:
+    if not hop.host or not hop.port:
+        return False
+    host = hop.host.strip("[]").lower()
+    if host == hostname or host in _LOCAL_NAMES:
+        # By name we are reached on any address of ours.
+        return any(port == hop.port for _, port in own)
+    try:
+        target = ip_address(host)
+    except ValueError:
+        return False
+    return any(
+        port == hop.port and _takes(ip, target.version, str(target), is_loopback=target.is_loopback) for ip, port in own
+    )
+
+
+def _takes(listening: str, version: int, target: str, *, is_loopback: bool) -> bool:
+    address = ip_address(listening)
+    return listening == target or (is_loopback and address.is_unspecified and address.version == version)
+
+
+def _route_listeners(config: Config) -> Iterator[Problem]:
+    """A route for a listener that does not exist."""
+    for number, route in enumerate(config.routes):
+        for at, name in enumerate(route.listeners):
+            if name not in config.listeners:
+                known = ", ".join(config.listeners)
+                yield Problem(
+                    ("routes", number, "listeners", at), f"{value_text(name)}: no such listener; there are: {known}"
+                )
+
+
+def _catch_all(config: Config) -> Iterator[Problem]:
+    """Routes that can never be reached, and mail that no route would take."""
+    for number, route in enumerate(config.routes):
+        if _takes_all(route):
+            for later in range(number + 1, len(config.routes)):
+                yield Warned(
+                    ("routes", later), f'is never reached: routes[{number}] takes all mail before it (recipients "*")'
+                )
+            return
+    yield Warned(("routes",), 'no route takes all mail: what matches none waits until it expires; end with recipients = ["*"]')
+
+
+def _takes_all(route: RouteSettings) -> bool:
+    return "*" in route.recipients and (not route.senders or "*" in route.senders) and not route.listeners
+
+
+def _queue_times(config: Config) -> Iterator[Problem]:
+    """Retry, warning and expiry in their natural order."""
+    queue = config.queue
+    expire = duration_text(queue.expire_after)
+    if queue.expire_after < queue.retry[0]:
+        first = duration_text(queue.retry[0])
+        yield Problem(
+            ("queue", "expire_after"),
+            f'"{expire}": mail would expire before its first retry (queue.retry[0] is "{first}")',
+        )
+    elif queue.expire_after < _LEAST_EXPIRY:
+        yield Warned(
+            ("queue", "expire_after"), f'"{expire}": RFC 5321 4.5.4.1 asks for at least 4 to 5 days before giving up'
+        )
+    if queue.warn_after != NEVER and queue.warn_after >= queue.expire_after:
+        warn = duration_text(queue.warn_after)
+        yield Problem(
+            ("queue", "warn_after"),
+            f'"{warn}": the delay warning would come after the mail has expired '
+            f'(queue.expire_after is "{expire}"); make it shorter, or "never"',
+        )
+
+
+def _sizes(config: Config) -> Iterator[Problem]:
+    """Bounds that contradict one another."""
+    limits, spool = config.limits, config.spool
+    message = size_text(limits.message_size)
+    if limits.header_size > limits.message_size:
+        yield Problem(
+            ("limits", "header_size"),
+            f'"{size_text(limits.header_size)}": more than a whole message (limits.message_size is "{message}")',
+        )
+    if spool.free_space < limits.message_size:
+        yield Warned(
+            ("spool", "free_space"),
+            f'"{size_text(spool.free_space)}": one message (limits.message_size is "{message}") could fill the disk',
+        )
+    if limits.sessions_per_ip > limits.sessions:
+        yield Warned(
+            ("limits", "sessions_per_ip"),
+            f"{limits.sessions_per_ip}: has no effect: limits.sessions is {limits.sessions}",
+        )
+
+
+RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
+    _addresses,
+    _large_networks,
+    _next_hops,
+    _route_listeners,
+    _catch_all,
+    _queue_times,
+    _sizes,
+)

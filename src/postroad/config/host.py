@@ -1,0 +1,54 @@
+"""What the configuration asks of this host: a folder that can be written, a user that exists.
+
+Only `serve` insists on these; `check` tells them as warnings, for it may run elsewhere or as someone else.
+"""
+
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+from postroad.config.problem import Problem
+from postroad.config.schema import Config
+
+
+def check_host(config: Config) -> list[Problem]:
+    """What on this host stands against running `config` as the current user; looks, and changes nothing."""
+    return [*_data_dir(config), *_user(config)]
+
+
+def _data_dir(config: Config) -> Iterator[Problem]:
+    path = ("data_dir",)
+    folder = config.data_dir
+    nearest = next(part for part in (folder, *folder.parents) if _is_seen(part))
+    if not nearest.is_dir():
+        yield Problem(path, f'"{folder}": {nearest} is not a folder')
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        what = "cannot be written" if nearest == folder else f"is not there, and {nearest} cannot be written"
+        yield Problem(path, f'"{folder}": {what} by the user {_user_name()}')
+
+
+def _is_seen(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # below a folder we may not enter
+        return False
+
+
+def _user(config: Config) -> Iterator[Problem]:
+    user = config.process.user
+    if not user:
+        return
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        yield Problem(
+            ("process", "user"), f'"{user}": there is no such user on this host; make it with: useradd --system {user}'
+        )
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

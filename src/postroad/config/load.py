@@ -1,0 +1,130 @@
+"""From files to a checked `Config`, or to every problem they have, all at once.
+
+Each option is checked on its own first (pydantic, through `config.schema`), then the rules across
+options (`config.check`) over whatever is sound, so that one mistake does not hide another. The
+folder of captured mail and of the spool is made absolute here; nothing is created or changed.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+from pydantic import ValidationError
+
+from postroad.config.check import check
+from postroad.config.locate import KeyPath
+from postroad.config.merge import read_document
+from postroad.config.mistakes import problems_of
+from postroad.config.problem import Places, Problem, place_of, render
+from postroad.config.schema import Config
+from postroad.model.errors import ConfigError
+
+DEFAULT_FILES: Final = (Path("postroad.toml"), Path("/etc/postroad/postroad.toml"))
+
+# What stands in for a broken table while the rest is checked across options.
+_STAND_INS: Final[Mapping[str, dict[str, object]]] = MappingProxyType(
+    {
+        "listeners": {"bind": ("127.0.0.1:0",)},
+        "routes": {"recipients": ("stand-in.invalid",), "next_hops": ("capture:",)},
+    }
+)
+
+
+class Loaded(Struct, frozen=True):
+    """A configuration as found: `config` is None exactly when there are problems."""
+
+    config: Config | None
+    problems: list[Problem]
+    warnings: list[Problem]
+    places: Places
+
+    def lines(self, problems: Sequence[Problem]) -> list[str]:
+        """`problems` as people see them, in the order of the files and lines."""
+        files = list(dict.fromkeys(place.file for place in self.places.values()))
+
+        def order(problem: Problem) -> tuple[int, int]:
+            place = problem.place or place_of(problem.path, self.places)
+            return files.index(place.file) if place.file in files else len(files), place.line
+
+        return [render(problem, self.places) for problem in sorted(problems, key=order)]
+
+
+def find_config(given: Path | None) -> Path:
+    """`given`, or the first of the default files that exists; ConfigError when there is none."""
+    if given is not None:
+        return given
+    for file in DEFAULT_FILES:
+        if file.is_file():
+            return file
+    raise ConfigError(
+        [f"no configuration: neither {' nor '.join(str(file) for file in DEFAULT_FILES)} exists; name one with -c FILE"]
+    )
+
+
+def load_config(file: Path) -> Config:
+    """The configuration of `file` and its conf.d; ConfigError with every problem."""
+    loaded = inspect_config(file)
+    if loaded.config is None:
+        raise ConfigError(loaded.lines(loaded.problems))
+    return loaded.config
+
+
+def inspect_config(file: Path) -> Loaded:
+    """What `file` and its conf.d hold, with problems and warnings as values."""
+    document = read_document(file)
+    problems = list(document.problems)
+    if any(not problem.path for problem in problems):  # a file that cannot be read at all
+        return Loaded(None, problems, [], document.places)
+    data = dict(document.data)
+    config = _validated(data, problems)
+    warnings: list[Problem] = []
+    if config is not None:
+        found = check(config)
+        broken = [problem.path for problem in problems]
+        problems += [problem for problem in found.problems if not _is_under(problem.path, broken)]
+        warnings = [] if problems else found.warnings
+        config = config.model_copy(update={"data_dir": (file.parent / config.data_dir.expanduser()).absolute()})
+    return Loaded(None if problems else config, problems, warnings, document.places)
+
+
+def _validated(data: dict[str, object], problems: list[Problem]) -> Config | None:
+    """The settings in `data`, with what is broken left out or stood in for after it was added to `problems`."""
+    for _ in range(2):
+        try:
+            return Config.model_validate(data, strict=True)
+        except ValidationError as error:
+            found = problems_of(error, data)
+            problems += [problem for problem in found if problem not in problems]
+            _mend(data, [problem.path for problem in found])
+    return None
+
+
+def _mend(data: dict[str, object], broken: Sequence[KeyPath]) -> None:
+    for path in broken:
+        section, rest = str(path[0]), path[1:]
+        table = data.get(section)
+        if section in _STAND_INS:
+            data[section] = _stood_in(section, table, rest)
+        elif section == "hostname":
+            data[section] = "stand-in.invalid"
+        elif rest and isinstance(table, dict):
+            data[section] = {key: value for key, value in table.items() if key != rest[0]}
+        else:
+            data.pop(section, None)
+
+
+def _stood_in(section: str, table: object, rest: KeyPath) -> object:
+    stand_in = _STAND_INS[section]
+    match table:
+        case dict() if rest:
+            return {key: stand_in if key == rest[0] else value for key, value in table.items()}
+        case tuple() if rest:
+            return tuple(stand_in if at == rest[0] else value for at, value in enumerate(table))
+        case _:
+            return {"stand-in": stand_in} if section == "listeners" else (stand_in,)
+
+
+def _is_under(path: KeyPath, broken: Sequence[KeyPath]) -> bool:
+    return any(path[: len(part)] == part or part[: len(path)] == path for part in broken)

@@ -1,0 +1,130 @@
+"""The whole configuration as one typed value: every package's settings, composed.
+
+Section names are the keys of the TOML file. Options that concern no single package (names, folder,
+processes) are declared here. RFC 5321 4.1.1.1 (host names), RFC 5321 4.5.1 (postmaster).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from postroad.delivery.settings import DeliverySettings
+from postroad.listener.settings import LimitsSettings, ListenerSettings
+from postroad.model.address import parse_domain, parse_mailbox
+from postroad.model.errors import AddressError
+from postroad.model.option import Settings
+from postroad.net.hostname import host_name
+from postroad.net.settings import ResolverSettings
+from postroad.observe.settings import LogSettings
+from postroad.policy.settings import AccessSettings
+from postroad.queue.settings import QueueSettings
+from postroad.routing.settings import RouteSettings
+from postroad.spool.settings import SpoolSettings
+
+_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_NAME_LIMIT: Final = 64  # names go into every record and into Received header fields
+
+
+def _host_name(text: str) -> str:
+    try:
+        name = parse_domain(text)
+    except AddressError as error:
+        raise ValueError(f"not a host name: {error}") from None
+    if name.startswith("["):
+        raise ValueError('not a host name: an address literal; write a name like "relay.example.com"')
+    if "_" in name:
+        raise ValueError("not a host name: it has an underscore")
+    return name
+
+
+def _mailbox(text: str) -> str:
+    try:
+        mailbox = parse_mailbox(text)
+    except AddressError as error:
+        raise ValueError(f"not an address: {error}") from None
+    if not mailbox.domain:
+        raise ValueError('needs a domain, like "postmaster@example.com"')
+    return text
+
+
+def _listener_name(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
+        raise ValueError(f"a listener's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
+    return text
+
+
+def _path(value: object) -> object:
+    return Path(value) if isinstance(value, str) and value else value
+
+
+def _default_postmaster(known: Mapping[str, object]) -> str:
+    access = known["access"]
+    domains = access.relay_domains if isinstance(access, AccessSettings) else ()
+    named = [domain for domain in domains if not domain.startswith(("*", "["))]
+    return f"postmaster@{named[0] if named else known['hostname']}"
+
+
+HostName = Annotated[str, AfterValidator(_host_name)]
+MailboxText = Annotated[str, AfterValidator(_mailbox)]
+ListenerName = Annotated[str, AfterValidator(_listener_name)]
+Folder = Annotated[Path, BeforeValidator(_path)]
+
+
+class ProcessSettings(Settings):
+    """The process itself."""
+
+    edges: int = Field(
+        0, description="Processes that take mail in beside the main one; 0: one process does everything.", ge=0, le=0
+    )
+    user: str = Field(
+        "", description="User to become after the ports are open, when started as root; none given: stay who we are."
+    )
+
+
+class Config(Settings):
+    """Everything that can be set, checked field by field; `config.check` holds the rules across fields."""
+
+    hostname: HostName = Field(
+        default_factory=host_name,
+        description="Our name in the banner, in EHLO and in Received.",
+        json_schema_extra={"default": "the host's fully qualified name"},
+    )
+    data_dir: Folder = Field(
+        Path("data"),
+        description="Folder of the spool and of captured mail; relative to the configuration file's folder.",
+        json_schema_extra={"default": '"./data" beside the file'},
+    )
+    listeners: dict[ListenerName, ListenerSettings] = Field(
+        description="Where mail comes in, by name; at least one.", min_length=1
+    )
+    access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
+    postmaster: MailboxText = Field(
+        default_factory=_default_postmaster,
+        description="Where mail to the bare <Postmaster> goes (RFC 5321 4.5.1).",
+        json_schema_extra={"default": "postmaster@ the first relay domain without wildcard, else postmaster@hostname"},
+    )
+    resolver: ResolverSettings = Field(ResolverSettings(), description="How DNS is asked.")
+    routes: tuple[RouteSettings, ...] = Field(
+        (RouteSettings(next_hops=("mx",)),),
+        description="Where mail goes, in order; the first that matches wins.",
+        min_length=1,
+        json_schema_extra={"default": 'one route, "*" to "mx"'},
+    )
+    queue: QueueSettings = Field(QueueSettings(), description="When to try again.")
+    delivery: DeliverySettings = Field(DeliverySettings(), description="How next hops are spoken to.")
+    spool: SpoolSettings = Field(SpoolSettings(), description="How accepted mail is kept.")
+    limits: LimitsSettings = Field(LimitsSettings(), description="What one peer, and all together, may take.")
+    process: ProcessSettings = Field(ProcessSettings(), description="The process itself.")
+    log: LogSettings = Field(LogSettings(), description="How records are written.")
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where accepted mail is kept."""
+        return self.data_dir / "spool"
+
+    @property
+    def capture_folder(self) -> Path:
+        """Where the next hop `capture:` puts mail."""
+        return self.data_dir / "capture"

@@ -1,0 +1,201 @@
+"""One connection to one target: opened, greeted, secured where the peer offers it, used for transactions, closed.
+
+All dialog is in `smtp.client`; here octets move and every wait has the time-out of its phase (RFC 5321
+4.5.3.2), as a deadline for the whole reply, so that a peer which drips octets gains nothing. A transaction
+never raises for what the peer does: what was answered stays answered, and why the rest was not is told.
+"""
+
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from postroad.delivery.classify import CONNECT
+from postroad.delivery.fit import Fit
+from postroad.delivery.settings import DeliverySettings
+from postroad.delivery.transfer import read_some, send_content
+from postroad.model.errors import PeerError
+from postroad.model.reply import Reply
+from postroad.model.route import LMTP, SMTPS, Target
+from postroad.net.stream import Stream
+from postroad.smtp.client import GREETING, ClientSession
+from postroad.smtp.transaction import CONTENT, DATA, Transaction
+
+
+class OpenStream(Protocol):
+    """How a connection is made: `net.stream.open_stream`."""
+
+    async def __call__(self, address: str, port: int, *, timeout: float) -> Stream:
+        """Connect to address and port, or to a unix socket with port 0, within seconds; PeerError when that fails."""
+
+
+class Dialing(Struct, frozen=True, gc=False):
+    """What every connection is opened with; `monotonic` is the clock's."""
+
+    settings: DeliverySettings
+    hostname: str
+    open_stream: OpenStream
+    tls_context: ssl.SSLContext
+    monotonic: Callable[[], float]
+
+
+class Unopened(Struct, gc=False):
+    """Why there is no connection: the peer `refused` at `command`, or `words`; `tls_failed`: plain text may do."""
+
+    command: str
+    words: str = ""
+    refused: Reply | None = None
+    tls_failed: bool = False
+
+
+class Connection:
+    """One open connection, ready for a transaction; for one user at a time."""
+
+    __slots__ = (
+        "_dialing",
+        "_is_clean",
+        "born",
+        "messages",
+        "recipient_limit",
+        "session",
+        "stream",
+        "target",
+        "tls",
+        "used",
+    )
+
+    def __init__(self, dialing: Dialing, target: Target, stream: Stream, session: ClientSession) -> None:
+        """Over `stream`, which `session` has made ready."""
+        self._dialing = dialing
+        self._is_clean = True
+        self.target = target
+        self.stream = stream
+        self.session = session
+        self.tls = stream.tls
+        self.born = self.used = dialing.monotonic()
+        self.messages = 0
+        settings = dialing.settings
+        self.recipient_limit = min(
+            settings.recipients_per_transaction, session.extensions.recipients or settings.recipients_per_transaction
+        )
+
+    @property
+    def is_alive(self) -> bool:
+        """True when another transaction may begin, as far as we know."""
+        return self._is_clean and self.stream.is_open
+
+    async def transact(self, fitted: Fit, recipients: list[str]) -> tuple[Transaction, str]:
+        """Send the message to `recipients` (whole RCPT commands): the transaction, and why it broke off or "".
+
+        SpoolError when the content cannot be read, AddressError when a command would be malformed.
+        """
+        session = self.session
+        transaction = session.transaction(fitted.mail, recipients, is_chunked=fitted.is_chunked)
+        first = transaction.begin(reset=session.needs_reset)
+        self._is_clean = False  # until proven: whatever interrupts us leaves the connection unusable
+        fault = ""
+        try:
+            self.stream.write(first)
+            await self._converse(transaction)
+            if transaction.wants_content:
+                await send_content(self.stream, transaction, fitted, block_timeout=self._dialing.settings.block_timeout)
+                await self._converse(transaction)
+        except PeerError as error:
+            fault = "" if transaction.ended else str(error)
+            transaction.is_clean = False
+        session.needs_reset = transaction.needs_reset
+        self.messages += 1
+        self._is_clean = transaction.is_clean
+        return transaction, fault
+
+    def close(self) -> None:
+        """Say QUIT where that makes sense and close; the reply is not waited for (RFC 5321 4.1.1.10)."""
+        if self.is_alive:
+            self.stream.write(b"QUIT\r\n")
+            self.stream.close()
+        else:
+            self.stream.abort()
+
+    async def _converse(self, transaction: Transaction) -> None:
+        """Take replies until the content is wanted or the transaction ended."""
+        stream, monotonic = self.stream, self._dialing.monotonic
+        deadline = 0.0
+        while not (transaction.ended or transaction.wants_content):
+            timeout = left = self._timeout(transaction.awaiting)
+            if deadline:  # the clock is only asked about a reply that comes in pieces
+                left = deadline - monotonic()
+                if left <= 0:
+                    raise PeerError(f"timed out after {timeout:g}s")
+            data = await stream.read(left)
+            if not data:
+                raise PeerError("lost connection")
+            answered = transaction.answered
+            out = transaction.receive(data)
+            if out:
+                stream.write(out)
+            if transaction.answered != answered:  # each reply has its own time
+                deadline = 0.0
+            elif not deadline:
+                deadline = monotonic() + timeout
+
+    def _timeout(self, awaiting: str) -> float:
+        settings = self._dialing.settings
+        if awaiting == DATA:
+            return settings.data_timeout
+        return settings.done_timeout if awaiting == CONTENT else settings.command_timeout
+
+
+async def dial(dialing: Dialing, target: Target, *, starttls: bool) -> Connection | Unopened:
+    """Connect to `target` and make the session ready; `starttls`: use TLS where the peer offers it."""
+    settings = dialing.settings
+    try:
+        stream = await dialing.open_stream(target.address, target.port, timeout=settings.connect_timeout)
+    except PeerError as error:
+        return Unopened(CONNECT, str(error))
+    session = ClientSession(dialing.hostname, lmtp=target.scheme == LMTP, starttls=starttls and target.scheme != SMTPS)
+    unopened: Unopened | None = Unopened(CONNECT, "interrupted")
+    try:
+        unopened = await _introduce(dialing, target, stream, session)
+    finally:
+        if unopened is not None:  # cancellation comes here too
+            stream.abort()
+    return unopened or Connection(dialing, target, stream, session)
+
+
+async def _introduce(dialing: Dialing, target: Target, stream: Stream, session: ClientSession) -> Unopened | None:
+    """Greeting, EHLO, STARTTLS, EHLO again; None when the session is ready."""
+    settings = dialing.settings
+    is_handshake = False
+    try:
+        if target.scheme == SMTPS:  # RFC 8314 3.3: TLS before the first octet
+            await stream.start_tls(dialing.tls_context, _server_name(target), settings.command_timeout)
+        while not session.is_ready:
+            timeout = settings.greeting_timeout if session.awaiting == GREETING else settings.command_timeout
+            await _take_reply(dialing, stream, session, timeout)
+            if session.refused is not None:
+                return Unopened(session.awaiting, refused=session.refused)
+            if session.wants_tls:
+                is_handshake = True
+                await stream.start_tls(dialing.tls_context, _server_name(target), settings.command_timeout)
+                is_handshake = False
+                stream.write(session.tls_started())
+    except PeerError as error:
+        return Unopened(session.awaiting, str(error), tls_failed=is_handshake)
+    return None
+
+
+async def _take_reply(dialing: Dialing, stream: Stream, session: ClientSession, timeout: float) -> None:
+    """Read until the session goes on by one step, `timeout` seconds in all."""
+    awaiting = session.awaiting
+    deadline = dialing.monotonic() + timeout
+    while session.awaiting == awaiting and session.refused is None and not session.wants_tls:
+        out = session.receive(await read_some(stream, deadline - dialing.monotonic(), timeout))
+        if out:
+            stream.write(out)
+
+
+def _server_name(target: Target) -> str | None:
+    # SNI takes names alone (RFC 6066 3).
+    host = target.host
+    return host if host and host != target.address and not host.startswith("[") and "/" not in host else None

@@ -1,0 +1,56 @@
+"""Header sections as octets: where one ends, and what a field says; nothing is parsed before it is asked for.
+
+The section is never re-serialised, so what is relayed or returned stays what arrived. Field names match
+without regard to case, with the obsolete white space before the colon allowed (RFC 5322 4.5), and values come
+unfolded (RFC 5322 2.2.3). Lines ended by a bare LF are read too, since normalising is the listener's choice. Pure.
+"""
+
+
+def header_section(content: bytes) -> bytes:
+    """The header section of `content` with its last CRLF, without the blank line; all of it when none comes."""
+    if content.startswith(b"\r\n"):
+        return b""
+    end = content.find(b"\r\n\r\n")
+    return content if end < 0 else content[: end + 2]
+
+
+def field(section: bytes, name: bytes) -> bytes | None:
+    """The unfolded value of the first field called `name`, without the white space around it; None without one."""
+    found = _values(section, name, most=1)
+    return found[0] if found else None
+
+
+def fields(section: bytes, name: bytes) -> list[bytes]:
+    """The unfolded values of all fields called `name`, from the top down."""
+    return _values(section, name, most=0)
+
+
+def _values(section: bytes, name: bytes, *, most: int) -> list[bytes]:
+    lower = section.lower()
+    wanted = name.lower()
+    found: list[bytes] = []
+    start = 0 if lower.startswith(wanted) else lower.find(b"\n" + wanted) + 1
+    if start == 0 and not lower.startswith(wanted):
+        return found
+    while True:
+        after = start + len(wanted)
+        colon = section.find(b":", after)
+        if colon >= 0 and not section[after:colon].strip(b" \t"):
+            found.append(_value(section, colon + 1))
+            if len(found) == most:
+                return found
+        newline = lower.find(b"\n" + wanted, after)
+        if newline < 0:
+            return found
+        start = newline + 1
+
+
+def _value(section: bytes, start: int) -> bytes:
+    """The value from `start` to the end of its last continuation line, unfolded (RFC 5322 2.2.3)."""
+    end = section.find(b"\n", start)
+    while end >= 0 and section[end + 1 : end + 2] in (b" ", b"\t"):
+        end = section.find(b"\n", end + 1)
+    raw = section[start:] if end < 0 else section[start:end]
+    if b"\n" in raw:
+        raw = raw.replace(b"\r\n", b"").replace(b"\n", b"")
+    return raw.strip(b" \t\r")

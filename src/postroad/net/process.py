@@ -1,0 +1,48 @@
+"""What this process is to the kernel: its user and its limit of open files.
+
+Ports below 1024 are bound as root, then root is given up for good, groups first. Nothing here is undone.
+"""
+
+import os
+import pwd
+import resource
+from pathlib import Path
+
+from postroad.model.errors import ConfigError
+
+
+def give_to_user(user: str, folder: Path) -> None:
+    """Make `folder` (created if missing) belong to `user` when we are root; ConfigError for an unknown user."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        entry = _entry(user)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+
+def become_user(user: str) -> None:
+    """Become `user` for good when we are root; ConfigError for an unknown user."""
+    if os.geteuid() == 0:
+        entry = _entry(user)
+        os.initgroups(user, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+
+
+def is_root() -> bool:
+    """True while we have root's rights."""
+    return os.geteuid() == 0
+
+
+def raise_file_limit() -> int:
+    """Allow as many open files as the hard limit permits; the new limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def _entry(user: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigError([f"process.user: there is no user {user!r} on this machine"]) from None

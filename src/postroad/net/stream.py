@@ -1,0 +1,306 @@
+"""One outgoing connection as a stream of octets: connect, read, write, start TLS, close, each with its time-out.
+
+A thin `asyncio.Protocol`: `read` gives whatever arrived and costs a future at most, one timer serves
+all reads of a connection, and `write` hands over to the transport at once. What is buffered is bounded
+both ways. Whatever goes wrong with the peer or the network becomes a PeerError in words for people.
+"""
+
+import asyncio
+import errno
+import os
+import ssl
+from types import MappingProxyType
+from typing import Final, cast
+
+from postroad.model.errors import PeerError
+from postroad.model.option import NEVER
+from postroad.net.tls import describe
+
+READ_LIMIT: Final = 256 * 1024  # unread octets above which we stop taking more from the peer
+_CLOSE_TIMEOUT: Final = 5.0  # a peer that takes nothing any more must not hold a closed connection
+_TIMER_SLACK: Final = 0.002  # loops round timers to milliseconds
+
+_WORDS: Final = MappingProxyType(
+    {
+        errno.ECONNREFUSED: "connection refused",
+        errno.ECONNRESET: "connection reset by peer",
+        errno.EPIPE: "connection closed by peer",
+        errno.ETIMEDOUT: "connection timed out",
+        errno.EHOSTUNREACH: "no route to host",
+        errno.ENETUNREACH: "network is unreachable",
+        errno.EADDRNOTAVAIL: "source address is not on this host",
+        errno.ENOENT: "no such socket",
+        errno.EACCES: "permission denied",
+        errno.EMFILE: "too many open files",
+        errno.ENFILE: "too many open files on this host",
+    }
+)
+
+
+def describe_error(error: OSError) -> str:
+    """`error` in a few words: "connection refused", "no route to host"."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    if not error.errno:
+        return str(error) or type(error).__name__
+    return _WORDS.get(error.errno) or os.strerror(error.errno).lower()
+
+
+class Stream(asyncio.Protocol):
+    """One open connection, made by `open_stream`; for one reader and one writer at a time."""
+
+    def __init__(self) -> None:
+        """Not connected yet: the event loop calls `connection_made`."""
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport = asyncio.Transport()
+        self._buffer = b""
+        self._eof = False
+        self._error = ""
+        self._closed: asyncio.Future[None] | None = None
+        self._is_lost = False
+        self._is_closing = False
+        self._is_reading_paused = False
+        self._is_writing_paused = False
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._deadline = 0.0
+        self._timeout = 0.0
+        self._tls = ""
+
+    @property
+    def peer(self) -> str:
+        """The remote end: "192.0.2.1:25", "[2001:db8::1]:25", or a socket's path."""
+        return _format_endpoint(self._transport.get_extra_info("peername"))
+
+    @property
+    def local(self) -> str:
+        """This end, in the form of `peer`."""
+        return _format_endpoint(self._transport.get_extra_info("sockname"))
+
+    @property
+    def tls(self) -> str:
+        """Protocol and cipher after `start_tls`, "" before."""
+        return self._tls
+
+    @property
+    def is_open(self) -> bool:
+        """True while neither end has closed and nothing unread waits: an idle connection that may be used again."""
+        return not (self._eof or self._is_lost or self._is_closing or self._buffer)
+
+    def write(self, data: bytes) -> None:
+        """Send `data` as soon as the network takes it; on a broken connection nothing: `drain` and `read` tell."""
+        if not self._is_lost and not self._is_closing:
+            self._transport.write(data)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until little enough is unsent; PeerError when broken or after `timeout` seconds without room.
+
+        What the peer said before it broke the connection can still be read afterwards.
+        """
+        if self._is_lost:
+            raise PeerError(self._error or "connection closed by peer")
+        if not self._is_writing_paused:
+            return
+        self._writer = self._loop.create_future()
+        try:
+            async with asyncio.timeout(None if timeout == NEVER else timeout):
+                await self._writer
+        except TimeoutError:
+            raise PeerError(f"timed out after {_seconds(timeout)} while sending") from None
+        finally:
+            self._writer = None
+        if self._is_lost:
+            raise PeerError(self._error or "connection closed by peer")
+
+    async def read(self, timeout: float) -> bytes:
+        """Whatever arrived; b"" when the peer closed. PeerError when broken or nothing comes in `timeout` seconds."""
+        if not self._buffer:
+            if self._error:
+                raise PeerError(self._error)
+            if self._eof:
+                return b""
+            await self._wait_readable(timeout)
+        data = self._buffer
+        self._buffer = b""
+        if self._is_reading_paused and not self._is_lost:
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+        if not data and self._error:
+            raise PeerError(self._error)
+        return data
+
+    async def start_tls(self, context: ssl.SSLContext, server_hostname: str | None, timeout: float) -> None:
+        """Begin TLS as the client; PeerError when the handshake fails, and the connection is of no use then.
+
+        Octets that came in plain text behind the reply to STARTTLS are an attack or a fault: they
+        must never be taken for something said under TLS (RFC 3207 4.2).
+        """
+        if self._buffer:
+            self.abort()
+            raise PeerError("peer sent more than its reply before TLS began")
+        if self._is_lost or self._eof:
+            raise PeerError(self._error or "connection closed by peer")
+        try:
+            async with asyncio.timeout(timeout):
+                transport = await self._loop.start_tls(
+                    self._transport,
+                    self,
+                    context,
+                    server_hostname=server_hostname,
+                    ssl_handshake_timeout=timeout + 1,  # ours comes first and has the words
+                    ssl_shutdown_timeout=_CLOSE_TIMEOUT,
+                )
+        except TimeoutError:
+            raise self._broken_tls(f"TLS handshake timed out after {_seconds(timeout)}") from None
+        except OSError as error:
+            words = describe_error(error)
+            raise self._broken_tls(words if isinstance(error, ssl.SSLError) else f"TLS handshake: {words}") from None
+        if transport is None:
+            raise self._broken_tls("connection closed by peer during TLS handshake")
+        self._transport = transport
+        self._tls = describe(transport.get_extra_info("ssl_object"))
+
+    def close(self) -> None:
+        """Send what is written, then close; cut off after a few seconds when the peer takes nothing."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._cancel_timer()
+        if not self._is_lost:
+            self._transport.close()
+            self._timer = self._loop.call_later(_CLOSE_TIMEOUT, self._transport.abort)
+
+    def abort(self) -> None:
+        """Close at once; what is unsent is lost."""
+        self._is_closing = True
+        self._cancel_timer()
+        if not self._is_lost:
+            self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        """After `close` or `abort`: wait until the connection is gone, a few seconds at most."""
+        if not self._is_lost:
+            self._closed = self._closed or self._loop.create_future()
+            await asyncio.shield(self._closed)
+
+    # What the event loop calls (asyncio.Protocol).
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is ready."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class has its methods, not its name
+
+    def data_received(self, data: bytes) -> None:
+        """Octets arrived."""
+        self._buffer = self._buffer + data if self._buffer else bytes(data)
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+        if len(self._buffer) > READ_LIMIT and not self._is_reading_paused:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """The peer closed its side: ours closes too, an SMTP peer that cannot answer is of no use."""
+        self._eof = True
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """Much is unsent."""
+        self._is_writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Little is unsent again."""
+        self._is_writing_paused = False
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._is_lost = True
+        self._eof = True
+        if exc is not None and not self._error:
+            self._error = describe_error(exc) if isinstance(exc, OSError) else str(exc)
+        self._cancel_timer()
+        self._wake()
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+
+    def _broken_tls(self, words: str) -> PeerError:
+        # A failed handshake does not reach connection_lost of this protocol on every event loop.
+        self._error = words
+        self.abort()
+        self.connection_lost(None)
+        return PeerError(words)
+
+    def _wake(self) -> None:
+        for waiter in (self._reader, self._writer):
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    async def _wait_readable(self, timeout: float) -> None:
+        assert self._reader is None, "two readers of one stream"
+        loop = self._loop
+        waiter = self._reader = loop.create_future()
+        self._timeout = timeout
+        deadline = self._deadline = loop.time() + timeout
+        # The timer of an earlier read stays armed and looks at the deadline when it fires: a read
+        # that is answered in time, as nearly all are, neither makes nor cancels one.
+        if timeout != NEVER and (self._timer is None or deadline < self._timer_at):
+            self._arm(deadline)
+        try:
+            await waiter
+        finally:
+            self._reader = None
+
+    def _arm(self, when: float) -> None:
+        self._cancel_timer()
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        waiter = self._reader
+        if waiter is None or waiter.done() or self._timeout == NEVER:
+            return
+        if self._loop.time() < self._deadline - _TIMER_SLACK:
+            self._arm(self._deadline)
+        else:
+            waiter.set_exception(PeerError(f"timed out after {_seconds(self._timeout)}"))
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def open_stream(address: str, port: int, *, source: str | None = None, timeout: float) -> Stream:
+    """Connect to the IP address `address` and `port`, or to the unix socket `address` when `port` is 0.
+
+    `source` is the local IP address to connect from. PeerError after `timeout` seconds or when refused.
+    """
+    loop = asyncio.get_running_loop()
+    local = (source, 0) if source else None
+    try:
+        async with asyncio.timeout(timeout):
+            if port:
+                _, stream = await loop.create_connection(Stream, address, port, local_addr=local)
+            else:
+                _, stream = await loop.create_unix_connection(Stream, address)
+    except TimeoutError:
+        raise PeerError(f"connection timed out after {_seconds(timeout)}") from None
+    except OSError as error:
+        raise PeerError(describe_error(error)) from None
+    return stream
+
+
+def _seconds(timeout: float) -> str:
+    return f"{timeout:g}s"
+
+
+def _format_endpoint(endpoint: object) -> str:
+    if isinstance(endpoint, tuple):
+        host, port = str(endpoint[0]), endpoint[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return endpoint.decode(errors="replace") if isinstance(endpoint, bytes) else str(endpoint or "")

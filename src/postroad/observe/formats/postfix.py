@@ -1,0 +1,141 @@
+"""The format "postfix": the lines of Postfix, for the tools that read its log.
+
+Grammar: `Nov 23 23:36:40 host postfix/daemon[pid]: QUEUEID: key=value, ...`, local time. Program names are
+Postfix's, because pflogsumm and fail2ban's filter take no other. Facts that Postfix has no line for become
+`warning:` lines when somebody should act on them. Of the enhanced code only the class is corrected
+(RFC 3463 2), so that `dsn=` and `status=` agree.
+"""
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any, Final
+
+from postroad.model import records as r
+from postroad.model.records import Record
+from postroad.model.reply import Reply
+from postroad.observe.formats.lines import Encode, Stamp, printable, seconds
+from postroad.observe.formats.postfix_smtpd import closed, opened, refused, session_pid
+
+_DSN_KINDS: Final = MappingProxyType({"failed": "non-delivery", "delayed": "delay"})
+_DAEMONS: Final = MappingProxyType({"lmtp": "lmtp", "capt": "virtual"})  # by the first letters of the lane
+_ANSWERED: Final = MappingProxyType(
+    {"MAIL": "MAIL FROM", "RCPT": "RCPT TO", ".": "end of DATA", "END OF DATA": "end of DATA", "BDAT": "end of DATA"}
+)
+
+_Outcome = r.RecipientDelivered | r.RecipientDeferred | r.RecipientFailed
+
+
+def make_postfix(hostname: str, pid: int) -> Encode:
+    """The encoder of this format: `hostname` and `pid` as every line of ours shall have them."""
+    host = "".join(hostname.split()) or "localhost"
+    stamp = Stamp(lambda moment: f"{moment:%b} {moment.day:2d} {moment:%H:%M:%S} {host} postfix/")
+    known = _WORDS
+
+    def lines(record: Record) -> bytes:
+        words = known.get(type(record))
+        if words is None:
+            return b""
+        prefix = stamp(record.at)
+        text = ""
+        for line in words(record, pid):
+            text += f"{prefix}{printable(line)}\n"
+        return text.encode()
+
+    return lines
+
+
+def _outcome(e: _Outcome, pid: int, digit: int, words: str) -> str:
+    a, b, c, d = e.delays
+    enhanced = e.reply.enhanced
+    return (
+        f"{_DAEMONS.get(e.lane[:4], 'smtp')}[{pid}]: {e.id}: to=<{e.recipient}>, relay={e.target or 'none'}, "
+        f"delay={seconds(e.delay)}, delays={seconds(a)}/{seconds(b)}/{seconds(c)}/{seconds(d)}, "
+        f"dsn={digit}{enhanced[1:] or '.0.0'}, status={words}"
+    )
+
+
+def _said(target: str, reply: Reply, command: str) -> str:
+    if not command:
+        return reply.text or str(reply)
+    host = target.rpartition("]")[0] + "]" if "]" in target else target
+    return f"host {host} said: {reply} (in reply to {_ANSWERED.get(command.upper(), command)} command)"
+
+
+def _accepted(e: r.MessageAccepted, pid: int) -> tuple[str, ...]:
+    login = f", sasl_username={e.origin.login}" if e.origin.login else ""
+    return (
+        f"smtpd[{session_pid(e.origin.session)}]: {e.id}: client=unknown[{e.origin.ip}]{login}",
+        f"cleanup[{pid}]: {e.id}: message-id={e.message_id or '<>'}",
+        f"qmgr[{pid}]: {e.id}: from=<{e.sender}>, size={e.size}, nrcpt={e.recipients} (queue active)",
+    )
+
+
+def _delivered(e: r.RecipientDelivered, pid: int) -> tuple[str, ...]:
+    return (_outcome(e, pid, 2, f"sent ({e.reply})"),)
+
+
+def _deferred(e: r.RecipientDeferred, pid: int) -> tuple[str, ...]:
+    return (_outcome(e, pid, 4, f"deferred ({_said(e.target, e.reply, e.command)})"),)
+
+
+def _failed(e: r.RecipientFailed, pid: int) -> tuple[str, ...]:
+    line = _outcome(e, pid, 5, f"bounced ({_said(e.target, e.reply, e.command)})")
+    if not e.expired:
+        return (line,)
+    return (line, f"qmgr[{pid}]: {e.id}: from=<{e.sender}>, status=expired, returned to sender")
+
+
+def _reported(e: r.DsnQueued, pid: int) -> tuple[str, ...]:
+    kind = _DSN_KINDS.get(e.kind, "delivery status")
+    return (
+        f"bounce[{pid}]: {e.id}: sender {kind} notification: {e.report}",
+        f"qmgr[{pid}]: {e.report}: from=<>, size={e.size}, nrcpt=1 (queue active)",
+    )
+
+
+def _damaged(e: r.SpoolDamaged, pid: int) -> tuple[str, ...]:
+    place = f"{e.journal}/{e.segment} at {e.offset}"
+    return (f"qmgr[{pid}]: warning: damaged queue segment {place}: {e.reason}; set aside at {e.aside}",)
+
+
+def _full(e: r.SpoolFull, pid: int) -> tuple[str, ...]:
+    room = f"{e.free} bytes < {e.floor}"
+    return (f"smtpd[{pid}]: warning: not enough free space in mail queue: {room} ({e.reason})",)
+
+
+def _recovered(e: r.SpoolRecovered, pid: int) -> tuple[str, ...]:
+    found = f"{e.messages} messages, {e.replayed} replayed, {e.damaged} damaged"
+    return (f"qmgr[{pid}]: queue opened with {found}",)
+
+
+# The type of each function's first parameter is its key; a mapping cannot say so.
+_WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...]]]] = MappingProxyType(
+    {
+        r.ServerStarted: lambda e, p: (
+            f"master[{p}]: daemon started -- version {e.version}, Postroad on {e.hostname}",
+        ),
+        r.ServerStopping: lambda e, p: (f"master[{p}]: terminating on {e.reason}",),
+        r.ConnectionOpened: opened,
+        r.ConnectionClosed: closed,
+        r.CommandRefused: refused,
+        r.MessageAccepted: _accepted,
+        r.RecipientDelivered: _delivered,
+        r.RecipientDeferred: _deferred,
+        r.RecipientFailed: _failed,
+        r.DsnQueued: _reported,
+        r.DsnSuppressed: lambda e, p: (
+            f"bounce[{p}]: {e.id}: no {e.kind} notification for <{e.recipient}>: {e.reason}",
+        ),
+        r.MessageRemoved: lambda e, p: (f"qmgr[{p}]: {e.id}: removed",),
+        r.LaneSuspended: lambda e, p: (f"qmgr[{p}]: warning: next hop {e.lane} suspended: {e.reason}",),
+        r.LaneResumed: lambda e, p: (f"qmgr[{p}]: next hop {e.lane} resumed",),
+        r.SpoolRecovered: _recovered,
+        r.SpoolDamaged: _damaged,
+        r.SpoolFull: _full,
+        r.SpoolHasRoom: lambda e, p: (f"smtpd[{p}]: free space in mail queue again, {e.free} bytes",),
+        r.SpoolFaulted: lambda e, p: (f"cleanup[{p}]: warning: mail queue write error: {e.reason}",),
+        r.PolicyFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy} at {e.stage}: {e.reason}",),
+        r.DeliveryFaulted: lambda e, p: (f"qmgr[{p}]: warning: delivery to {e.lane} failed by a bug: {e.detail}",),
+        r.RecordsDropped: lambda e, p: (f"postlogd[{p}]: warning: {e.count} records left out",),
+    }
+)

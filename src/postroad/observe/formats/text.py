@@ -1,0 +1,133 @@
+"""The format "text": short lines for people who watch.
+
+Local time, what happened in one word, then the facts. Every type of record has its line; a type
+without words of its own is told by its fields.
+"""
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from postroad.model import records as r
+from postroad.model.records import Record
+from postroad.observe.formats.lines import Encode, Stamp, printable, seconds
+
+
+def make_text() -> Encode:
+    """The encoder of this format."""
+    stamp = Stamp(lambda moment: f"{moment:%Y-%m-%d %H:%M:%S}.")
+    known = _WORDS
+
+    def lines(record: Record) -> bytes:
+        at = record.at
+        words = known.get(type(record), _fields)(record)
+        return f"{printable(f'{stamp(at)}{at // 1000 % 1000:03d} {words}')}\n".encode()
+
+    return lines
+
+
+def _fields(record: Record) -> str:
+    facts = " ".join(f"{name}={value}" for name, value in msgspec.structs.asdict(record).items() if name != "at")
+    return f"{type(record).__name__} {facts}"
+
+
+def _outcome(word: str, record: r.RecipientDelivered | r.RecipientDeferred | r.RecipientFailed) -> str:
+    by = f" by {record.target}" if record.target else ""
+    return f"{word:9} {record.id} to <{record.recipient}>{by} after {seconds(record.delay)}s: {record.reply}"
+
+
+def _delivered(record: r.RecipientDelivered) -> str:
+    return _outcome("delivered", record) + (f" ({record.tls})" if record.tls else "")
+
+
+def _deferred(record: r.RecipientDeferred) -> str:
+    wait = max(record.due - record.at, 0) / 1_000_000
+    return f"{_outcome('deferred', record)}{_in_reply_to(record.command)}; try {record.attempts + 1} in {wait:.0f}s"
+
+
+def _failed(record: r.RecipientFailed) -> str:
+    expired = "; the time to retry ran out" if record.expired else ""
+    return f"{_outcome('FAILED', record)}{_in_reply_to(record.command)}{expired}"
+
+
+def _in_reply_to(command: str) -> str:
+    return f" (to {command})" if command else ""
+
+
+def _refused(record: r.CommandRefused) -> str:
+    origin = record.origin
+    sender = f" from <{record.sender}>" if record.sender else ""
+    recipient = f" to <{record.recipient}>" if record.recipient else ""
+    return (
+        f"refused   {origin.session} {record.stage} of {origin.helo or '-'}[{origin.ip}]{sender}{recipient}: "
+        f"{record.reply} ({record.detail})"
+    )
+
+
+def _accepted(record: r.MessageAccepted) -> str:
+    origin = record.origin
+    return (
+        f"accepted  {record.id} from <{record.sender}>, {_count(record.recipients, 'recipient')}, "
+        f"{_count(record.size, 'octet')}, by {origin.helo or '-'}[{origin.ip}] {origin.protocol} {record.message_id}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _closed(record: r.ConnectionClosed) -> str:
+    return (
+        f"closed    {record.session} [{record.ip}]:{record.port} {record.reason}, {_count(record.messages, 'message')} "
+        f"in {seconds(record.seconds)}s, {record.commands}"
+    )
+
+
+def _suspended(record: r.LaneSuspended) -> str:
+    wait = max(record.until - record.at, 0) / 1_000_000
+    return f"suspended {record.lane} for {wait:.0f}s: {record.reason}"
+
+
+def _recovered(record: r.SpoolRecovered) -> str:
+    return (
+        f"spool     open: {record.messages} messages, {record.replayed} replayed, {record.drafts_swept} drafts swept, "
+        f"{record.damaged} damaged, {seconds(record.seconds)}s"
+    )
+
+
+def _damaged(record: r.SpoolDamaged) -> str:
+    return (
+        f"spool     DAMAGED: {record.length} octets at {record.offset} of segment {record.segment} of "
+        f"{record.journal}: {record.reason}; set aside at {record.aside}"
+    )
+
+
+# The type of each function's parameter is its key; a mapping cannot say so.
+_WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
+    {
+        r.ServerStarted: lambda e: f"started   Postroad {e.version} as {e.hostname} on {', '.join(e.listeners)}",
+        r.ServerStopping: lambda e: f"stopping  {e.reason}",
+        r.ConnectionOpened: lambda e: f"connected {e.session} [{e.ip}]:{e.port} to {e.listener}",
+        r.ConnectionClosed: _closed,
+        r.CommandRefused: _refused,
+        r.MessageAccepted: _accepted,
+        r.RecipientDelivered: _delivered,
+        r.RecipientDeferred: _deferred,
+        r.RecipientFailed: _failed,
+        r.DsnQueued: lambda e: f"reported  {e.id} {e.kind} to <{e.to}> as {e.report}",
+        r.DsnSuppressed: lambda e: f"silent    {e.id} {e.kind} of <{e.recipient}> not reported: {e.reason}",
+        r.MessageRemoved: lambda e: f"removed   {e.id}",
+        r.LaneSuspended: _suspended,
+        r.LaneResumed: lambda e: f"resumed   {e.lane}",
+        r.SpoolRecovered: _recovered,
+        r.SpoolDamaged: _damaged,
+        r.SpoolFull: lambda e: f"spool     FULL: {e.free} octets free of {e.floor}: {e.reason}",
+        r.SpoolHasRoom: lambda e: f"spool     has room: {e.free} octets free",
+        r.SpoolFaulted: lambda e: f"spool     FAULT: {e.reason}",
+        r.PolicyFaulted: lambda e: f"policy    FAULT: {e.policy} at {e.stage}: {e.reason}",
+        r.DeliveryFaulted: lambda e: f"delivery  FAULT: {e.lane}: {e.detail}",
+        r.RecordsDropped: lambda e: f"log       {e.count} records left out",
+    }
+)

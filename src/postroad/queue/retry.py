@@ -1,0 +1,64 @@
+"""The retry schedule: when a recipient is due again, when its sender is warned, when it is given up.
+
+RFC 5321 4.5.4.1: pauses grow, and giving up takes days. Times are microseconds since 1970, pauses and ages
+microseconds. The jitter of one settlement is shared by its recipients, so that they stay one batch. Pure.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from postroad.model.envelope import Envelope
+from postroad.queue.settings import QueueSettings
+
+NEVER: Final = 1 << 62  # later than any time; fits a signed 64-bit column
+JITTER: Final = 0.1  # the share of a pause that is left to chance, so that mail of one outage does not move in step
+
+
+def microseconds(seconds: float) -> int:
+    """Whole microseconds of `seconds`; `NEVER` for infinity."""
+    return NEVER if seconds * 1_000_000 >= NEVER else round(seconds * 1_000_000)
+
+
+class RetrySchedule(Struct, frozen=True):
+    """The curve of tries: `pauses` between them (the last repeats), ages at which to give up and to warn."""
+
+    pauses: tuple[int, ...]
+    expire_after: int
+    warn_after: int
+
+    def next_due(self, envelope: Envelope, attempts: int, now: int, jitter: float) -> int:
+        """When to try again after `attempts` tries, at least one; `jitter` is from 0 to 1.
+
+        Never after the expiry, so that a last try is made at that very time.
+        """
+        pause = self.pauses[min(attempts, len(self.pauses)) - 1]
+        return min(now + pause + int(pause * JITTER * jitter), self.expiry(envelope))
+
+    def expiry(self, envelope: Envelope) -> int:
+        """When a recipient of `envelope` fails undelivered."""
+        return min(envelope.arrived + self.expire_after, NEVER)
+
+    def warning(self, envelope: Envelope) -> int:
+        """When its sender is told of the delay; `NEVER` when nobody can be told or nobody wants to be."""
+        if envelope.sender.is_null or not any(recipient.wants_delay() for recipient in envelope.recipients):
+            return NEVER
+        return min(envelope.arrived + self.warn_after, NEVER)
+
+    def deadline(self, envelope: Envelope, *, warned: bool) -> int:
+        """When a waiting recipient must be looked at although it is not due: warning or expiry."""
+        expiry = self.expiry(envelope)
+        return expiry if warned else min(expiry, self.warning(envelope))
+
+    def deadline_of(self, envelope: Envelope) -> int:
+        """The deadline of a message that has just been accepted, as the spool asks for it."""
+        return self.deadline(envelope, warned=False)
+
+
+def schedule_of(settings: QueueSettings) -> RetrySchedule:
+    """The schedule that `settings` describe."""
+    return RetrySchedule(
+        tuple(microseconds(pause) for pause in settings.retry),
+        microseconds(settings.expire_after),
+        microseconds(settings.warn_after),
+    )

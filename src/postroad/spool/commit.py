@@ -1,0 +1,308 @@
+"""Group commit: one hand-over, one pwritev and one fdatasync for everything that waits.
+
+Parcels are collected on the event loop and handed to the writer thread whole: at the end of the loop's turn
+when the writer is idle, else when it finishes. The sync is the one instant of responsibility (RFC 5321 4.2.5):
+callbacks run after it, in order. A put that cannot be written fails; a settlement never does: it waits and is
+written again, before anything that came after it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from postroad.model.envelope import Envelope
+from postroad.model.errors import SpoolError, SpoolFullError
+from postroad.model.work import Change, Place, Stored, Work
+from postroad.spool.clock import Clock, Timer
+from postroad.spool.disk import Buffer, is_full
+from postroad.spool.frames import (
+    HEADER_LENGTH,
+    NO_ID,
+    Arrival,
+    FileRef,
+    Kind,
+    encode_json,
+    outcomes_head,
+    pack_header,
+)
+from postroad.spool.journal import Journal
+from postroad.spool.ledger import Plan
+from postroad.spool.worker import Worker
+
+BATCH_OCTETS: Final = 16 << 20
+BATCH_PARCELS: Final = 2000
+RETRY_AFTER: Final = 0.5  # seconds before settlements that could not be written are tried again
+
+
+class Arriving(Struct, gc=False):
+    """A message that comes in: `head` is its frame's. Exactly one of `done` and `failed` is called."""
+
+    envelope: Envelope
+    head: bytes
+    content: bytes
+    plan: Plan
+    done: Callable[[Stored, list[Work]], None]
+    failed: Callable[[SpoolError], None]
+    file: FileRef | None = None
+
+
+class Report(Struct, gc=False):
+    """A DSN of ours on its way in, with the decisions that it tells of."""
+
+    envelope: Envelope
+    head: bytes
+    content: bytes
+    plan: Plan
+
+
+class Settling(Struct, gc=False):
+    """Decisions, and the reports (DSNs) that they brought about."""
+
+    rows: list[str]
+    changes: list[Change]
+    reports: Sequence[Report]
+    done: Callable[[list[tuple[Stored, list[Work]]]], None] | None
+
+
+class Copying(Struct, gc=False):
+    """Messages copied out of an old segment; `done` gets their new places, None when it failed."""
+
+    arrivals: list[tuple[Arrival, bytes]]
+    done: Callable[[list[Place] | None], None]
+
+
+Parcel = Arriving | Settling | Copying
+Finished = Callable[[Parcel, Sequence[Place]], None]
+
+
+def arrival_head(envelope: Envelope, file: FileRef | None = None) -> bytes:
+    """Head of the frame of a message that just arrived."""
+    if file is None:
+        return b'{"envelope":%b}' % encode_json(envelope)
+    return encode_json(Arrival(envelope, file))
+
+
+class _Encoded(Struct):
+    """A batch as octets: where each arrival's frame begins in it, and its length."""
+
+    buffers: list[Buffer]
+    arrivals: list[tuple[int, int]]
+    length: int = 0
+
+    def arrival(self, mark: bytes, queue_id: str, head: bytes, body: bytes) -> None:
+        buffers = self.buffers
+        buffers.append(pack_header(mark, Kind.ARRIVAL, queue_id.encode(), head, body))
+        buffers.append(head)
+        length = HEADER_LENGTH + len(head) + len(body)
+        if body:
+            buffers.append(body)
+        self.arrivals.append((self.length, length))
+        self.length += length
+
+    def outcomes(self, mark: bytes, rows: list[str], reports: tuple[str, ...] = ()) -> None:
+        head = outcomes_head(rows, reports)
+        self.buffers += (pack_header(mark, Kind.OUTCOMES, NO_ID, head, b""), head)
+        self.length += HEADER_LENGTH + len(head)
+
+
+def encode(batch: Sequence[Parcel], mark: bytes) -> _Encoded:
+    """All of `batch` as frames, in order; decisions without reports share a frame."""
+    out = _Encoded([], [])
+    rows: list[str] = []
+    for parcel in batch:
+        if type(parcel) is Arriving:
+            out.arrival(mark, parcel.envelope.id, parcel.head, parcel.content)
+        elif type(parcel) is Settling:
+            if not parcel.reports:
+                rows += parcel.rows
+                continue
+            if rows:
+                out.outcomes(mark, rows)
+                rows = []
+            for report in parcel.reports:
+                out.arrival(mark, report.envelope.id, report.head, report.content)
+            out.outcomes(mark, parcel.rows, tuple(report.envelope.id for report in parcel.reports))
+        elif type(parcel) is Copying:
+            for arrival, body in parcel.arrivals:
+                out.arrival(mark, arrival.envelope.id, encode_json(arrival), body)
+    if rows:
+        out.outcomes(mark, rows)
+    return out
+
+
+class Commits:
+    """The waiting parcels of one journal and their way through the writer thread."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        mark: bytes,
+        *,
+        clock: Clock,
+        finished: Finished,
+        faulted: Callable[[OSError], None],
+    ) -> None:
+        """`finished` is called for each parcel once it is durable, `faulted` once for each write that failed."""
+        self._journal = journal
+        self._mark = mark
+        self._clock = clock
+        self._finished = finished
+        self._faulted = faulted
+        self._loop = asyncio.get_running_loop()
+        self._worker = Worker("writer")
+        self._waiting: list[Parcel] = []
+        self._stuck: list[Parcel] = []  # settlements whose write failed
+        self._timer: Timer | None = None
+        self._busy = False
+        self._hold = False
+        self.end = (0, 0)  # segment and offset behind the newest durable frame
+
+    def add(self, parcel: Parcel) -> None:
+        """Take `parcel` into the next batch."""
+        self._waiting.append(parcel)
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._hand_over)
+
+    def hold(self, *, on: bool) -> None:
+        """While on, nothing is handed over: the index cannot keep up."""
+        self._hold = on
+        if not on and not self._busy and (self._waiting or self._stuck):
+            self._busy = True
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        batch = self._take() if not self._hold else []
+        if not batch:
+            self._busy = False
+            return
+        journal, mark, loop, complete = self._journal, self._mark, self._loop, self._complete
+
+        def write() -> None:
+            error: OSError | None = None
+            places: list[Place] = []
+            try:
+                encoded = encode(batch, mark)
+                if encoded.length:
+                    segment, base = journal.append(encoded.buffers, encoded.length)
+                    name = journal.name
+                    places = [Place(name, segment, base + offset, length) for offset, length in encoded.arrivals]
+            except OSError as failure:
+                error = failure
+            loop.call_soon_threadsafe(complete, batch, places, error)
+
+        self._worker.submit(write)
+
+    def _take(self) -> list[Parcel]:
+        if self._stuck:
+            if self._timer is None:
+                return self._stuck
+            # Settlements wait until they can be written, in order; a message that arrives may try its luck.
+            batch: list[Parcel] = [parcel for parcel in self._waiting if type(parcel) is Arriving]
+            self._waiting = [parcel for parcel in self._waiting if type(parcel) is not Arriving]
+            return batch
+        waiting = self._waiting
+        if len(waiting) <= BATCH_PARCELS and sum(map(_weight, waiting)) <= BATCH_OCTETS:
+            self._waiting = []
+            return waiting
+        octets = 0
+        for count, parcel in enumerate(waiting, 1):
+            octets += _weight(parcel)
+            if octets >= BATCH_OCTETS or count >= BATCH_PARCELS:
+                break
+        self._waiting = waiting[count:]
+        return waiting[:count]
+
+    def _complete(self, batch: list[Parcel], places: list[Place], error: OSError | None) -> None:
+        if error is not None:
+            self._fail(batch, error)
+            return
+        if self._stuck:
+            if batch is self._stuck:
+                self._stuck = []
+            self._retry()  # the disk takes octets again
+        journal = self._journal
+        end = (journal.number, journal.offset) if journal.is_open else self.end
+        # The writer need not wait for the callbacks; whatever they add makes the next batch.
+        if self._waiting or self._stuck:
+            self._hand_over()
+        else:
+            self._loop.call_soon(self._hand_over)
+        self._report(iter(batch), iter(places))
+        self.end = end
+
+    def _report(self, batch: Iterator[Parcel], places: Iterator[Place]) -> None:
+        finished, ended = self._finished, False
+        try:
+            for parcel in batch:
+                if type(parcel) is Arriving:
+                    finished(parcel, (next(places),))
+                elif type(parcel) is Settling:
+                    finished(parcel, [next(places) for _ in parcel.reports])
+                elif type(parcel) is Copying:
+                    finished(parcel, [next(places) for _ in parcel.arrivals])
+            ended = True
+        finally:
+            if not ended:
+                self._report(batch, places)  # one bad callback never stops the others
+
+    def _fail(self, batch: list[Parcel], error: OSError) -> None:
+        self._faulted(error)
+        if batch is not self._stuck:
+            self._stuck += [parcel for parcel in batch if type(parcel) is Settling]
+        if self._stuck and self._timer is None:
+            self._timer = self._clock.call_later(RETRY_AFTER, self._retry)
+        self._loop.call_soon(self._hand_over)
+        self._refuse(iter(batch), spool_error(error))
+
+    def _refuse(self, batch: Iterator[Parcel], error: SpoolError) -> None:
+        ended = False
+        try:
+            for parcel in batch:
+                if type(parcel) is Arriving:
+                    parcel.failed(error)
+                elif type(parcel) is Copying:
+                    parcel.done(None)
+            ended = True
+        finally:
+            if not ended:
+                self._refuse(batch, error)
+
+    def _retry(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._hand_over)
+
+    async def barrier(self) -> None:
+        """Wait until everything added before is durable, or has failed."""
+        passed: asyncio.Future[None] = self._loop.create_future()
+
+        def done(_: list[Place] | None) -> None:
+            if not passed.done():
+                passed.set_result(None)
+
+        self.add(Copying([], done))
+        await passed
+
+    def stop(self) -> None:
+        """End the writer thread and the journal's open segment."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._worker.stop()
+        self._journal.close()
+
+
+def _weight(parcel: Parcel) -> int:
+    return len(parcel.content) if type(parcel) is Arriving else 1000
+
+
+def spool_error(error: OSError) -> SpoolError:
+    """What the caller of the spool gets to see of `error`."""
+    if is_full(error):
+        return SpoolFullError(f"no room for new mail: {error.strerror}")
+    return SpoolError(f"writing to the spool failed: {error.strerror or error}")

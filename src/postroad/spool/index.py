@@ -1,0 +1,230 @@
+"""The index: recipients by due time, lane and deadline, in SQLite. A cache of the journals.
+
+Written by one thread, in bulk statements, because each step of SQLite gives the GIL away. A lane's `next_due`
+is a lower bound, made exact when the lane is looked at; so a lease finds work without walking over rows
+that wait for closed lanes. `synchronous=NORMAL`: a power cut may cost the newest transactions, which the
+journals then give again; `apply(full=True)` waits for the disk.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+import msgspec
+
+from postroad.spool.ops import Ops, Position, RecipientRow, Update
+
+VERSION: Final = 1
+CACHE_KIB: Final = 64 * 1024
+LANES_KEPT: Final = 65_536  # lane numbers remembered, so that most rows need no look-up
+_BLOCKS: Final = (64, 16, 4, 1)  # rows in one statement
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS position (journal TEXT PRIMARY KEY, segment INTEGER, offset INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lane (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_due INTEGER);
+CREATE INDEX IF NOT EXISTS lane_due ON lane (next_due) WHERE next_due IS NOT NULL;
+CREATE TABLE IF NOT EXISTS message (
+    num INTEGER PRIMARY KEY, id TEXT NOT NULL, journal TEXT NOT NULL, segment INTEGER NOT NULL,
+    offset INTEGER NOT NULL, length INTEGER NOT NULL, sender TEXT NOT NULL, size INTEGER NOT NULL,
+    arrived INTEGER NOT NULL, recipients INTEGER NOT NULL, file INTEGER NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS message_id ON message (id);
+CREATE INDEX IF NOT EXISTS message_place ON message (journal, segment, offset, length);
+CREATE INDEX IF NOT EXISTS message_file ON message (id) WHERE file;
+CREATE TABLE IF NOT EXISTS recipient (
+    num INTEGER NOT NULL, idx INTEGER NOT NULL, address TEXT NOT NULL, lane INTEGER NOT NULL,
+    due INTEGER NOT NULL, deadline INTEGER, status INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    warned INTEGER NOT NULL, reply TEXT NOT NULL, leased INTEGER NOT NULL, PRIMARY KEY (num, idx)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS recipient_due ON recipient (lane, due) WHERE leased = 0 AND status = 0;
+CREATE INDEX IF NOT EXISTS recipient_deadline ON recipient (deadline)
+    WHERE leased = 0 AND status = 0 AND deadline IS NOT NULL;
+CREATE INDEX IF NOT EXISTS recipient_leased ON recipient (leased) WHERE leased = 1;
+"""
+_INSERT_MESSAGE: Final = "INSERT OR REPLACE INTO message VALUES {}"
+_INSERT_RECIPIENT: Final = "INSERT OR REPLACE INTO recipient VALUES {}"
+_INSERT_LANE: Final = "INSERT INTO lane (name) VALUES {} ON CONFLICT DO NOTHING"
+_FIND_LANE: Final = "SELECT name, id FROM lane WHERE name IN ({})"
+_UPDATE: Final = """UPDATE recipient SET status = v.column3, due = v.column4, deadline = v.column5,
+    attempts = v.column6, warned = v.column7, reply = v.column8, leased = coalesce(v.column9, leased),
+    lane = coalesce(v.column10, lane)
+    FROM (VALUES {}) AS v WHERE recipient.num = v.column1 AND recipient.idx = v.column2"""
+_MOVE: Final = """UPDATE message SET journal = v.column2, segment = v.column3, offset = v.column4, length = v.column5
+    FROM (VALUES {}) AS v WHERE message.num = v.column1"""
+_LOWER_LANE: Final = """UPDATE lane SET next_due = v.column2 FROM (VALUES {}) AS v
+    WHERE lane.id = v.column1 AND (lane.next_due IS NULL OR lane.next_due > v.column2)"""
+_POSITION: Final = "INSERT OR REPLACE INTO position VALUES (?, ?, ?)"
+
+Value = int | str | None
+T = TypeVar("T")
+
+
+def connect(path: Path) -> apsw.Connection:
+    """The index at `path` for reading and writing, made when it is missing; apsw.Error when it is none of ours."""
+    db = apsw.Connection(str(path))
+    try:
+        db.set_busy_timeout(5000)
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            f"cache_size = -{CACHE_KIB}",
+            "temp_store = MEMORY",
+            "wal_autocheckpoint = 4000",
+            "journal_size_limit = 67108864",
+        ):
+            db.execute(f"PRAGMA {pragma}").fetchall()
+        version = db.pragma("user_version")
+        if version not in (0, VERSION):
+            raise apsw.NotADBError(f"the index has version {version}, this program writes {VERSION}")
+        db.execute(SCHEMA)
+        db.execute(f"PRAGMA user_version = {VERSION}")
+        path.chmod(0o600)
+        db.execute("SELECT max(num) FROM message").fetchall()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+class Index:
+    """The writing end; every method belongs to the index thread."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        """Take the connection over."""
+        self.db = db
+        self._lanes: dict[str, int] = {}
+        self._waiting: list[Ops] = []  # handed over, not yet committed: the newest commit failed
+
+    def close(self) -> None:
+        """Fold the WAL in and close."""
+        self.db.execute("PRAGMA optimize")
+        self.db.close()
+
+    def last_num(self) -> int:
+        """The highest number given to a message."""
+        return number(self.db, "SELECT coalesce(max(num), 0) FROM message")
+
+    def positions(self) -> dict[str, Position]:
+        """Up to where each journal is applied."""
+        found = select(self.db, Position, "SELECT journal, segment, offset FROM position")
+        return {position.journal: position for position in found}
+
+    def apply(self, ops: Ops | None = None, *, full: bool = False) -> None:
+        """Commit `ops` and what earlier calls could not; apsw.Error: all of it is kept for the next call.
+
+        `full` waits until this and every earlier commit is on the disk; `ops` must then have a position to write.
+        """
+        if ops is not None and not (ops.is_empty and ops.position is None):
+            self._waiting.append(ops)
+        if not self._waiting:
+            return
+        if full:
+            self.db.execute("PRAGMA synchronous = FULL")
+        try:
+            self._transact()
+        finally:
+            if full:
+                self.db.execute("PRAGMA synchronous = NORMAL")
+        self._waiting.clear()
+
+    def _transact(self) -> None:
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            for ops in self._waiting:
+                self._apply(ops)
+            self.db.execute("COMMIT")
+        except BaseException:
+            self._lanes.clear()  # numbers that the failed transaction gave out
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
+
+    def _apply(self, ops: Ops) -> None:
+        lanes = self._lane_numbers(ops)
+        lowest: dict[int, int] = {}
+        if ops.messages:
+            self.bulk(_INSERT_MESSAGE, ops.messages)
+            rows = [_recipient(row, lanes[row.lane], lowest) for row in ops.recipients]
+            self.bulk(_INSERT_RECIPIENT, rows)
+        if ops.updates:
+            self.bulk(_UPDATE, [_update(row, lanes, lowest) for row in ops.updates.values()])
+        if ops.moved:
+            self.bulk(_MOVE, [(num, p.journal, p.segment, p.offset, p.length) for num, p in ops.moved.items()])
+        if ops.removed:
+            self.remove(ops.removed)
+        if lowest:
+            self.bulk(_LOWER_LANE, list(lowest.items()))
+        if ops.position is not None:
+            self.db.execute(_POSITION, ops.position)
+
+    def remove(self, nums: Sequence[int]) -> None:
+        """Forget messages."""
+        for start, count in _blocks(len(nums)):
+            marks = ",".join("?" * count)
+            part = nums[start : start + count]
+            self.db.execute(f"DELETE FROM recipient WHERE num IN ({marks})", part)  # noqa: S608  only question marks
+            self.db.execute(f"DELETE FROM message WHERE num IN ({marks})", part)  # noqa: S608
+
+    def bulk(self, statement: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run `statement` for all `rows`, many at a time."""
+        if not rows:
+            return
+        mark = f"({','.join('?' * len(rows[0]))})"
+        for start, count in _blocks(len(rows)):
+            values = list(chain.from_iterable(rows[start : start + count]))
+            self.db.execute(statement.format(",".join([mark] * count)), values)
+
+    def _lane_numbers(self, ops: Ops) -> dict[str, int]:
+        """The numbers of all lanes named in `ops`."""
+        known = self._lanes
+        wanted = {row.lane for row in ops.recipients}
+        wanted.update(row.lane for row in ops.updates.values() if row.lane is not None)
+        missing = [(name,) for name in wanted if name not in known]
+        if missing:
+            if len(known) + len(missing) > LANES_KEPT:
+                known.clear()
+                missing = [(name,) for name in wanted]
+            self.bulk(_INSERT_LANE, missing)
+            for start, count in _blocks(len(missing)):
+                names = [row[0] for row in missing[start : start + count]]
+                for name, number in self.db.execute(_FIND_LANE.format(",".join("?" * count)), names):
+                    known[name] = number
+        return known
+
+    def forget_lanes(self) -> None:
+        """Remove lanes that no recipient waits in."""
+        self.db.execute("DELETE FROM lane WHERE next_due IS NULL AND id NOT IN (SELECT lane FROM recipient)")
+        self._lanes.clear()
+
+
+def _blocks(total: int) -> Iterable[tuple[int, int]]:
+    start = 0
+    for size in _BLOCKS:
+        while total - start >= size:
+            yield start, size
+            start += size
+
+
+def _recipient(row: RecipientRow, lane: int, lowest: dict[int, int]) -> tuple[Value, ...]:
+    if not row.leased and row.status == 0 and row.due < lowest.get(lane, row.due + 1):
+        lowest[lane] = row.due
+    return (*row[:3], lane, *row[4:])
+
+
+def _update(row: Update, lanes: dict[str, int], lowest: dict[int, int]) -> tuple[Value, ...]:
+    if row.lane is None:
+        return row
+    lane = lanes[row.lane]
+    if row.leased is False and row.status == 0 and row.due < lowest.get(lane, row.due + 1):
+        lowest[lane] = row.due
+    return (*row[:9], lane)
+
+
+def select(db: apsw.Connection, kind: type[T], query: str, values: Sequence[Value] = ()) -> list[T]:
+    """All rows that `query` gives, each as a `kind`: a tuple type, NamedTuple or array-like struct."""
+    return msgspec.convert(db.execute(query, values).fetchall(), list[kind], strict=False)  # type: ignore[valid-type]  # a type given at run time
+
+
+def number(db: apsw.Connection, query: str, values: Sequence[Value] = ()) -> int:
+    """The one number that `query` gives."""
+    return select(db, tuple[int], query, values)[0][0]

@@ -1,0 +1,194 @@
+"""Questions to the index: what is due, what has lapsed, where a message lies. On the index thread.
+
+Leases go lane by lane, so rows that wait in closed lanes are never walked over. A leased row leaves the
+due order until it is released; leases live as long as the process.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import apsw
+import msgspec
+from msgspec import Struct
+
+from postroad.model.work import Place, Status
+from postroad.spool.index import Index, select
+
+_DUE_LANES: Final = """SELECT json_group_array(id) FROM (SELECT id FROM lane
+    WHERE next_due <= ?1 AND name NOT IN (SELECT value FROM json_each(?2)) ORDER BY next_due LIMIT ?3)"""
+_COLUMNS: Final = """json_array(r.num, r.idx, l.name, r.due, r.deadline, r.attempts, r.warned, r.reply,
+    m.id, m.journal, m.segment, m.offset, m.length,
+    (SELECT count(*) FROM recipient AS o WHERE o.num = r.num AND o.status < 2))"""
+_DUE_ROWS: Final = f"""SELECT json_group_array({_COLUMNS}) FROM json_each(?1) AS open
+    JOIN recipient AS r ON (r.num, r.idx) IN (
+        SELECT d.num, d.idx FROM recipient AS d INDEXED BY recipient_due
+        WHERE d.lane = open.value AND d.leased = 0 AND d.status = 0 AND d.due <= ?2 ORDER BY d.due LIMIT ?3)
+    JOIN message AS m ON m.num = r.num JOIN lane AS l ON l.id = r.lane"""  # noqa: S608  constants only
+_LAPSED_ROWS: Final = f"""SELECT json_group_array({_COLUMNS}) FROM (
+        SELECT num, idx FROM recipient INDEXED BY recipient_deadline
+        WHERE leased = 0 AND status = 0 AND deadline <= ?1 AND deadline IS NOT NULL ORDER BY deadline LIMIT ?2) AS d
+    JOIN recipient AS r ON r.num = d.num AND r.idx = d.idx
+    JOIN message AS m ON m.num = r.num JOIN lane AS l ON l.id = r.lane"""  # noqa: S608  constants only
+_LEASE: Final = """UPDATE recipient SET leased = 1 FROM (VALUES {}) AS v
+    WHERE recipient.num = v.column1 AND recipient.idx = v.column2"""
+_EXACT_LANES: Final = """UPDATE lane SET next_due = (SELECT min(d.due) FROM recipient AS d INDEXED BY recipient_due
+    WHERE d.lane = lane.id AND d.leased = 0 AND d.status = 0) WHERE id IN (SELECT value FROM json_each(?))"""
+_FIRST_LANE: Final = """SELECT id, next_due FROM lane WHERE next_due IS NOT NULL
+    AND name NOT IN (SELECT value FROM json_each(?)) ORDER BY next_due LIMIT 1"""
+_SET_ASIDE: Final = "UPDATE recipient SET status = ?, reply = ?, leased = 0 WHERE num = ? AND status < 2"
+
+
+class LeasedRow(Struct, frozen=True, gc=False, array_like=True):
+    """A recipient just leased, with its message's place and the number of recipients not yet final (`open`)."""
+
+    num: int
+    index: int
+    lane: str
+    due: int
+    deadline: int | None
+    attempts: int
+    warned: int
+    reply: str
+    id: str
+    journal: str
+    segment: int
+    offset: int
+    length: int
+    open: int
+
+    @property
+    def place(self) -> Place:
+        """Where its message's frame lies."""
+        return Place(self.journal, self.segment, self.offset, self.length)
+
+
+class SegmentUse(Struct, frozen=True, gc=False, array_like=True):
+    """What the index knows of a segment: live messages, their octets, where the last one ends."""
+
+    journal: str
+    number: int
+    messages: int
+    octets: int
+    end: int
+
+
+_rows: Final = msgspec.json.Decoder(list[LeasedRow]).decode
+_numbers: Final = msgspec.json.Decoder(list[int]).decode
+
+
+def lease(index: Index, want: int, now: int, closed: Collection[str]) -> list[LeasedRow]:
+    """At most `want` due recipients of open lanes, oldest first and fairly over the lanes, now leased."""
+    db = index.db
+    shut = msgspec.json.encode(list(closed)).decode()
+    found: list[LeasedRow] = []
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        while len(found) < want:
+            left = want - len(found)
+            lanes = _numbers(db.execute(_DUE_LANES, (now, shut, left)).get)
+            if not lanes:
+                break
+            share = -(-left // len(lanes))
+            rows = _rows(db.execute(_DUE_ROWS, (_json(lanes), now, share)).get)[:left]
+            index.bulk(_LEASE, [(row.num, row.index) for row in rows])
+            db.execute(_EXACT_LANES, (_json(lanes),))
+            found += rows
+        db.execute("COMMIT")
+    except BaseException:
+        _roll_back(db)
+        raise
+    found.sort(key=lambda row: row.due)
+    return found
+
+
+def lapsed(index: Index, want: int, now: int) -> list[LeasedRow]:
+    """At most `want` recipients whose deadline has come, earliest first, now leased."""
+    index.db.execute("BEGIN IMMEDIATE")
+    try:
+        rows = _rows(index.db.execute(_LAPSED_ROWS, (now, want)).get)
+        index.bulk(_LEASE, [(row.num, row.index) for row in rows])
+        index.db.execute("COMMIT")
+    except BaseException:
+        _roll_back(index.db)
+        raise
+    return rows
+
+
+def next_due(index: Index, closed: Collection[str]) -> int | None:
+    """When the first recipient outside of `closed` is due."""
+    shut = msgspec.json.encode(list(closed)).decode()
+    while first := select(index.db, tuple[int, int], _FIRST_LANE, (shut,)):
+        lane, bound = first[0]
+        index.db.execute(_EXACT_LANES, (_json([lane]),))
+        exact = select(index.db, tuple[int | None], "SELECT next_due FROM lane WHERE id = ?", (lane,))
+        if exact[0][0] == bound:
+            return bound
+    return None
+
+
+def _json(numbers: Sequence[int]) -> str:
+    return msgspec.json.encode(numbers).decode()
+
+
+def _roll_back(db: apsw.Connection) -> None:
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
+def number_of(index: Index, queue_id: str) -> int | None:
+    """The index's number for a message, None when it has none."""
+    found = select(index.db, tuple[int], "SELECT num FROM message WHERE id = ?", (queue_id,))
+    return found[0][0] if found else None
+
+
+def place_of(index: Index, queue_id: str) -> Place | None:
+    """Where the frame of a message lies now."""
+    query = "SELECT journal, segment, offset, length FROM message WHERE id = ?"
+    found = select(index.db, tuple[str, int, int, int], query, (queue_id,))
+    return Place(*found[0]) if found else None
+
+
+def usage(index: Index) -> list[SegmentUse]:
+    """Every segment that live messages lie in."""
+    query = """SELECT journal, segment, count(*), sum(length), max(offset + length)
+        FROM message INDEXED BY message_place GROUP BY journal, segment"""
+    return select(index.db, SegmentUse, query)
+
+
+def set_aside(index: Index, num: int, reason: str) -> None:
+    """Hold all open recipients of a message that cannot be read, with the reason as their reply."""
+    index.db.execute(_SET_ASIDE, (int(Status.HELD), reason, num))
+
+
+def end_leases(index: Index) -> None:
+    """Give back what a process that is gone had in memory."""
+    index.db.execute("BEGIN IMMEDIATE")
+    lanes = index.db.execute("SELECT json_group_array(DISTINCT lane) FROM recipient WHERE leased = 1").get
+    index.db.execute("UPDATE recipient SET leased = 0 WHERE leased = 1")
+    index.db.execute(_EXACT_LANES, (lanes,))
+    index.db.execute("COMMIT")
+
+
+def remove_finished(index: Index, nums: Sequence[int]) -> list[tuple[str, bool]]:
+    """Remove those of `nums` that have no open recipient left: their ids, and whether they have a content file."""
+    query = """SELECT num, id, file FROM message WHERE num IN (SELECT value FROM json_each(?))
+        AND NOT EXISTS (SELECT 1 FROM recipient WHERE recipient.num = message.num AND status < 2)"""
+    rows = select(index.db, tuple[int, str, bool], query, (_json(nums),))
+    index.db.execute("BEGIN IMMEDIATE")
+    index.remove([num for num, _, _ in rows])
+    index.db.execute("COMMIT")
+    return [(queue_id, file) for _, queue_id, file in rows]
+
+
+def restore_lanes(index: Index, nums: Sequence[int]) -> None:
+    """Make `next_due` exact for the lanes of these messages, whose rows were changed by replay."""
+    query = """SELECT json_group_array(DISTINCT lane) FROM recipient
+        WHERE num IN (SELECT value FROM json_each(?))"""
+    index.db.execute(_EXACT_LANES, (index.db.execute(query, (_json(nums),)).get,))
+
+
+def give_back(index: Index, rows: Sequence[LeasedRow]) -> None:
+    """End leases that nobody took."""
+    nums = [row.num for row in rows]
+    index.bulk(_LEASE.replace("leased = 1", "leased = 0"), [(row.num, row.index) for row in rows])
+    restore_lanes(index, nums)

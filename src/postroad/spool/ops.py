@@ -1,0 +1,96 @@
+"""Changes on their way into the index, as plain rows: made on the event loop, applied by the index thread.
+
+Every value is absolute, so applying a set of changes again after a failure is harmless.
+"""
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from postroad.model.work import Place
+
+
+class MessageRow(NamedTuple):
+    """A message as the index has it; `num` is the index's own number for it, `file` tells of content in a file."""
+
+    num: int
+    id: str
+    journal: str
+    segment: int
+    offset: int
+    length: int
+    sender: str
+    size: int
+    arrived: int
+    recipients: int
+    file: bool
+
+
+class RecipientRow(NamedTuple):
+    """A recipient as the index has it; `leased`: its work is in memory. `deadline` None: to be worked out at the next lease."""
+
+    num: int
+    idx: int
+    address: str
+    lane: str
+    due: int
+    deadline: int | None
+    status: int
+    attempts: int
+    warned: bool
+    reply: str
+    leased: bool
+
+
+class Update(NamedTuple):
+    """New state of a recipient; `leased` and `lane` stay as they are when None."""
+
+    num: int
+    idx: int
+    status: int
+    due: int
+    deadline: int | None
+    attempts: int
+    warned: bool
+    reply: str
+    leased: bool | None
+    lane: str | None
+
+
+class Position(NamedTuple):
+    """All frames of `journal` before this place are in the index."""
+
+    journal: str
+    segment: int
+    offset: int
+
+
+class Ops(Struct):
+    """One set of changes, applied in one transaction, in the order of the fields."""
+
+    messages: list[MessageRow]
+    recipients: list[RecipientRow]
+    updates: dict[tuple[int, int], Update]
+    moved: dict[int, Place]
+    removed: list[int]
+    position: Position | None = None
+
+    def update(self, change: Update) -> None:
+        """Take `change`; a lease that was given back by an earlier one stays given back."""
+        key = (change.num, change.idx)
+        earlier = self.updates.get(key)
+        if earlier is not None:
+            leased = earlier.leased if change.leased is None else change.leased
+            lane = earlier.lane if change.lane is None else change.lane
+            change = change._replace(leased=leased, lane=lane)
+        self.updates[key] = change
+
+    @property
+    def is_empty(self) -> bool:
+        """True when applying would change no row."""
+        return not (self.messages or self.updates or self.moved or self.removed)
+
+
+def new_ops() -> Ops:
+    """An empty set."""
+    return Ops([], [], {}, {}, [])

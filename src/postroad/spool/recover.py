@@ -1,0 +1,167 @@
+"""Opening a spool, whatever state it was left in.
+
+Sweeps drafts, opens the index (an unreadable one is set aside and made anew), replays the journals, and holds what
+cannot be read, with the reason, where an operator sees it. Nothing here blocks the start but a lock held by
+another process and a disk that refuses. Synchronous: runs on the index thread, or in a command.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+import apsw
+from msgspec import Struct
+
+from postroad.model.errors import SpoolError
+from postroad.model.records import SpoolDamaged
+from postroad.spool.damage import Damage
+from postroad.spool.disk import Disk
+from postroad.spool.frames import MARK_LENGTH
+from postroad.spool.index import Index, connect, number, select
+from postroad.spool.layout import Layout, make_mark, read_mark
+from postroad.spool.leases import SegmentUse, end_leases, set_aside, usage
+from postroad.spool.ledger import DeadlineOf, LaneOf
+from postroad.spool.replay import Replay
+from postroad.spool.segments import list_segments
+
+BROKEN: Final = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError)
+
+
+class Recovered(Struct, frozen=True):
+    """What opening found: messages that wait, frames replayed, drafts swept, stretches of damage, seconds it took."""
+
+    messages: int
+    replayed: int
+    drafts_swept: int
+    damaged: int
+    seconds: float = 0.0
+
+
+class Opened(Struct):
+    """A spool ready for use: `previous` and `following` tell the journal where to continue."""
+
+    mark: bytes
+    index: Index
+    found: Recovered
+    records: list[SpoolDamaged]
+    used: list[SegmentUse]
+    sizes: dict[tuple[str, int], int]
+    previous: int
+    trusted: int
+    following: int
+
+
+class Recovery:
+    """The steps of opening the spool at `layout`, whose lock the caller holds."""
+
+    def __init__(self, layout: Layout, disk: Disk, journal: str, now: Callable[[], int]) -> None:
+        """`journal` is the one that this process writes."""
+        self._layout = layout
+        self._disk = disk
+        self._journal = journal
+        self._damage = Damage(layout, disk, now())
+        self._records: list[SpoolDamaged] = []
+        self.lane_of: LaneOf | None = None
+        self.deadline_of: DeadlineOf | None = None
+
+    def run(self) -> Opened:
+        """Do it all; SpoolError when the disk refuses."""
+        try:
+            return self._run()
+        except (OSError, apsw.Error) as error:
+            raise SpoolError(f"the spool {self._layout.folder} cannot be opened: {error}") from error
+
+    def _run(self) -> Opened:
+        layout, disk = self._layout, self._disk
+        layout.make(disk, self._journal)
+        mark = read_mark(layout, disk)
+        if mark is None or not layout.mark.exists():
+            mark = mark or os.urandom(MARK_LENGTH)
+            make_mark(layout, disk, mark)
+        drafts = self._sweep_drafts()
+        index, replay = self._index(mark)
+        end_leases(index)
+        sizes = self._check_segments(index, mark)
+        self._check_files(index, replay)
+        messages = number(index.db, "SELECT count(*) FROM message")
+        numbers = layout.segment_numbers(self._journal)
+        end = replay.ends.get(self._journal)
+        found = Recovered(messages, replay.frames, drafts, len(self._records))
+        return Opened(
+            mark,
+            index,
+            found,
+            self._records,
+            usage(index),
+            sizes,
+            previous=-1 if end is None else end.segment,
+            trusted=0 if end is None else end.offset,
+            following=max(numbers, default=0) + 1,
+        )
+
+    def _sweep_drafts(self) -> int:
+        swept = 0
+        for path in self._layout.drafts.iterdir():
+            self._disk.unlink(path)
+            swept += 1
+        return swept
+
+    def _index(self, mark: bytes) -> tuple[Index, Replay]:
+        """The index, up to date; rebuilt when it cannot be read."""
+        layout = self._layout
+        if not layout.index.exists():
+            for suffix in ("-wal", "-shm"):
+                self._disk.unlink(layout.index.with_name(layout.index.name + suffix))
+        if layout.rebuild.exists():
+            self._records.append(self._damage.move_index("the index was found damaged and is rebuilt"))
+            self._disk.unlink(layout.rebuild)
+        index: Index | None = None
+        try:
+            index = Index(connect(layout.index))
+            return index, self._replay(index, mark)
+        except BROKEN as error:
+            if index is not None:
+                index.db.close(True)
+            self._records.append(self._damage.move_index(f"the index cannot be read and is rebuilt: {error}"))
+        index = Index(connect(layout.index))
+        return index, self._replay(index, mark)
+
+    def _replay(self, index: Index, mark: bytes) -> Replay:
+        replay = Replay(self._layout, self._disk, mark, index, self._damage)
+        if self.lane_of is not None:
+            replay.lane_of = self.lane_of
+        replay.deadline_of = self.deadline_of
+        replay.run(self._journal)
+        self._records += replay.records
+        return replay
+
+    def _check_segments(self, index: Index, mark: bytes) -> dict[tuple[str, int], int]:
+        """Hold what lies in segments that are gone or too short; the sizes of those that are there."""
+        names = self._layout.journal_names()
+        segments = {(s.journal, s.number): s for name in names for s in list_segments(self._layout, self._disk, name, mark)}
+        for use in usage(index):
+            segment = segments.get((use.journal, use.number))
+            end = -1 if segment is None else segment.end
+            if use.end <= end:
+                continue
+            reason = "the journal's segment is missing" if segment is None else "the journal's segment was cut"
+            query = "SELECT num, offset FROM message WHERE journal = ? AND segment = ? AND offset + length > ?"
+            for num, offset in select(index.db, tuple[int, int], query, (use.journal, use.number, end)):
+                set_aside(index, num, reason)
+                self._records.append(self._damage.missing(use.journal, use.number, offset, reason))
+        return {key: segment.size for key, segment in segments.items()}
+
+    def _check_files(self, index: Index, replay: Replay) -> None:
+        """Hold messages whose content file is gone; remove files that belong to no message."""
+        layout = self._layout
+        wanted = dict(select(index.db, tuple[str, int], "SELECT id, num FROM message WHERE file"))
+        present = {path.name for path in layout.content.iterdir()}
+        for queue_id in sorted(wanted.keys() - present):
+            reason = "the content file is missing"
+            set_aside(index, wanted[queue_id], reason)
+            self._records.append(self._damage.file(queue_id, reason))
+        for name in sorted(present - wanted.keys()):
+            if replay.records and name not in replay.files_done:
+                # It may belong to a frame that could not be read.
+                self._records.append(self._damage.file(name, "content that no readable frame refers to"))
+            self._disk.unlink(layout.file(name))

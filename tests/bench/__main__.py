@@ -1,0 +1,122 @@
+"""Command line of the bench: `python -m tests.bench [growth] [options]`.
+
+Exit status 1 when a sink did not count exactly what was sent or a measurement failed; a missed target is printed,
+and is no failure, because machines differ and are shared.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from json import dumps
+from pathlib import Path
+
+from tests.bench import report
+from tests.bench.cell import Result, measure
+from tests.bench.growth import grow
+from tests.bench.machine import facts
+from tests.bench.relays import RELAYS
+from tests.bench.scenarios import KIB, SCENARIOS, Scenario
+
+EXAMPLES = """\
+examples:
+  python -m tests.bench                                       everything, three runs, medians
+  python -m tests.bench --only single --only latency --runs 1
+  python -m tests.bench --relay postfix --json postfix.json
+  python -m tests.bench --relay postroad --only reused --runs 1 --py-spy stacks.txt
+  python -m tests.bench growth --messages 1000000
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the arguments ask for; the exit status."""
+    options = _parser().parse_args(arguments)
+    return _growth(options) if options.what == "growth" else _run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measure Postroad beside a well-tuned Postfix.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", nargs="?", choices=("run", "growth"), default="run")
+    parser.add_argument("--only", action="append", choices=tuple(SCENARIOS), help="scenario; may be repeated")
+    parser.add_argument("--relay", action="append", choices=RELAYS, help="may be repeated; growth: postroad alone")
+    parser.add_argument("--runs", type=int, default=3, help="runs to take the median of (default 3)")
+    parser.add_argument("--messages", type=int, help="messages a measurement (growth: 1,000,000)")
+    parser.add_argument("--size", type=int, default=4 * KIB, help="octets a message of growth (default 4096)")
+    parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are made (default /var/tmp)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write tables for the documentation")
+    parser.add_argument("--py-spy", type=Path, metavar="FILE", help="write Postroad's collapsed stacks (needs py-spy)")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    known = facts(options.dir)
+    _say("\n".join(f"{name}: {value}" for name, value in known.items()))
+    chosen = [SCENARIOS[name] for name in SCENARIOS if not options.only or name in options.only]
+    if options.messages:
+        chosen = [replace(scenario, messages=options.messages) for scenario in chosen]
+    relays = list(options.relay or RELAYS)
+    results: list[Result] = []
+    failures = 0
+    for number in range(options.runs):
+        # Every other run in the other order: whoever comes first meets the quieter disk.
+        order = relays if number % 2 == 0 else relays[::-1]
+        for scenario in chosen:
+            for relay in order:
+                result = _cell(scenario, relay, options)
+                if result is None:
+                    failures += 1
+                else:
+                    results.append(result)
+                    failures += result.delivered != result.expected
+    middle = report.medians(results)
+    said = report.verdicts(middle)
+    print(report.table(middle))
+    print(report.verdict_lines(said))
+    if options.json:
+        options.json.write_text(report.as_json(known, results, middle))
+    if options.markdown:
+        options.markdown.write_text(report.markdown(known, middle, said))
+    return 1 if failures else 0
+
+
+def _cell(scenario: Scenario, relay: str, options: argparse.Namespace) -> Result | None:
+    try:
+        result = measure(scenario, relay, options.dir, options.py_spy if relay == "postroad" else None)
+    except (RuntimeError, OSError, TimeoutError) as error:
+        _say(f"{scenario.name} {relay}: failed: {error}")
+        return None
+    _say(
+        f"{scenario.name} {relay}: {result.rate:.0f}/s, {result.cpu_per_1000:.3f} CPU s/1,000, "
+        f"{result.memory / report.MIB:.0f} MiB, {result.delivered} of {result.expected}"
+        + (
+            f", p50 {result.latency_p50 * 1000:.2f} p99 {result.latency_p99 * 1000:.2f} ms"
+            if result.latency_p50
+            else ""
+        )
+    )
+    return result
+
+
+def _growth(options: argparse.Namespace) -> int:
+    known = facts(options.dir)
+    _say("\n".join(f"{name}: {value}" for name, value in known.items()))
+    relays = list(options.relay or ["postroad"])
+    grown = [grow(relay, options.messages or 1_000_000, options.size, options.dir) for relay in relays]
+    print("\n\n".join(report.growth_lines(growth) for growth in grown))
+    if options.json:
+        options.json.write_text(dumps({"facts": known, "growth": [asdict(one) for one in grown]}, indent=2) + "\n")
+    return 0 if all(one.delivered == one.messages for one in grown) else 1
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The relays that are measured, each started afresh in a folder of its own: Postroad and a well-tuned Postfix.
+
+Both accept on one loopback port from 127.0.0.0/8, send everything to one SMTP next hop, write one log to a file and
+are durable. A relay can be stopped and started again on the same queue (the growth measurement does).
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Protocol
+
+from tests.support.postfix import TUNED, Postfix, free_port, smtp_to
+
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+
+POSTROAD_CONFIG = """\
+hostname = "relay.example.com"
+data_dir = "{folder}/data"
+
+[listeners.bench]
+bind = ["127.0.0.1:{port}"]
+tls = "off"
+
+[access]
+relay_networks = ["127.0.0.0/8"]
+
+[[routes]]
+recipients = ["*"]
+next_hops = ["smtp://127.0.0.1:{next_hop}"]
+
+[queue]
+retry = ["5s"]
+suspend = ["5s"]
+warn_after = "never"
+
+[limits]
+sessions = 2000
+sessions_per_ip = 2000
+
+[log]
+format = "json"
+"""
+
+
+class Relay(Protocol):
+    """What the bench needs of a relay; `port` accepts, `pid` is the root of its process tree."""
+
+    name: str
+    port: int
+
+    @property
+    def pid(self) -> int: ...
+
+    def start(self) -> None:
+        """Start and return when the port accepts; RuntimeError with the log's end when it does not."""
+
+    def stop(self) -> None:
+        """Stop, keeping the queue."""
+
+    def remove(self) -> None:
+        """Stop, and remove every file."""
+
+
+class PostfixRelay:
+    """Postfix with the settings TUNED of tests.support.postfix."""
+
+    def __init__(self, next_hop: int, parent: Path) -> None:
+        # Growth measures retries of refused connections: look again as often as Postroad is told to.
+        often = {"queue_run_delay": "5s", "minimal_backoff_time": "5s", "maximal_backoff_time": "5s"}
+        self.name = "postfix"
+        self._postfix = Postfix(smtp_to(next_hop), settings={**TUNED, **often}, parent=parent)
+        self.port = self._postfix.port
+
+    @property
+    def pid(self) -> int:
+        return self._postfix.pid
+
+    def start(self) -> None:
+        self._postfix.start()
+
+    def stop(self) -> None:
+        self._postfix.stop(keep=True)
+
+    def remove(self) -> None:
+        self._postfix.stop()
+
+
+class PostroadRelay:
+    """`postroad serve` from the environment that runs the bench, as one process (the default)."""
+
+    def __init__(self, next_hop: int, parent: Path) -> None:
+        self.name = "postroad"
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="postroad-", dir=parent))
+        self._config = self.folder / "postroad.toml"
+        self._config.write_text(POSTROAD_CONFIG.format(folder=self.folder, port=self.port, next_hop=next_hop))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("Postroad is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [postroad_command(), "serve", "-c", str(self._config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS) as peer:
+                    if peer.recv(512).startswith(b"220"):
+                        return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        self.stop()
+        raise RuntimeError(f"Postroad did not start: {self._log_end()}")
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its own session: the group is Postroad and its edges alone
+            process.wait(STOP_SECONDS)
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _log_end(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")[-2000:]
+
+
+def postroad_command() -> str:
+    """Path of the `postroad` command beside this Python; FileNotFoundError tells how to get it."""
+    path = Path(sys.executable).with_name("postroad")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} not found: run `make venv` first")
+    return str(path)
+
+
+def make_relay(name: str, next_hop: int, parent: Path) -> Relay:
+    """A new, not yet started relay of that name ("postroad" or "postfix")."""
+    return PostroadRelay(next_hop, parent) if name == "postroad" else PostfixRelay(next_hop, parent)
+
+
+RELAYS = ("postfix", "postroad")

@@ -1,0 +1,136 @@
+"""Results in words: medians, ratios against the targets, a table for terminals, Markdown and JSON.
+
+*Pure*: values in, text out.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from statistics import median
+
+from tests.bench.cell import Result
+from tests.bench.growth import Growth
+from tests.bench.scenarios import KIB, SCENARIOS
+
+MIB = KIB * KIB
+HEAD = ("load", "relay", "messages/s", "accepted/s", "CPU s/1,000", "memory MiB", "p50 ms", "p99 ms", "sink's count")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target: what was compared, in words, and whether it is met."""
+
+    scenario: str
+    text: str
+    met: bool
+
+
+def medians(results: Sequence[Result]) -> list[Result]:
+    """One result a scenario and relay: the median of each number; counts are those of the worst run."""
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.scenario, result.relay), []).append(result)
+    ordered = sorted(groups.values(), key=lambda group: (list(SCENARIOS).index(group[0].scenario), group[0].relay))
+    return [_median(group) for group in ordered]
+
+
+def verdicts(middle: Sequence[Result]) -> list[Verdict]:
+    """Postroad's medians against Postfix's, for every scenario in which both ran."""
+    found = {(result.scenario, result.relay): result for result in middle}
+    said = []
+    for name, scenario in SCENARIOS.items():
+        ours, theirs = found.get((name, "postroad")), found.get((name, "postfix"))
+        if ours is None or theirs is None:
+            continue
+        if scenario.target:
+            rate, cpu = ours.rate / theirs.rate, theirs.cpu_per_1000 / ours.cpu_per_1000
+            wanted = 1 / scenario.target.cpu
+            text = f"{rate:.2f}x messages/s (target {scenario.target.rate:g}x)"
+            said.append(Verdict(name, text, rate >= scenario.target.rate))
+            said.append(Verdict(name, f"1/{cpu:.1f} of the CPU (target 1/{wanted:.0f})", cpu >= wanted))
+        else:
+            for percent, mine, other in (
+                (50, ours.latency_p50, theirs.latency_p50),
+                (99, ours.latency_p99, theirs.latency_p99),
+            ):
+                text = f"p{percent} {mine * 1000:.2f} ms (Postfix {other * 1000:.2f} ms)"
+                said.append(Verdict(name, text, mine < other))
+    return said
+
+
+def table(middle: Sequence[Result]) -> str:
+    """The medians in aligned columns."""
+    rows = [HEAD, *(_row(result) for result in middle)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def verdict_lines(said: Sequence[Verdict]) -> str:
+    """One line a target."""
+    return "\n".join(f"{'met   ' if one.met else 'MISSED'}  {one.scenario}: {one.text}" for one in said)
+
+
+def growth_lines(growth: Growth) -> str:
+    """The growth measurement as lines of text."""
+    lines = [
+        f"{growth.relay}, {growth.messages} messages queued, next hop down",
+        f"accepted/s: first batch {growth.first_rate:.0f}, last {growth.last_rate:.0f}, low {growth.slowest_rate:.0f}",
+        f"memory: {growth.memory_filling / MIB:.0f} MiB filling, {growth.memory_draining / MIB:.0f} MiB draining",
+        f"restart: port after {growth.restart:.1f} s, first delivery after {growth.first_delivery:.1f} s",
+        f"after the first delivery {growth.drain_rate:.0f} messages/s",
+    ]
+    return "\n".join(lines + [f"{'met   ' if kept else 'MISSED'}  {text}" for text, kept in growth.promises()])
+
+
+def markdown(facts: Mapping[str, str], middle: Sequence[Result], said: Sequence[Verdict]) -> str:
+    """The page section for docs/internals/performance.md."""
+    lines = [f"- {name}: {value}" for name, value in facts.items()]
+    lines += ["", f"| {' | '.join(HEAD)} |", f"|---|---|{'---:|' * (len(HEAD) - 2)}"]
+    lines += [f"| {' | '.join(_row(result))} |" for result in middle]
+    if said:
+        lines += ["", "| load | Postroad against Postfix | target |", "|---|---|---|"]
+        lines += [f"| {one.scenario} | {one.text} | {'met' if one.met else 'missed'} |" for one in said]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(facts: Mapping[str, str], results: Sequence[Result], middle: Sequence[Result]) -> str:
+    """Everything measured, every run included."""
+    document = {
+        "facts": dict(facts),
+        "runs": [asdict(result) for result in results],
+        "medians": [asdict(result) for result in middle],
+        "targets": [asdict(verdict) for verdict in verdicts(middle)],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _median(group: Sequence[Result]) -> Result:
+    worst = max(group, key=lambda result: abs(result.delivered - result.expected))
+    values = {field.name: getattr(worst, field.name) for field in fields(Result)}
+    for name, value in values.items():
+        if isinstance(value, float):
+            values[name] = median(getattr(result, name) for result in group)
+    values["memory"] = max(result.memory for result in group)
+    return Result(**values)
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    exact = "" if result.delivered == result.expected else f", not {result.expected}"
+    timed = result.latency_p50 > 0
+    return (
+        SCENARIOS[result.scenario].title,
+        result.relay,
+        f"{result.rate:.0f}",
+        f"{result.accept_rate:.0f}",
+        f"{result.cpu_per_1000:.3f}",
+        f"{result.memory / MIB:.0f}",
+        f"{result.latency_p50 * 1000:.2f}" if timed else "-",
+        f"{result.latency_p99 * 1000:.2f}" if timed else "-",
+        f"{result.delivered}{exact}",
+    )

@@ -1,0 +1,181 @@
+"""One sample of every type of record, for the sinks' tests.
+
+The instants lie in one second of one day, so that golden files stay small to read. Peers and addresses
+are those of the documentation ranges.
+"""
+
+from postroad.model.address import Mailbox
+from postroad.model.envelope import Origin
+from postroad.model.records import (
+    CommandRefused,
+    ConnectionClosed,
+    ConnectionOpened,
+    DeliveryFaulted,
+    DsnQueued,
+    DsnSuppressed,
+    LaneResumed,
+    LaneSuspended,
+    MessageAccepted,
+    MessageRemoved,
+    PolicyFaulted,
+    RecipientDeferred,
+    RecipientDelivered,
+    RecipientFailed,
+    Record,
+    RecordsDropped,
+    ServerStarted,
+    ServerStopping,
+    SpoolDamaged,
+    SpoolFaulted,
+    SpoolFull,
+    SpoolHasRoom,
+    SpoolRecovered,
+)
+from postroad.model.reply import Reply
+from postroad.smtp import replies
+
+AT = 1_700_000_000_123_456  # 2023-11-14 22:13:20.123456 UTC
+QUEUE_ID = "3Pt2mN2VXxznj"
+ORIGIN = Origin("192.0.2.7", 40000, "client.example.org", "ESMTP", "mx", "s1")
+TARGET = "mail.example.net[192.0.2.25]:25"
+
+
+def closed(reason: str, commands: str, *, session: str = "s1", messages: int = 0, at: int = AT) -> ConnectionClosed:
+    return ConnectionClosed(
+        at=at,
+        session=session,
+        listener="mx",
+        ip=ORIGIN.ip,
+        port=ORIGIN.port,
+        reason=reason,
+        commands=commands,
+        messages=messages,
+        seconds=1.234,
+    )
+
+
+def refused(stage: str, reply: Reply, *, recipient: str = "", origin: Origin = ORIGIN, at: int = AT) -> CommandRefused:
+    sender = "alice@example.org" if stage in {"rcpt", "data", "message"} else ""
+    return CommandRefused(
+        at=at,
+        origin=origin,
+        stage=stage,
+        reply=reply,
+        detail="the exact reason",
+        sender=sender,
+        recipient=recipient,
+    )
+
+
+def accepted(*, queue_id: str = QUEUE_ID, recipients: int = 2, size: int = 4096, at: int = AT) -> MessageAccepted:
+    return MessageAccepted(
+        at=at,
+        id=queue_id,
+        origin=ORIGIN,
+        sender="alice@example.org",
+        recipients=recipients,
+        size=size,
+        message_id="<1@example.org>",
+    )
+
+
+def delivered(
+    recipient: str = "bob@example.net", *, queue_id: str = QUEUE_ID, lane: str = "mx:example.net", at: int = AT
+) -> RecipientDelivered:
+    return RecipientDelivered(
+        at=at,
+        id=queue_id,
+        sender="alice@example.org",
+        recipient=recipient,
+        lane=lane,
+        target=TARGET,
+        reply=Reply(250, "2.0.0", "Ok: queued as 12345"),
+        attempts=1,
+        delay=1.263,
+        delays=(0.114, 0.0, 1.1, 0.049),
+        size=4096,
+        tls="TLSv1.3 TLS_AES_256_GCM_SHA384",
+    )
+
+
+def deferred(
+    recipient: str = "carol@example.net", *, queue_id: str = QUEUE_ID, command: str = "RCPT", at: int = AT
+) -> RecipientDeferred:
+    said = Reply(450, "4.2.0", "Greylisted,\ncome again")
+    ours = Reply(451, "4.4.1", "connect to mail.example.net[192.0.2.25]:25: Connection refused")
+    return RecipientDeferred(
+        at=at,
+        id=queue_id,
+        sender="alice@example.org",
+        recipient=recipient,
+        lane="mx:example.net",
+        target=TARGET if command else "",
+        reply=said if command else ours,
+        command=command,
+        scope="recipient" if command else "host",
+        attempts=1,
+        delay=12.3,
+        delays=(0.1, 0.0, 12.1, 0.1),
+        due=at + 60_000_000,
+    )
+
+
+def failed(
+    recipient: str = "dave@example.net", *, queue_id: str = QUEUE_ID, expired: bool = False, at: int = AT
+) -> RecipientFailed:
+    return RecipientFailed(
+        at=at,
+        id=queue_id,
+        sender="alice@example.org",
+        recipient=recipient,
+        lane="lmtp:///run/lmtp.sock",
+        target="localhost[/run/lmtp.sock]",
+        reply=Reply(450, "4.2.2", "Mailbox full") if expired else Reply(550, "5.1.1", "<dave@example.net>: unknown"),
+        command="RCPT",
+        scope="recipient",
+        attempts=7,
+        delay=432000.4,
+        delays=(0.1, 431999.0, 1.2, 0.1),
+        expired=expired,
+    )
+
+
+SAMPLES: tuple[Record, ...] = (
+    ServerStarted(at=AT, version="0.1.0", hostname="relay.example.com", listeners=("mx 127.0.0.1:25", "mx [::1]:25")),
+    SpoolRecovered(at=AT, messages=3, replayed=2, drafts_swept=1, damaged=0, seconds=0.0123),
+    ConnectionOpened(at=AT, session="s1", listener="mx", ip="192.0.2.7", port=40000),
+    refused("rcpt", replies.relay_access_denied(Mailbox("eve@example.com")), recipient="eve@example.com"),
+    refused("mail", replies.STORAGE_FULL),
+    refused("ehlo", replies.SYNTAX),
+    refused("command", replies.UNKNOWN_COMMAND),
+    refused("command", replies.NOT_SMTP),
+    refused("command", replies.TOO_MANY_ERRORS),
+    refused("connect", replies.TALKED_FIRST, origin=Origin("2001:db8::7", 40001, "", "SMTP", "mx", "s2")),
+    refused("message", replies.LOOP),
+    accepted(),
+    delivered(),
+    delivered(lane="capture:"),
+    deferred(),
+    deferred(command=""),
+    failed(),
+    failed(expired=True),
+    DsnQueued(at=AT, id=QUEUE_ID, report="3Pt2mN2VXxznk", kind="failed", to="alice@example.org", size=2345),
+    DsnSuppressed(at=AT, id=QUEUE_ID, kind="delayed", recipient="carol@example.net", reason="NOTIFY=NEVER"),
+    MessageRemoved(at=AT, id=QUEUE_ID),
+    closed("quit", "ehlo=1 mail=1 rcpt=2 data=1 quit=1 commands=6", messages=1),
+    closed("connection lost while receiving content", "ehlo=1 mail=1 rcpt=1 data=1 commands=4"),
+    closed("connection lost", "ehlo=1 mail=1 rcpt=1 data=1 commands=4", messages=1),
+    closed("[Errno 104] Connection reset by peer", "commands=0"),
+    closed("timeout", "ehlo=1 mail=1 commands=2"),
+    closed("too many errors", "ehlo=1 unknown=20 commands=21"),
+    LaneSuspended(at=AT, lane="mx:example.net", until=AT + 300_000_000, reason="connection refused"),
+    LaneResumed(at=AT, lane="mx:example.net"),
+    SpoolDamaged(at=AT, journal="main", segment=7, offset=512, length=99, reason="checksum", aside="aside/7-512"),
+    SpoolFull(at=AT, free=1000, floor=200_000_000, reason="free space below spool.free_space"),
+    SpoolHasRoom(at=AT, free=300_000_000),
+    SpoolFaulted(at=AT, reason="[Errno 5] Input/output error"),
+    PolicyFaulted(at=AT, policy="dnsbl", stage="rcpt", reason="TimeoutError"),
+    DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
+    RecordsDropped(at=AT, count=12),
+    ServerStopping(at=AT, reason="SIGTERM"),
+)
