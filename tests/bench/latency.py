@@ -128,8 +128,8 @@ async def _sink(run: Run, reader: asyncio.StreamReader, writer: asyncio.StreamWr
                 return
             else:
                 writer.write(b"250 2.0.0 ok\r\n")
-    except (OSError, EOFError, TimeoutError):
-        return
+    except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
+        return  # cancelled when the run is over: relays keep their sessions
     finally:
         writer.close()
 

@@ -12,15 +12,17 @@ import threading
 import time
 from pathlib import Path
 
-from tests.support.relay import Relay, route, wait_until
+import pytest
+
+from tests.support.relay import QUICK_RETRY, Relay, route, wait_until
 from tests.support.sink import Mail, Sink
 
 CLIENTS = 4
 CONNECTIONS = 4  # of the relay to the sink
-AT_RISK = 100  # arrivals before a kill whose outcome may not have been durable yet
+AT_RISK = 32  # arrivals before a kill whose outcome may not have been durable yet
 LINE = b"0123456789abcd\r\n"
 SENDER = "alice@example.org"
-SETTINGS = f'\n[queue]\nretry = ["1s"]\nconcurrency = {CONNECTIONS}\n'
+SETTINGS = f"{QUICK_RETRY}concurrency = {CONNECTIONS}\n"
 
 
 class Client(threading.Thread):
@@ -69,8 +71,9 @@ def count(clients: list[Client]) -> int:
     return sum(len(client.acknowledged) for client in clients)
 
 
+@pytest.mark.timeout(1800)
 def test_kill_9_under_load(tmp_path: Path, long_mode: bool) -> None:
-    kills = 60 if long_mode else 6
+    kills = 100 if long_mode else 6
     chance = random.Random(20261123)
     with Sink() as sink:
         relay = Relay(tmp_path / "relay", route(f"smtp://127.0.0.1:{sink.port}") + SETTINGS)
@@ -111,10 +114,13 @@ def wait_for_load(clients: list[Client]) -> None:
 
 
 def expect_duplicates_only_around(killed_at: list[int], order: list[str]) -> None:
-    """Each message that came again had come just before a kill, counted in arrivals at the sink."""
+    """Each message that came again had come just before a kill, counted in arrivals at the sink.
+
+    Or just after it: what a killed relay had sent, the sink still reads to the end.
+    """
     last_seen: dict[str, int] = {}
     for index, number in enumerate(order):
         if number in last_seen:
             first = last_seen[number]
-            assert any(at - AT_RISK <= first < at <= index for at in killed_at), (number, first, index, killed_at)
+            assert any(at - AT_RISK <= first < at + CONNECTIONS for at in killed_at), (number, first, index, killed_at)
         last_seen[number] = index

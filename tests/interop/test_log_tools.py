@@ -6,6 +6,7 @@ records, and fail2ban's stock filter must match every line about a peer that mis
 
 import re
 import shutil
+import smtplib
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from postroad.model.records import ConnectionOpened, DsnQueued, MessageRemoved, 
 from postroad.observe.log import make_format
 from postroad.smtp import replies
 from tests.support.records import AT, SAMPLES, accepted, closed, deferred, delivered, failed, refused
+from tests.support.relay import BODY_CANARY, Relay, wait_until
 
 MINUTE = 60_000_000
 FILTER = Path("/etc/fail2ban/filter.d/postfix.conf")
@@ -66,21 +68,25 @@ def made_up_day() -> list[Record]:
     return day
 
 
+def pflogsumm(log: Path) -> str:
+    """The report of the real program."""
+    command = [program("pflogsumm"), "--smtpd_stats", "--problems-first", str(log)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+def pflogsumm_totals(log: Path) -> dict[str, str]:
+    """The report's grand totals: "received", "delivered", "bytes received" ..."""
+    form = re.compile(r"^ +([\d.]+k?) +([a-z][a-z ]+?)(?: +\(.*\))?$", re.MULTILINE)
+    return {label.strip(): count for count, label in form.findall(pflogsumm(log))}
+
+
 def test_pflogsumm_counts_what_we_count(tmp_path: Path) -> None:
     log = tmp_path / "mail.log"
     write_log(log, made_up_day())
-    report = subprocess.run(
-        [program("pflogsumm"), "--smtpd_stats", "--problems-first", str(log)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert report.stderr == ""
-    totals = {
-        label.strip(): count
-        for count, label in re.findall(r"^ +([\d.]+k?) +([a-z][a-z ]+?)(?: +\(.*\))?$", report.stdout, re.MULTILINE)
-    }
+    report = pflogsumm(log)
+    totals = pflogsumm_totals(log)
     expected = {
         "received": "40",
         "delivered": "40",  # 34 messages and 6 reports
@@ -92,10 +98,23 @@ def test_pflogsumm_counts_what_we_count(tmp_path: Path) -> None:
     }
     assert {label: totals.get(label) for label in expected} == expected
     assert totals["bytes received"] == str(sum(1000 + number for number in range(40)))
-    assert "(8  deferrals)" in report.stdout
-    assert "Relay access denied" in report.stdout
-    assert "(sender not in log)" not in report.stdout
-    assert "Messages with no size data" not in report.stdout
+    assert "(8  deferrals)" in report
+    assert "Relay access denied" in report
+    assert "(sender not in log)" not in report
+    assert "Messages with no size data" not in report
+
+
+def test_pflogsumm_reads_the_log_of_a_real_relay(tmp_path: Path) -> None:
+    with Relay(tmp_path / "relay", log="postfix") as relay:
+        with smtplib.SMTP("127.0.0.1", relay.port, "client.example.org", timeout=30) as client:
+            for number in range(7):
+                body = f"Message-ID: <{number}@example.org>\r\n\r\n{BODY_CANARY}\r\n"
+                client.sendmail("alice@example.org", ["bob@example.net", "carol@example.net"], body)
+            assert client.docmd("RCPT TO:<x@y@z>")[0] == 503
+        wait_until(lambda: len(relay.captured()) == 7, "seven captured messages")
+        assert relay.stop() == 0
+    totals = pflogsumm_totals(relay.log_file)
+    assert (totals["received"], totals["delivered"], totals["rejected"]) == ("7", "14", "1")
 
 
 def matched_lines(log: Path, mode: str) -> list[str]:

@@ -135,6 +135,8 @@ class World:
         await draining
         await self.running
         assert self.spool.leased == 0
+        ready = self.dispatcher._ready
+        assert (ready.used, ready.octets, ready.running) == (0, 0, 0)
 
     def send(
         self,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.postfix import free_port
-from tests.support.relay import Relay, route, wait_until
+from tests.support.relay import QUICK_RETRY, Relay, route, wait_until
 from tests.support.sink import Sink
 
 SIZE = 48 << 20
@@ -36,7 +36,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def settings(*, floor: int, port: int) -> str:
     spool = f'\n[spool]\nfree_space = {floor}\nsegment_size = "1MiB"\n'
-    return route(f"smtp://127.0.0.1:{port}") + f'\n[queue]\nretry = ["1s"]\n{spool}'
+    return route(f"smtp://127.0.0.1:{port}") + QUICK_RETRY + spool
 
 
 def message(number: int, size: int = 100_000) -> bytes:

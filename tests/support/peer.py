@@ -112,15 +112,15 @@ class Peer:
         session = _Session(self, reader, writer, len(self.raw) - 1)
         try:
             await session.run()
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
+            pass  # the script, the client or the end of the test ended it
         finally:
             self.open -= 1
             self._tasks.discard(task)
             writer.transport.abort()
 
 
-class _Dropped(ConnectionError):
+class _DroppedError(ConnectionError):
     """The script said so."""
 
 
@@ -163,16 +163,19 @@ class _Session:
         elif verb == "BDAT":
             await self.chunk(command)
         elif verb == "STARTTLS":
-            if await self.answer(verb, "220 2.0.0 Ready"):
-                assert peer.tls is not None
-                await self.writer.start_tls(peer.tls)
-                self.tls = True
+            await self.start_tls()
         elif verb == "RSET":
             self.mail = ""
             await self.answer(verb, "250 2.0.0 Ok")
         else:
             await self.answer(verb, "221 2.0.0 Bye" if verb == "QUIT" else "250 2.0.0 Ok")
         return verb == "QUIT"
+
+    async def start_tls(self) -> None:
+        if await self.answer("STARTTLS", "220 2.0.0 Ready"):
+            assert self.peer.tls is not None
+            await self.writer.start_tls(self.peer.tls)
+            self.tls = True
 
     async def recipient(self, command: str) -> None:
         address = command[command.find("<") + 1 : command.rfind(">")]
@@ -208,7 +211,7 @@ class _Session:
         if isinstance(step, Drop):
             if step.text:
                 await self.say(step.text)
-            raise _Dropped
+            raise _DroppedError
         if isinstance(step, Hang):
             self.peer.hung.set()
             await asyncio.Event().wait()
@@ -238,15 +241,13 @@ class _Session:
         lines = []
         while (line := await self.line()) != b".\r\n":
             if not line:
-                raise _Dropped
+                raise _DroppedError
             # Only CRLF ends a line: what a bare LF cut in two is put together again.
             while line[-2:] != b"\r\n" and line:
                 more = await self.line()
                 if not more:
-                    raise _Dropped
+                    raise _DroppedError
                 line += more
-            if line == b".\r\n":
-                break
             lines.append(line[1:] if line[:1] == b"." else line)
         return b"".join(lines)
 

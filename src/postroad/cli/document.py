@@ -7,11 +7,14 @@ is not what the code says.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import typer
 
 from postroad.cli.main import build
-from postroad.config.document import NOTE, configuration_page, policies_page, records_page, replies_page
+from postroad.config.document import NOTE, configuration_page, policies_page, records_page, replies_page, table_cell
+
+_NO_BRACES: Final = str.maketrans("", "", "{}")  # typer puts required arguments in braces
 
 
 def pages() -> dict[str, str]:
@@ -44,7 +47,7 @@ def cli_page() -> str:
 def commands() -> Iterator[tuple[str, typer.Context]]:
     """Every command that does something, as ("postroad queue list", its context)."""
     top = typer.main.get_command(build())
-    todo = [typer.Context(top, info_name="postroad")]
+    todo = [typer.Context(top, info_name="postroad", **top.context_settings)]
     while todo:
         context = todo.pop(0)
         children = getattr(context.command, "commands", {})
@@ -55,7 +58,7 @@ def commands() -> Iterator[tuple[str, typer.Context]]:
 
 def _command(name: str, context: typer.Context) -> Iterator[str]:
     command = context.command
-    usage = " ".join((name, *command.collect_usage_pieces(context)))
+    usage = " ".join((name, *command.collect_usage_pieces(context))).translate(_NO_BRACES)
     text, _, example = (command.help or "").partition("Example:")
     yield f"## {name}"
     yield " ".join(text.split())
@@ -63,11 +66,24 @@ def _command(name: str, context: typer.Context) -> Iterator[str]:
     rows = ["| Option | What it does |", "|---|---|"]
     for parameter in command.get_params(context):
         if record := parameter.get_help_record(context):
-            spelling, sentence = record
-            rows.append(f"| `{spelling}` | {sentence} |")
+            spelling, sentence = record[0].removesuffix(" <str>"), record[1]
+            rows.append(f"| {table_cell(f'`{spelling}`')} | {table_cell(_sentence(sentence))} |")
     yield "\n".join(rows)
     if example:
         yield f"Example:\n\n```sh\n{example.strip()}\n```"
+
+
+def _sentence(help_text: str) -> str:
+    """What an option does; typer's remarks about it in words."""
+    sentence, mark, remark = help_text.partition("  [")
+    name, _, value = remark.removesuffix("]").partition(": ")
+    if not mark:
+        return sentence
+    return (
+        f"{sentence} Default: `{value.partition('; ')[0]}`."
+        if name == "default"
+        else f"{sentence} {remark.removesuffix(']').capitalize()}."
+    )
 
 
 def main() -> None:

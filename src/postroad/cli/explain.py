@@ -20,7 +20,7 @@ from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord
 from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
 from postroad.model.outcome import Deferred, Failed
-from postroad.model.route import Route
+from postroad.model.route import CAPTURE, Route
 from postroad.net.clock import SystemClock
 from postroad.net.resolver import Resolver
 from postroad.policies.relay_control import RelayControl
@@ -190,7 +190,12 @@ def _access(control: RelayControl, envelope: Envelope) -> Access:
 def _plan(result: Route | Deferred | Failed, questions: list[Question]) -> Plan:
     match result:
         case Route(targets=targets, reason=reason):
-            return Plan("route", reason, [str(target) for target in targets], questions)
+            return Plan(
+                "route",
+                reason,
+                ["captured into a folder" if target.scheme == CAPTURE else str(target) for target in targets],
+                questions,
+            )
         case Deferred(reply=reply):
             return Plan("deferred", str(reply), [], questions)
         case Failed(reply=reply):

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from postroad.model.envelope import Envelope
 from postroad.model.work import Status
-from postroad.spool.query import Listed, ListedRecipient, Stats
+from postroad.spool.listing import Listed, ListedRecipient, Stats
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 _MICROSECONDS: Final = 1_000_000
@@ -46,7 +47,9 @@ def printable(text: str) -> str:
 
 def state_text(recipient: ListedRecipient, now: int) -> str:
     """What a recipient is doing: "pending, next try in 4m, after 2 tries"."""
-    tries = f", after {recipient.attempts} {'try' if recipient.attempts == 1 else 'tries'}" if recipient.attempts else ""
+    tries = (
+        f", after {recipient.attempts} {'try' if recipient.attempts == 1 else 'tries'}" if recipient.attempts else ""
+    )
     if recipient.status is not Status.PENDING:
         return f"{recipient.status.name.lower()}{tries}"
     if recipient.leased:
@@ -55,17 +58,19 @@ def state_text(recipient: ListedRecipient, now: int) -> str:
     return f"pending, next try {when}{tries}"
 
 
-def queue_lines(messages: list[Listed], stats: Stats, now: int) -> Iterator[str]:
-    """The queue: a block a message, a closing line with the total."""
-    if messages:
-        yield f"{'QUEUE ID':<14} {'SIZE':>5}  {'ARRIVED':<19}  SENDER"
-    for message in messages:
-        yield f"{message.id:<14} {size_text(message.size):>5}  {moment_text(message.arrived)}  <{printable(message.sender)}>"
-        for recipient in message.recipients:
-            yield f"    {printable(recipient.address)}  {state_text(recipient, now)}"
-            if recipient.reply:
-                yield f"        ({printable(recipient.reply)})"
-    yield total_line(stats, len(messages))
+def queue_head() -> str:
+    """The line above a list."""
+    return f"{'QUEUE ID':<14} {'SIZE':>5}  {'ARRIVED':<19}  SENDER"
+
+
+def block_lines(message: Listed, now: int) -> Iterator[str]:
+    """One message of a list: a line for it, one or two for each recipient."""
+    size = size_text(message.size)
+    yield f"{message.id:<14} {size:>5}  {moment_text(message.arrived)}  <{printable(message.sender)}>"
+    for recipient in message.recipients:
+        yield f"    {printable(recipient.address)}  {state_text(recipient, now)}"
+        if recipient.reply:
+            yield f"        ({printable(recipient.reply)})"
 
 
 def total_line(stats: Stats, shown: int) -> str:
@@ -78,13 +83,19 @@ def total_line(stats: Stats, shown: int) -> str:
     return f"{total}; recipients: {stats.pending} pending{held}{rest}"
 
 
-def message_lines(message: Listed, now: int) -> Iterator[str]:
-    """Everything the queue knows about one message."""
+def message_lines(message: Listed, envelope: Envelope | None, now: int) -> Iterator[str]:
+    """Everything the queue knows about one message; without `envelope` when that cannot be read."""
     place = message.place
     yield f"queue id   {message.id}"
     yield f"sender     <{printable(message.sender)}>"
     yield f"size       {message.size} octets"
     yield f"arrived    {moment_text(message.arrived)}, {span_text(now - message.arrived)} ago"
+    if envelope is None:
+        yield "envelope   cannot be read: see postroad spool verify"
+    else:
+        origin = envelope.origin
+        yield f"message-id {printable(envelope.message_id)}"
+        yield f"came by    {origin.listener} from [{origin.ip}] {printable(origin.helo)} ({origin.protocol})"
     yield f"stored     journal {place.journal}, segment {place.segment}, offset {place.offset}, {place.length} octets"
     for recipient in message.recipients:
         yield ""
@@ -92,7 +103,7 @@ def message_lines(message: Listed, now: int) -> Iterator[str]:
         yield f"state      {state_text(recipient, now)}"
         if recipient.status is Status.PENDING:
             yield f"next try   {moment_text(recipient.due)}"
-        yield f"next hop   {printable(recipient.lane) or '(no route)'}"
+        yield f"next hop   {printable(recipient.lane) or '(not known yet)'}"
         if recipient.warned:
             yield "delay      the sender was told"
         if recipient.reply:

@@ -44,6 +44,15 @@ def check(config: Config) -> Checked:
     )
 
 
+def _hostname(config: Config) -> Iterator[Problem]:
+    """A name nobody outside can know, on mail that leaves (RFC 5321 2.3.5 asks for a fully qualified one)."""
+    leaves = any(hop != "capture:" for route in config.routes for hop in route.next_hops)
+    if leaves and "." not in config.hostname:
+        yield Warned(
+            ("hostname",), f'"{config.hostname}": has no domain; many servers refuse mail from a relay with such a name'
+        )
+
+
 def _addresses(config: Config) -> Iterator[Problem]:
     """Two listeners on one address; a wildcard address takes in every other of its port."""
     seen: list[tuple[str, int, str]] = []
@@ -131,7 +140,9 @@ def _catch_all(config: Config) -> Iterator[Problem]:
                     ("routes", later), f'is never reached: routes[{number}] takes all mail before it (recipients "*")'
                 )
             return
-    yield Warned(("routes",), 'no route takes all mail: what matches none waits until it expires; end with recipients = ["*"]')
+    yield Warned(
+        ("routes",), 'no route takes all mail: what matches none waits until it expires; end with recipients = ["*"]'
+    )
 
 
 def _takes_all(route: RouteSettings) -> bool:
@@ -183,6 +194,7 @@ def _sizes(config: Config) -> Iterator[Problem]:
 
 
 RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
+    _hostname,
     _addresses,
     _large_networks,
     _next_hops,

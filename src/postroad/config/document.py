@@ -66,7 +66,9 @@ def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
     rows = ["| Option | Takes | Default | What it does |", "|---|---|---|---|"]
     for name, field in fields.items():
         takes = ", ".join(filter(None, (kind_of(field).words, bounds_text(field))))
-        rows.append(f"| `{name}` | {_cell(takes)} | {_cell(_default(field))} | {_cell(str(field.description))} |")
+        rows.append(
+            f"| `{name}` | {table_cell(takes)} | {table_cell(_default(field))} | {table_cell(str(field.description))} |"
+        )
     yield "\n".join(rows)
 
 
@@ -126,7 +128,7 @@ def replies_page() -> str:
     for _, sample, meaning in CATALOGUE:
         head = f"{sample.code} {sample.enhanced}".strip()
         text = "<br>".join(f"`{line}`" for line in sample.text.split("\n"))
-        rows.append(f"| {head} | {text} | {_cell(meaning)} |")
+        rows.append(f"| {head} | {text} | {table_cell(meaning)} |")
     intro = (
         "Everything the server ever says, with samples for what varies. What a peer reads is bland; the exact reason "
         "of each refusal is in the log. 2xx and 3xx are positive, 4xx ask to try again later, 5xx are final "
@@ -161,7 +163,7 @@ def _prose(text: str | None) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
 
 
-def _cell(text: str) -> str:
+def table_cell(text: str) -> str:
     """`text` in a table: what Markdown would take for its own is escaped outside code."""
     parts = text.split("`")
     parts[::2] = [_escaped(part) for part in parts[::2]]

@@ -122,14 +122,13 @@ class Connection:
         stream, monotonic = self.stream, self._dialing.monotonic
         deadline = 0.0
         while not (transaction.ended or transaction.wants_content):
-            timeout = left = self._timeout(transaction.awaiting)
+            timeout = self._timeout(transaction.awaiting)
             if deadline:  # the clock is only asked about a reply that comes in pieces
-                left = deadline - monotonic()
-                if left <= 0:
-                    raise PeerError(f"timed out after {timeout:g}s")
-            data = await stream.read(left)
-            if not data:
-                raise PeerError("lost connection")
+                data = await read_some(stream, deadline - monotonic(), timeout)
+            else:
+                data = await stream.read(timeout)
+                if not data:
+                    raise PeerError("lost connection")
             answered = transaction.answered
             out = transaction.receive(data)
             if out:

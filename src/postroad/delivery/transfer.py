@@ -39,7 +39,10 @@ async def read_some(stream: Stream, left: float, timeout: float) -> bytes:
     """What arrived, at least an octet; PeerError after `left` of the `timeout` seconds, or when the peer closed."""
     if left <= 0:
         raise PeerError(f"timed out after {timeout:g}s")
-    data = await stream.read(left)
+    try:
+        data = await stream.read(left)
+    except PeerError as error:  # what is left of the time is not what the option says
+        raise PeerError(str(error).replace(f"{left:g}s", f"{timeout:g}s")) from None
     if not data:
         raise PeerError("lost connection")
     return data

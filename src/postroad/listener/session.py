@@ -185,6 +185,10 @@ class Conversation(asyncio.Protocol):
             reply = self._ask(event)
             if reply is not None:
                 session.answer(reply)
+        self._terms.outbox.add(self)
+
+    def flush(self) -> None:
+        """Write what was answered in this turn of the event loop; see `Outbox`."""
         self._flush()
 
     def _flush(self) -> None:

@@ -79,7 +79,7 @@ class Dispatcher:
         self._return_size = settings.return_size
         self._schedule = schedule_of(settings)
         self._ready = Ready(settings)
-        self._workers: set[asyncio.Task[None] | None] = set()  # None is never in it
+        self._workers: set[asyncio.Task[None]] = set()
         self._reporters: set[asyncio.Task[None]] = set()
         self._feeding = Alarm(clock)
         self._keeping = Alarm(clock)
@@ -132,8 +132,7 @@ class Dispatcher:
 
     def _cancel_workers(self) -> None:
         for worker in self._workers:
-            if worker is not None:
-                worker.cancel()
+            worker.cancel()
 
     def _enter(self, stored: Stored, works: list[Work]) -> bool:
         """Put works of one message and one lane into the window; False when they wait in the spool instead."""
@@ -180,7 +179,8 @@ class Dispatcher:
                 if lane.batches and ready.begin(lane, now()) is None:
                     self._start(lane)  # the window has grown
         finally:
-            self._workers.discard(asyncio.current_task())
+            if (worker := asyncio.current_task()) is not None:
+                self._workers.discard(worker)
             ready.end(lane)
             if batch is not None:
                 self._abandon(batch)

@@ -41,9 +41,12 @@ class RetrySchedule(Struct, frozen=True):
 
     def warning(self, envelope: Envelope) -> int:
         """When its sender is told of the delay; `NEVER` when nobody can be told or nobody wants to be."""
-        if envelope.sender.is_null or not any(recipient.wants_delay() for recipient in envelope.recipients):
+        if not envelope.sender.text:
             return NEVER
-        return min(envelope.arrived + self.warn_after, NEVER)
+        for recipient in envelope.recipients:
+            if recipient.notify == 0 or recipient.wants_delay():
+                return min(envelope.arrived + self.warn_after, NEVER)
+        return NEVER
 
     def deadline(self, envelope: Envelope, *, warned: bool) -> int:
         """When a waiting recipient must be looked at although it is not due: warning or expiry."""

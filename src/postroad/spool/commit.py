@@ -1,13 +1,15 @@
 """Group commit: one hand-over, one pwritev and one fdatasync for everything that waits.
 
-Parcels are collected on the event loop and handed to the writer thread whole: at the end of the loop's turn
-when the writer is idle, else when it finishes. The sync is the one instant of responsibility (RFC 5321 4.2.5):
-callbacks run after it, in order. A put that cannot be written fails; a settlement never does: it waits and is
-written again, before anything that came after it.
+Parcels are collected on the event loop and written whole: at the end of the loop's turn when nothing is being
+written, else when that is done. A small batch is written on the loop itself while the disk is fast, since a
+hand-over to the writer thread then costs more than the sync; a slow disk gets the thread. The sync is the one
+instant of responsibility (RFC 5321 4.2.5): callbacks run after it, in order. A put that cannot be written fails; a
+settlement never does: it waits and is written again, before anything that came after it.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -33,6 +35,10 @@ from postroad.spool.worker import Worker
 
 BATCH_OCTETS: Final = 16 << 20
 BATCH_PARCELS: Final = 2000
+INLINE_OCTETS: Final = 128 << 10  # a batch up to this size may be written on the loop
+INLINE_PACE: Final = 0.005  # seconds that one batch may take there; a disk that is slower gets the thread
+PACE_DECAY: Final = 0.9  # a batch: how soon a slow one is forgotten
+SETTLE_LINGER: Final = 0.005  # seconds that settlements wait for company, so that they need no sync of their own
 RETRY_AFTER: Final = 0.5  # seconds before settlements that could not be written are tried again
 
 
@@ -155,16 +161,29 @@ class Commits:
         self._waiting: list[Parcel] = []
         self._stuck: list[Parcel] = []  # settlements whose write failed
         self._timer: Timer | None = None
+        self._linger: asyncio.TimerHandle | None = None
         self._busy = False
         self._hold = False
+        self._pace = 1.0  # seconds that writing one batch takes at worst of late; slow until proven fast
         self.end = (0, 0)  # segment and offset behind the newest durable frame
 
     def add(self, parcel: Parcel) -> None:
         """Take `parcel` into the next batch."""
         self._waiting.append(parcel)
+        if self._busy:
+            return
+        if type(parcel) is Settling and not parcel.reports:
+            if self._linger is None:
+                self._linger = self._loop.call_later(SETTLE_LINGER, self._lingered)
+            return
+        self._busy = True
+        self._loop.call_soon(self._hand_over)
+
+    def _lingered(self) -> None:
+        self._linger = None
         if not self._busy:
             self._busy = True
-            self._loop.call_soon(self._hand_over)
+            self._hand_over()
 
     def hold(self, *, on: bool) -> None:
         """While on, nothing is handed over: the index cannot keep up."""
@@ -178,22 +197,31 @@ class Commits:
         if not batch:
             self._busy = False
             return
-        journal, mark, loop, complete = self._journal, self._mark, self._loop, self._complete
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        if self._pace < INLINE_PACE and sum(map(_weight, batch)) <= INLINE_OCTETS:
+            self._complete(batch, *self._write(batch))
+            return
+        self._worker.submit(partial(self._write_and_tell, batch))
 
-        def write() -> None:
-            error: OSError | None = None
+    def _write_and_tell(self, batch: list[Parcel]) -> None:
+        self._loop.call_soon_threadsafe(self._complete, batch, *self._write(batch))
+
+    def _write(self, batch: list[Parcel]) -> tuple[list[Place], OSError | None, float]:
+        """Write and sync `batch`, on whichever thread: the places of its arrivals, or why not, and the seconds taken."""
+        monotonic, journal = self._clock.monotonic, self._journal
+        began = monotonic()
+        try:
+            encoded = encode(batch, self._mark)
             places: list[Place] = []
-            try:
-                encoded = encode(batch, mark)
-                if encoded.length:
-                    segment, base = journal.append(encoded.buffers, encoded.length)
-                    name = journal.name
-                    places = [Place(name, segment, base + offset, length) for offset, length in encoded.arrivals]
-            except OSError as failure:
-                error = failure
-            loop.call_soon_threadsafe(complete, batch, places, error)
-
-        self._worker.submit(write)
+            if encoded.length:
+                segment, base = journal.append(encoded.buffers, encoded.length)
+                name = journal.name
+                places = [Place(name, segment, base + offset, length) for offset, length in encoded.arrivals]
+        except OSError as failure:
+            return [], failure, monotonic() - began
+        return places, None, monotonic() - began
 
     def _take(self) -> list[Parcel]:
         if self._stuck:
@@ -215,7 +243,8 @@ class Commits:
         self._waiting = waiting[count:]
         return waiting[:count]
 
-    def _complete(self, batch: list[Parcel], places: list[Place], error: OSError | None) -> None:
+    def _complete(self, batch: list[Parcel], places: list[Place], error: OSError | None, seconds: float) -> None:
+        self._pace = max(seconds, self._pace * PACE_DECAY)
         if error is not None:
             self._fail(batch, error)
             return
@@ -225,13 +254,18 @@ class Commits:
             self._retry()  # the disk takes octets again
         journal = self._journal
         end = (journal.number, journal.offset) if journal.is_open else self.end
-        # The writer need not wait for the callbacks; whatever they add makes the next batch.
-        if self._waiting or self._stuck:
-            self._hand_over()
-        else:
-            self._loop.call_soon(self._hand_over)
+        self._loop.call_soon(self._go_on)
         self._report(iter(batch), iter(places))
         self.end = end
+
+    def _go_on(self) -> None:
+        """The next batch, if anything is worth one by now."""
+        if self._stuck or any(type(parcel) is not Settling or parcel.reports for parcel in self._waiting):
+            self._hand_over()
+            return
+        self._busy = False
+        if self._waiting and self._linger is None:
+            self._linger = self._loop.call_later(SETTLE_LINGER, self._lingered)
 
     def _report(self, batch: Iterator[Parcel], places: Iterator[Place]) -> None:
         finished, ended = self._finished, False
@@ -254,7 +288,7 @@ class Commits:
             self._stuck += [parcel for parcel in batch if type(parcel) is Settling]
         if self._stuck and self._timer is None:
             self._timer = self._clock.call_later(RETRY_AFTER, self._retry)
-        self._loop.call_soon(self._hand_over)
+        self._loop.call_soon(self._go_on)
         self._refuse(iter(batch), spool_error(error))
 
     def _refuse(self, batch: Iterator[Parcel], error: SpoolError) -> None:
@@ -291,8 +325,9 @@ class Commits:
 
     def stop(self) -> None:
         """End the writer thread and the journal's open segment."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._linger):
+            if timer is not None:
+                timer.cancel()
         self._worker.stop()
         self._journal.close()
 

@@ -19,8 +19,9 @@ INDEX: Final = "index"  # the journal's name in a record about the index
 class Damage:
     """Sets aside; `now` is the time that its records get."""
 
-    def __init__(self, layout: Layout, disk: Disk, now: int) -> None:
-        """For the spool at `layout`."""
+    def __init__(self, layout: Layout, disk: Disk, now: int, *, copies: bool = True) -> None:
+        """For the spool at `layout`; without `copies` damage is told and nothing is written."""
+        self._copies = copies
         self._layout = layout
         self._disk = disk
         self._now = now
@@ -62,6 +63,8 @@ class Damage:
 
     def _copy(self, source: Path, target: Path, offset: int, length: int) -> None:
         disk = self._disk
+        if not self._copies:
+            raise OSError
         reader = disk.open(source, os.O_RDONLY)
         try:
             writer = disk.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -75,9 +78,7 @@ class Damage:
         finally:
             disk.close(reader)
 
-    def _record(
-        self, journal: str, segment: int, offset: int, length: int, reason: str, aside: Path
-    ) -> SpoolDamaged:
+    def _record(self, journal: str, segment: int, offset: int, length: int, reason: str, aside: Path) -> SpoolDamaged:
         return SpoolDamaged(
             at=self._now,
             journal=journal,

@@ -26,7 +26,7 @@ _PART: Final = 1 << 20
 
 
 class DraftRoom(Struct):
-    """Where drafts are written: `call_soon` brings a call back onto the event loop, `faulted` learns of write errors."""
+    """Where drafts are written: `call_soon` brings a call back onto the event loop, `faulted` gets write errors."""
 
     layout: Layout
     disk: Disk

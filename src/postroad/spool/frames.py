@@ -35,7 +35,7 @@ class Kind(IntEnum):
 
 
 class SegmentHead(Struct, frozen=True, gc=False):
-    """Begins segment `number`. Of segment `previous` only the first `trusted` octets count: the rest was never promised."""
+    """Begins segment `number`. Of segment `previous` only `trusted` octets count: the rest was never promised."""
 
     number: int
     previous: int = -1
@@ -151,7 +151,7 @@ def pack_segment(mark: bytes, head: SegmentHead) -> bytes:
 
 def final_row(queue_id: str, index: int, status: int) -> str:
     """The short form of a `Row` for a recipient that needs nothing more."""
-    return f'["{queue_id}",{index},{status:d}]'
+    return '["%s",%d,%d]' % (queue_id, index, status)  # noqa: UP031  quicker than an f-string for an IntEnum
 
 
 def outcomes_head(rows: list[str], reports: tuple[str, ...] = ()) -> bytes:

@@ -19,6 +19,7 @@ from postroad.spool.ops import Ops, Position, RecipientRow, Update
 VERSION: Final = 1
 CACHE_KIB: Final = 64 * 1024
 LANES_KEPT: Final = 65_536  # lane numbers remembered, so that most rows need no look-up
+IN_MEMORY: Final = ":memory:"
 _BLOCKS: Final = (64, 16, 4, 1)  # rows in one statement
 
 SCHEMA: Final = """
@@ -61,6 +62,8 @@ T = TypeVar("T")
 
 def connect(path: Path) -> apsw.Connection:
     """The index at `path` for reading and writing, made when it is missing; apsw.Error when it is none of ours."""
+    if str(path) != IN_MEMORY:
+        path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
     db = apsw.Connection(str(path))
     try:
         db.set_busy_timeout(5000)
@@ -78,7 +81,6 @@ def connect(path: Path) -> apsw.Connection:
             raise apsw.NotADBError(f"the index has version {version}, this program writes {VERSION}")
         db.execute(SCHEMA)
         db.execute(f"PRAGMA user_version = {VERSION}")
-        path.chmod(0o600)
         db.execute("SELECT max(num) FROM message").fetchall()
     except BaseException:
         db.close()

@@ -47,7 +47,10 @@ class Journal:
         return self._fd != NOTHING
 
     def append(self, buffers: Sequence[Buffer], length: int) -> tuple[int, int]:
-        """Make the frames in `buffers`, `length` octets in all, durable: (segment, offset of the first). OSError: they are not."""
+        """Make the frames in `buffers`, `length` octets in all, durable; (segment, offset of the first).
+
+        OSError: they are not, and nothing of them counts.
+        """
         if self._fd != NOTHING and self.offset + length > self._segment_size:
             self.close()
         if self._fd == NOTHING:

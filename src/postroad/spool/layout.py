@@ -1,13 +1,13 @@
 """Names in the spool's folder, and the lock that one process holds on it.
 
-    lock              held with flock by the process that writes here
-    mark              eight random octets, part of every frame (frames.py)
-    journal/NAME/     seg-0000000001 ...: the truth
-    content/ID        content too large for a frame
-    drafts/           content being received; swept at start
-    damaged/          octets that could not be read, set aside
-    index.db          the index, a cache
-    rebuild           there when the index was found damaged: the next start makes it anew
+lock              held with flock by the process that writes here
+mark              eight random octets, part of every frame (frames.py)
+journal/NAME/     seg-0000000001 ...: the truth
+content/ID        content too large for a frame
+drafts/           content being received; swept at start
+damaged/          octets that could not be read, set aside
+index.db          the index, a cache
+rebuild           there when the index was found damaged: the next start makes it anew
 """
 
 import fcntl
@@ -78,7 +78,7 @@ class Layout(Struct, frozen=True):
 
     def make(self, disk: Disk, journal: str) -> None:
         """Make every folder that is missing."""
-        for folder in (self.folder, self.journal(journal), self.content, self.drafts, self.damaged):
+        for folder in (self.folder, self.journals, self.journal(journal), self.content, self.drafts, self.damaged):
             disk.make_folder(folder)
 
     def journal_names(self) -> list[str]:

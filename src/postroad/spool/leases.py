@@ -35,7 +35,8 @@ _EXACT_LANES: Final = """UPDATE lane SET next_due = (SELECT min(d.due) FROM reci
     WHERE d.lane = lane.id AND d.leased = 0 AND d.status = 0) WHERE id IN (SELECT value FROM json_each(?))"""
 _FIRST_LANE: Final = """SELECT id, next_due FROM lane WHERE next_due IS NOT NULL
     AND name NOT IN (SELECT value FROM json_each(?)) ORDER BY next_due LIMIT 1"""
-_SET_ASIDE: Final = "UPDATE recipient SET status = ?, reply = ?, leased = 0 WHERE num = ? AND status < 2"
+_SET_ASIDE: Final = """UPDATE recipient SET reply = CASE WHEN status = 1 AND reply <> '' THEN reply ELSE ? END,
+    status = ?, leased = 0 WHERE num = ? AND status < 2"""
 
 
 class LeasedRow(Struct, frozen=True, gc=False, array_like=True):
@@ -97,7 +98,7 @@ def lease(index: Index, want: int, now: int, closed: Collection[str]) -> list[Le
     except BaseException:
         _roll_back(db)
         raise
-    found.sort(key=lambda row: row.due)
+    found.sort(key=lambda row: (row.due, row.num, row.index))
     return found
 
 
@@ -156,8 +157,8 @@ def usage(index: Index) -> list[SegmentUse]:
 
 
 def set_aside(index: Index, num: int, reason: str) -> None:
-    """Hold all open recipients of a message that cannot be read, with the reason as their reply."""
-    index.db.execute(_SET_ASIDE, (int(Status.HELD), reason, num))
+    """Hold all open recipients of a message that cannot be read, with the reason as their reply, if none is given yet."""
+    index.db.execute(_SET_ASIDE, (reason, int(Status.HELD), num))
 
 
 def end_leases(index: Index) -> None:

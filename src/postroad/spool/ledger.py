@@ -16,6 +16,9 @@ from postroad.spool.frames import FileRef, State
 from postroad.spool.leases import LeasedRow, SegmentUse
 from postroad.spool.ops import MessageRow, Ops, Position, RecipientRow, Update, new_ops
 
+FINAL: Final = (
+    Status.DELIVERED
+)  # the first of the final states; a global, because members of an Enum are slow to look up
 GRACE: Final = 2  # ticks of the index interval that a message may stay out of the index
 
 LaneOf = Callable[[Envelope, Recipient], str]
@@ -140,13 +143,13 @@ class Ledger:
         """Apply `change` to its work, which is on its way to the disk; False when nobody holds that work."""
         work = change.work
         held = self._held.get(work.stored.envelope.id)
-        if held is None or held.works.get(work.index) is not work or work.status >= Status.DELIVERED:
+        if held is None or held.works.get(work.index) is not work or work.status >= FINAL:
             return False
         held.settling += 1
         work.status = status = change.status
         work.attempts = change.attempts
         work.reply = change.reply
-        if status >= Status.DELIVERED:
+        if status >= FINAL:
             work.stored.open -= 1
         else:
             work.due = change.due
@@ -160,7 +163,7 @@ class Ledger:
         queue_id = work.stored.envelope.id
         held = self._held[queue_id]
         held.settling -= 1
-        if change.status < Status.DELIVERED:
+        if change.status < FINAL:
             if not held.is_fresh:
                 self._update(held, work)
             self._forget_if_idle(queue_id, held)
@@ -184,7 +187,7 @@ class Ledger:
         """Nobody holds `work` in memory any more."""
         queue_id = work.stored.envelope.id
         held = self._held.get(queue_id)
-        if held is None or held.works.get(work.index) is not work or work.status >= Status.DELIVERED:
+        if held is None or held.works.get(work.index) is not work or work.status >= FINAL:
             return
         del held.works[work.index]
         if held.is_fresh:

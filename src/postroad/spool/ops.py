@@ -27,7 +27,7 @@ class MessageRow(NamedTuple):
 
 
 class RecipientRow(NamedTuple):
-    """A recipient as the index has it; `leased`: its work is in memory. `deadline` None: to be worked out at the next lease."""
+    """A recipient as the index has it; `leased`: its work is in memory. A `deadline` of None is found when leased."""
 
     num: int
     idx: int

@@ -1,123 +1,230 @@
-"""What waits in the spool, for people: lists, one message, counts.
+"""Looking into a spool from outside: list, show and count, while the daemon runs or is down.
 
-The questions are asked to the index's connection, by the daemon itself (`EmbeddedSpool.find`) or by another process
-(peek.py).
+Reads the index as it is, without a lock, and lays over it what the journal has got since: the tail behind the
+index's position. Without a readable index all journals are read into one in memory. Changes nothing, ever.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
 
 import apsw
+import msgspec
 from msgspec import Struct
 
+from postroad.model.envelope import Envelope
+from postroad.model.errors import SpoolError
 from postroad.model.work import Place, Status
-from postroad.spool.index import select
+from postroad.spool.damage import Damage
+from postroad.spool.disk import Disk
+from postroad.spool.frames import Kind, State, decode_arrival, decode_outcomes
+from postroad.spool.index import IN_MEMORY, Index, connect, select
+from postroad.spool.layout import Layout, read_mark
+from postroad.spool.leases import number_of
+from postroad.spool.listing import (
+    Listed,
+    ListedRecipient,
+    Query,
+    Stats,
+    count_all,
+    find_message,
+    find_messages,
+    matches,
+)
+from postroad.spool.ops import Position
+from postroad.spool.reading import Reader, Unreadable
+from postroad.spool.replay import Replay
+from postroad.spool.segments import Frame, Hole, list_segments, read_frames
+
+__all__ = ["Listed", "ListedRecipient", "Query", "Shown", "SpoolReader", "Stats"]
+
+TRIES: Final = 5  # the daemon may remove a segment while we read: then look again
+T = TypeVar("T")
 
 
-class Query(Struct, frozen=True):
-    """Which messages: with a recipient in `status`, whose addresses and lane hold these words; `after` an id, oldest first."""
+class Shown(Struct):
+    """One message whole: its rows and its envelope; None when the frame cannot be read."""
 
-    status: Status | None = None
-    sender: str = ""
-    recipient: str = ""
-    lane: str = ""
-    after: str = ""
-    limit: int = 100
+    listed: Listed
+    envelope: Envelope | None
 
 
-class ListedRecipient(Struct, array_like=True):
-    """One recipient's row; times in microseconds since 1970; `leased`: in the daemon's memory right now."""
+class _Tail:
+    """What the journals have behind the index's positions."""
 
-    index: int
-    address: str
-    lane: str
-    due: int
-    deadline: int | None
-    status: Status
-    attempts: int
-    warned: bool
-    reply: str
-    leased: bool
+    def __init__(self, layout: Layout, disk: Disk, mark: bytes, positions: dict[str, Position]) -> None:
+        self.arrived: dict[str, Listed] = {}
+        self.states: dict[str, dict[int, State]] = {}
+        for journal in layout.journal_names():
+            position = positions.get(journal, Position(journal, 0, 0))
+            for segment in list_segments(layout, disk, journal, mark):
+                if segment.number >= position.segment:
+                    start = position.offset if segment.number == position.segment else 0
+                    for item in read_frames(layout, disk, segment, mark, start):
+                        if not isinstance(item, Hole) and item.damage != "head":
+                            self._take(item, Place(journal, segment.number, item.offset, item.header.length))
 
+    def _take(self, frame: Frame, place: Place) -> None:
+        try:
+            if frame.header.kind == Kind.ARRIVAL:
+                arrival = decode_arrival(frame.head)
+                self.arrived[arrival.envelope.id] = _listed(arrival.envelope, place)
+                self.states.setdefault(arrival.envelope.id, {}).update({one.index: one for one in arrival.states})
+            elif frame.header.kind == Kind.OUTCOMES:
+                for row in decode_outcomes(frame.head).rows:
+                    state = State(row.index, row.status, row.due, row.deadline, row.attempts, row.warned, row.reply)
+                    self.states.setdefault(row.id, {})[row.index] = state
+        except msgspec.MsgspecError:
+            return
 
-class Listed(Struct):
-    """One message with its recipients; those that are final may be missing."""
-
-    id: str
-    sender: str
-    size: int
-    arrived: int
-    place: Place
-    recipients: list[ListedRecipient]
-
-
-class Stats(Struct):
-    """How much waits: messages, octets of content, recipients by status."""
-
-    messages: int = 0
-    octets: int = 0
-    pending: int = 0
-    held: int = 0
-    leased: int = 0
-
-
-class _Row(NamedTuple):
-    """A row of the table `message`, without what lists do not show."""
-
-    num: int
-    id: str
-    sender: str
-    size: int
-    arrived: int
-    journal: str
-    segment: int
-    offset: int
-    length: int
+    def over(self, message: Listed) -> Listed | None:
+        """`message` with what the tail knows; None when it is finished."""
+        states = self.states.get(message.id, {})
+        for recipient in message.recipients:
+            state = states.get(recipient.index)
+            if state is not None:
+                recipient.status = Status(state.status)
+                recipient.due, recipient.deadline = state.due, state.deadline
+                recipient.attempts, recipient.warned, recipient.reply = state.attempts, state.warned, state.reply
+        return None if all(one.status.is_final for one in message.recipients) else message
 
 
-_MESSAGES: Final = """SELECT num, id, sender, size, arrived, journal, segment, offset, length FROM message
-    WHERE id > ?1 AND (?2 = '' OR instr(lower(sender), ?2)) AND EXISTS (
-        SELECT 1 FROM recipient AS r WHERE r.num = message.num AND (?3 IS NULL OR r.status = ?3)
-        AND (?4 = '' OR instr(lower(r.address), ?4))
-        AND (?5 = '' OR r.lane IN (SELECT id FROM lane WHERE instr(name, ?5))))
-    ORDER BY id LIMIT ?6"""
-_ONE: Final = """SELECT num, id, sender, size, arrived, journal, segment, offset, length FROM message WHERE id = ?"""
-_RECIPIENTS: Final = """SELECT r.idx, r.address, l.name, r.due, r.deadline, r.status, r.attempts, r.warned, r.reply,
-    r.leased FROM recipient AS r JOIN lane AS l ON l.id = r.lane WHERE r.num = ? ORDER BY r.idx"""
-_COUNTS: Final = """SELECT count(*) FILTER (WHERE status = 0), count(*) FILTER (WHERE status = 1),
-    count(*) FILTER (WHERE leased = 1) FROM recipient"""
+def _listed(envelope: Envelope, place: Place) -> Listed:
+    recipients = [
+        ListedRecipient(index, one.address.text, "", envelope.arrived, None, Status.PENDING, 0, False, "", True)
+        for index, one in enumerate(envelope.recipients)
+    ]
+    return Listed(envelope.id, envelope.sender.text, envelope.size, envelope.arrived, place, recipients)
 
 
-def find_messages(db: apsw.Connection, query: Query) -> list[Listed]:
-    """The messages that `query` asks for, oldest first."""
-    status = None if query.status is None else int(query.status)
-    words = (query.sender.lower(), status, query.recipient.lower(), query.lane)
-    return [_listed(db, row) for row in select(db, _Row, _MESSAGES, (query.after, *words, query.limit))]
+class _View:
+    """One moment of the spool: a snapshot of the index and the journals' tail."""
+
+    def __init__(self, db: apsw.Connection, tail: _Tail | None) -> None:
+        self.db = db
+        self._tail = tail
+        index = Index(db)
+        arrived = {} if tail is None else tail.arrived
+        self._new = [one for one in arrived.values() if number_of(index, one.id) is None]
+
+    def list(self, query: Query) -> list[Listed]:
+        """As `SpoolReader.list`."""
+        if self._tail is None:
+            return find_messages(self.db, query)
+        # The tail may end or change any of them, so the filters are applied again above it.
+        found = {one.id: one for one in find_messages(self.db, query)}
+        for queue_id in self._tail.states.keys() - found.keys():
+            message = find_message(self.db, queue_id)
+            if message is not None:
+                found[queue_id] = message
+        found.update((one.id, one) for one in self._new)
+        over = (self._tail.over(one) for one in found.values())
+        wanted = [one for one in over if one is not None and matches(query, one)]
+        return sorted(wanted, key=lambda one: one.id)[: query.limit]
+
+    def one(self, queue_id: str) -> Listed | None:
+        """One message, None when it is not here or finished."""
+        message = find_message(self.db, queue_id)
+        if self._tail is None:
+            return message
+        message = message or next((one for one in self._new if one.id == queue_id), None)
+        return None if message is None else self._tail.over(message)
+
+    def stats(self) -> Stats:
+        """As `SpoolReader.counts`."""
+        stats = count_all(self.db)
+        if self._tail is None:
+            return stats
+        for queue_id in self._tail.states:
+            message = find_message(self.db, queue_id)
+            if message is not None:
+                _count(stats, message, -1)
+                _count(stats, self._tail.over(message), 1)
+        for message in self._new:
+            _count(stats, self._tail.over(message), 1)
+        return stats
 
 
-def find_message(db: apsw.Connection, queue_id: str) -> Listed | None:
-    """One message."""
-    rows = select(db, _Row, _ONE, (queue_id,))
-    return _listed(db, rows[0]) if rows else None
+def _count(stats: Stats, message: Listed | None, sign: int) -> None:
+    if message is None:
+        return
+    stats.messages += sign
+    stats.octets += sign * message.size
+    for recipient in message.recipients:
+        stats.pending += sign * (recipient.status is Status.PENDING)
+        stats.held += sign * (recipient.status is Status.HELD)
 
 
-def _listed(db: apsw.Connection, row: _Row) -> Listed:
-    recipients = select(db, ListedRecipient, _RECIPIENTS, (row.num,))
-    return Listed(row.id, row.sender, row.size, row.arrived, Place(row.journal, row.segment, row.offset, row.length), recipients)
+class SpoolReader:
+    """Reads the spool in `folder`; every call is a fresh look."""
 
+    def __init__(self, folder: Path, disk: Disk | None = None) -> None:
+        """Nothing is opened yet."""
+        self._layout = Layout(folder)
+        self._disk = disk or Disk()
 
-def count_all(db: apsw.Connection) -> Stats:
-    """How much the index holds."""
-    messages, octets = select(db, tuple[int, int], "SELECT count(*), coalesce(sum(size), 0) FROM message")[0]
-    return Stats(messages, octets, *select(db, tuple[int, int, int], _COUNTS)[0])
+    def list(self, query: Query = Query()) -> list[Listed]:  # noqa: B008  frozen
+        """The messages that `query` asks for, oldest first; SpoolError when there is no spool."""
+        return self._look(lambda view: view.list(query))
 
+    def show(self, queue_id: str) -> Shown | None:
+        """One message with its envelope; None when it is not here, or finished."""
 
-def matches(query: Query, message: Listed) -> bool:
-    """True when `query` asks for `message`; the same rules as in the index."""
-    if message.id <= query.after or query.sender.lower() not in message.sender.lower():
-        return False
-    return any(
-        (query.status is None or one.status is query.status)
-        and query.recipient.lower() in one.address.lower()
-        and query.lane in one.lane
-        for one in message.recipients
-    )
+        def look(view: _View) -> Shown | None:
+            listed = view.one(queue_id)
+            if listed is None:
+                return None
+            reader = Reader(self._layout, self._disk, self._mark())
+            found = reader.arrivals([(queue_id, listed.place)])[queue_id]
+            return Shown(listed, None if isinstance(found, Unreadable) else found.envelope)
+
+        return self._look(look)
+
+    def counts(self) -> Stats:
+        """How much waits."""
+        return self._look(lambda view: view.stats())
+
+    def _mark(self) -> bytes:
+        mark = read_mark(self._layout, self._disk)
+        if mark is None:
+            raise SpoolError(f"there is no spool in {self._layout.folder}")
+        return mark
+
+    def _look(self, question: Callable[[_View], T]) -> T:
+        mark = self._mark()
+        for attempt in range(TRIES):
+            try:
+                return self._once(question, mark)
+            except FileNotFoundError:
+                if attempt == TRIES - 1:
+                    raise
+            except OSError as error:
+                raise SpoolError(f"the spool {self._layout.folder} cannot be read: {error}") from error
+        raise AssertionError("unreachable")
+
+    def _once(self, question: Callable[[_View], T], mark: bytes) -> T:
+        try:
+            db = apsw.Connection(str(self._layout.index), flags=apsw.SQLITE_OPEN_READONLY)
+        except apsw.CantOpenError:
+            return self._without_index(question, mark)
+        try:
+            db.set_busy_timeout(2000)
+            db.execute("BEGIN")
+            found = select(db, Position, "SELECT journal, segment, offset FROM position")
+            positions = {position.journal: position for position in found}
+            return question(_View(db, _Tail(self._layout, self._disk, mark, positions)))
+        except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError):
+            return self._without_index(question, mark)
+        finally:
+            db.close(True)
+
+    def _without_index(self, question: Callable[[_View], T], mark: bytes) -> T:
+        db = connect(Path(IN_MEMORY))
+        try:
+            replay = Replay(
+                self._layout, self._disk, mark, Index(db), Damage(self._layout, self._disk, 0, copies=False)
+            )
+            replay.run("main")
+            return question(_View(db, None))
+        finally:
+            db.close(True)

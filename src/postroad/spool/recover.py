@@ -138,7 +138,9 @@ class Recovery:
     def _check_segments(self, index: Index, mark: bytes) -> dict[tuple[str, int], int]:
         """Hold what lies in segments that are gone or too short; the sizes of those that are there."""
         names = self._layout.journal_names()
-        segments = {(s.journal, s.number): s for name in names for s in list_segments(self._layout, self._disk, name, mark)}
+        segments = {
+            (s.journal, s.number): s for name in names for s in list_segments(self._layout, self._disk, name, mark)
+        }
         for use in usage(index):
             segment = segments.get((use.journal, use.number))
             end = -1 if segment is None else segment.end

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from postroad.model.envelope import Envelope
+from postroad.model.envelope import Envelope, Recipient
 from postroad.model.records import SpoolDamaged
 from postroad.model.work import Place, Status
 from postroad.spool.damage import Damage
@@ -205,11 +205,20 @@ class Replay:
             times = (state.due, deadline if index not in message.states else state.deadline)
             ops.recipients.append(
                 RecipientRow(
-                    num, index, recipient.address.text, lane, *times, status, state.attempts, state.warned, reply, leased=False
+                    num,
+                    index,
+                    recipient.address.text,
+                    lane,
+                    *times,
+                    status,
+                    state.attempts,
+                    state.warned,
+                    reply,
+                    leased=False,
                 )
             )
 
 
-def _no_lane(envelope: Envelope, recipient: object) -> str:
+def _no_lane(_envelope: Envelope, _recipient: Recipient) -> str:
     """For an index made without a configuration: the lane is found when the recipient is leased."""
     return ""

@@ -55,7 +55,7 @@ class Copy(Struct):
 def copies_of(
     index: Index, reader: Reader, damage: Damage, start: tuple[str, int, int]
 ) -> tuple[list[Copy], list[SpoolDamaged]]:
-    """Some of the live messages of a segment behind an offset: `start` is (journal, segment, offset); none: that was all."""
+    """Some of the live messages behind `start`, which is (journal, segment, offset); none: that was all."""
     journal, segment, after = start
     copies: list[Copy] = []
     records: list[SpoolDamaged] = []

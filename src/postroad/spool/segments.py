@@ -124,7 +124,9 @@ def read_frames(layout: Layout, disk: Disk, segment: Segment, mark: bytes, start
         disk.close(fd)
     if segment.trusted is not None and segment.size < segment.trusted:
         begin = max(segment.size, start)
-        yield Hole(begin, segment.trusted - begin, f"the segment was cut from {segment.trusted} to {segment.size} octets")
+        yield Hole(
+            begin, segment.trusted - begin, f"the segment was cut from {segment.trusted} to {segment.size} octets"
+        )
 
 
 def _scan(window: _Window, segment: Segment, mark: bytes, start: int) -> Iterator[Frame | Hole]:

@@ -2,7 +2,7 @@
 
     state           where it is                                       after a crash
     draft           in memory, or in drafts/                          swept: nobody was promised anything
-    frame written   in the journal, not yet synced                    counts if whole, else a torn tail; the peer had no 250
+    frame written   in the journal, not yet synced                    counts if whole, else a torn tail; no 250 yet
     frame synced    accepted: `done` is called, the peer gets its 250 tried again until it is settled
     outcome frame   settled: this recipient is final, or due later    stays so
     last outcome    the message is gone; its segment goes with its last live message
@@ -24,7 +24,7 @@ from postroad.model.content import Content
 from postroad.model.envelope import Envelope
 from postroad.model.errors import SpoolError
 from postroad.model.records import Emit, SpoolFaulted, SpoolRecovered
-from postroad.model.work import Change, Place, Status, Stored, Work
+from postroad.model.work import Change, Place, Stored, Work
 from postroad.spool.catalog import Catalog
 from postroad.spool.clock import Clock
 from postroad.spool.commit import Arriving, Commits, Copying, Parcel, Report, Settling, arrival_head
@@ -35,9 +35,9 @@ from postroad.spool.frames import FileRef, Row, decode_arrival, encode_json, fin
 from postroad.spool.journal import Journal
 from postroad.spool.layout import Layout, Lock
 from postroad.spool.leases import place_of
-from postroad.spool.ledger import DeadlineOf, LaneOf, Ledger
+from postroad.spool.ledger import FINAL, DeadlineOf, LaneOf, Ledger
+from postroad.spool.listing import Listed, Query, Stats, count_all, find_messages
 from postroad.spool.maintain import Maintenance
-from postroad.spool.query import Listed, Query, Stats, count_all, find_messages
 from postroad.spool.reading import GONE, Reader, Unreadable
 from postroad.spool.recover import Opened, Recovered, Recovery
 from postroad.spool.room import Room
@@ -286,9 +286,11 @@ class EmbeddedSpool:
             place, damage = stored.place, Damage(self._layout, self._disk, self._clock.now())
             is_file = self._layout.file(stored.id).exists()
             record = await self._reading.call(
-                lambda: damage.file(stored.id, found.reason)
-                if is_file
-                else damage.octets(place.journal, place.segment, place.offset, place.length, found.reason)
+                lambda: (
+                    damage.file(stored.id, found.reason)
+                    if is_file
+                    else damage.octets(place.journal, place.segment, place.offset, place.length, found.reason)
+                )
             )
             self._emit(record)
             raise lost(place, found.reason)
@@ -387,7 +389,7 @@ def _row(change: Change) -> str:
     """`change` as JSON for an OUTCOMES frame."""
     work, status = change.work, change.status
     envelope = work.stored.envelope
-    if status >= Status.DELIVERED and len(envelope.recipients) == 1:
+    if status >= FINAL and len(envelope.recipients) == 1:
         return final_row(envelope.id, work.index, status)
     if not change.reply.isascii():
         change.reply = change.reply.encode("utf-8", "backslashreplace").decode()

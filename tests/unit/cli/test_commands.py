@@ -1,4 +1,4 @@
-"""The commands as people run them: a process, its output and its exit code."""
+"""The commands as people type them: output and exit code."""
 
 import json
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from postroad import VERSION
+from tests.support.command import run_command
 
 _GOOD = """\
 hostname = "relay.example.com"
@@ -36,38 +37,47 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "postroad", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def test_a_real_process(config: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "postroad", "check", "-c", config],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout[: len(str(config))]) == (0, str(config))
+    assert "warning: " in done.stderr
 
 
 def test_version() -> None:
-    done = _run("--version")
-    assert (done.returncode, done.stdout) == (0, f"postroad {VERSION}\n")
+    done = run_command("--version")
+    assert (done.code, done.out) == (0, f"postroad {VERSION}\n")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["queue", "list", "-h"], ["spool", "cat", "-h"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["serve", "--help"], ["queue", "list", "-h"], ["spool", "cat", "-h"]]
+)
 def test_help_has_an_example(arguments: list[str]) -> None:
-    done = _run(*arguments)
-    assert done.returncode == 0
-    assert "Example: postroad" in done.stdout
+    done = run_command(*arguments)
+    assert done.code == 0
+    assert "Example: postroad" in done.out
 
 
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["check", "--nonsense"], ["explain"], ["queue", "show"], ["queue", "nonsense"]]
 )
 def test_a_wrong_command_line_is_64(arguments: list[str]) -> None:
-    done = _run(*arguments)
-    assert done.returncode == 64
-    assert "Traceback" not in done.stderr
+    done = run_command(*arguments)
+    assert done.code == 64
+    assert "Traceback" not in done.err
 
 
 def test_check_of_a_good_file(config: Path) -> None:
-    done = _run("check", "-c", config)
-    assert done.returncode == 0
+    done = run_command("check", "-c", config)
+    assert done.code == 0
     ok = f"{config}: ok: relay.example.com; mx on 127.0.0.1:0; 2 routes; data in {config.parent}/data\n"
-    assert done.stdout == ok
-    assert done.stderr == (
+    assert done.out == ok
+    assert done.err == (
         f"postroad: warning: {config}:11: routes: no route takes all mail: "
         'what matches none waits until it expires; end with recipients = ["*"]\n'
     )
@@ -75,10 +85,10 @@ def test_check_of_a_good_file(config: Path) -> None:
 
 def test_check_of_a_bad_file_tells_everything_and_is_78(config: Path) -> None:
     config.write_text(_GOOD + "[queue]\nwindow = 1\n[logs]\n")
-    done = _run("check", "-c", config)
-    assert done.returncode == 78
-    assert done.stdout == ""
-    assert done.stderr.splitlines() == [
+    done = run_command("check", "-c", config)
+    assert done.code == 78
+    assert done.out == ""
+    assert done.err.splitlines() == [
         f"postroad: {config}:18: queue.window: 1: expected whole number, at least 100, at most 1000000",
         f"postroad: {config}:19: logs: unknown key; did you mean log?",
         "postroad: 2 problems; nothing would start",
@@ -87,40 +97,44 @@ def test_check_of_a_bad_file_tells_everything_and_is_78(config: Path) -> None:
 
 def test_check_as_json(config: Path) -> None:
     config.write_text(_GOOD + "[logs]\n")
-    done = _run("check", "--json", "-c", config)
-    assert done.returncode == 78
-    assert json.loads(done.stdout) == {
+    done = run_command("check", "--json", "-c", config)
+    assert done.code == 78
+    assert json.loads(done.out) == {
         "ok": False,
         "problems": [{"file": str(config), "line": 17, "path": "logs", "text": "unknown key; did you mean log?"}],
         "warnings": [],
     }
 
 
-@pytest.mark.parametrize("command", [["serve"], ["explain", "--to", "a@example.com"], ["queue", "list"], ["spool", "verify"]])
+@pytest.mark.parametrize(
+    "command", [["serve"], ["explain", "--to", "a@example.com"], ["queue", "list"], ["spool", "verify"]]
+)
 def test_no_command_runs_on_a_bad_configuration(command: list[str], config: Path) -> None:
     config.write_text("listeners = 1\n")
-    done = _run(*command, "-c", config)
-    assert done.returncode == 78
-    assert done.stderr == f"postroad: {config}:1: listeners: 1: expected tables by name, at least 1 given\n"
+    done = run_command(*command, "-c", config)
+    assert done.code == 78
+    assert done.err == f"postroad: {config}:1: listeners: 1: expected tables by name, at least 1 given\n"
 
 
 def test_a_missing_file_is_78(tmp_path: Path) -> None:
-    done = _run("check", "-c", tmp_path / "none.toml")
-    assert done.returncode == 78
-    assert "cannot be read: No such file or directory" in done.stderr
+    done = run_command("check", "-c", tmp_path / "none.toml")
+    assert done.code == 78
+    assert "cannot be read: No such file or directory" in done.err
 
 
 def test_serve_insists_on_a_folder_it_can_write(config: Path) -> None:
     (config.parent / "data").touch()
-    done = _run("serve", "-c", config)
-    assert done.returncode == 78
-    assert f'data_dir: "{config.parent}/data": {config.parent}/data is not a folder' in done.stderr
+    done = run_command("serve", "-c", config)
+    assert done.code == 78
+    assert f'data_dir: "{config.parent}/data": {config.parent}/data is not a folder' in done.err
 
 
 def test_explain_of_mail_from_inside(config: Path) -> None:
-    done = _run("explain", "--from", "me@example.org", "--to", "you@example.com", "--ip", "10.1.2.3", "-c", config)
-    assert done.returncode == 0
-    assert done.stdout.splitlines() == [
+    done = run_command(
+        "explain", "--from", "me@example.org", "--to", "you@example.com", "--ip", "10.1.2.3", "-c", config
+    )
+    assert done.code == 0
+    assert done.out.splitlines() == [
         "message   from <me@example.org> to <you@example.com>, client 10.1.2.3, listener mx",
         "access    accepted: client is in access.relay_networks as 10.0.0.0/8",
         'route     route 1 (recipients = ["example.com"])',
@@ -132,19 +146,19 @@ def test_explain_of_mail_from_inside(config: Path) -> None:
 
 
 def test_explain_of_a_stranger(config: Path) -> None:
-    taken = _run("explain", "--to", "you@example.com", "-c", config).stdout
+    taken = run_command("explain", "--to", "you@example.com", "-c", config).out
     assert "access    accepted: domain is in access.relay_domains as example.com" in taken
-    denied = _run("explain", "--to", "you@example.org", "-c", config)
-    assert denied.returncode == 0
-    assert "access    refused: client is not in access.relay_networks" in denied.stdout
-    assert "reply     554 5.7.1 <you@example.org>: Relay access denied" in denied.stdout
-    assert "route     no route matches" in denied.stdout
+    denied = run_command("explain", "--to", "you@example.org", "-c", config)
+    assert denied.code == 0
+    assert "access    refused: client is not in access.relay_networks" in denied.out
+    assert "reply     554 5.7.1 <you@example.org>: Relay access denied" in denied.out
+    assert "route     no route matches" in denied.out
 
 
 def test_explain_as_json_tells_what_dns_said(config: Path) -> None:
-    done = _run("explain", "--from", "<>", "--to", "you@example.net", "--ip", "10.1.2.3", "--json", "-c", config)
-    assert done.returncode == 0
-    found = json.loads(done.stdout)
+    done = run_command("explain", "--from", "<>", "--to", "you@example.net", "--ip", "10.1.2.3", "--json", "-c", config)
+    assert done.code == 0
+    found = json.loads(done.out)
     assert (found["sender"], found["lane"], found["access"]["accepted"]) == ("", "mx:example.net", True)
     assert found["plan"]["result"] == "deferred"
     (question,) = found["plan"]["dns"]
@@ -162,5 +176,5 @@ def test_explain_as_json_tells_what_dns_said(config: Path) -> None:
     ],
 )
 def test_explain_of_nonsense_is_64(arguments: list[str], words: str, config: Path) -> None:
-    done = _run("explain", "-c", config, *arguments)
-    assert (done.returncode, done.stderr) == (64, f"postroad: {words}\n")
+    done = run_command("explain", "-c", config, *arguments)
+    assert (done.code, done.err) == (64, f"postroad: {words}\n")

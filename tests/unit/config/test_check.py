@@ -61,3 +61,9 @@ def test_a_bound_without_effect_is_doubtful() -> None:
 def test_a_very_large_network_is_doubtful() -> None:
     (warning,) = _warnings(access={"relay_networks": ["10.0.0.0/8", "0.0.0.0/1"]})
     assert warning == 'access.relay_networks[1]: "0.0.0.0/1": a very large part of the Internet may relay to anywhere'
+
+
+def test_a_name_without_a_domain_is_doubtful_only_when_mail_leaves() -> None:
+    (warning,) = _warnings(hostname="relay")
+    assert warning == 'hostname: "relay": has no domain; many servers refuse mail from a relay with such a name'
+    assert _warnings(hostname="relay", routes=[{"next_hops": ["capture:"]}]) == []

@@ -81,7 +81,12 @@ def test_problems_come_in_the_order_of_files_and_lines(tmp_path: Path) -> None:
 
 
 def test_warnings_do_not_stop_it(tmp_path: Path) -> None:
-    loaded = inspect_config(_file(tmp_path, f'{_LEAST}[[routes]]\nrecipients = ["example.com"]\nnext_hops = ["mx"]\n'))
+    loaded = inspect_config(
+        _file(
+            tmp_path,
+            f'hostname = "relay.example.com"\n{_LEAST}[[routes]]\nrecipients = ["example.com"]\nnext_hops = ["mx"]\n',
+        )
+    )
     assert loaded.config is not None
     assert [line.partition(": ")[2] for line in loaded.lines(loaded.warnings)] == [
         'routes: no route takes all mail: what matches none waits until it expires; end with recipients = ["*"]'

@@ -40,6 +40,8 @@ class Server(asyncio.DatagramProtocol):
         self.script = script
         self.asked: list[dns.message.Message] = []
         self.ports: list[int] = []
+        self.tasks: list[asyncio.Future[None]] = []
+        self.closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -64,19 +66,29 @@ class Server(asyncio.DatagramProtocol):
                 await writer.drain()
             await reader.read(1)
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    def serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.tasks.append(asyncio.ensure_future(self.answer_tcp(reader, writer)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
 
 
 @asynccontextmanager
 async def serving(script: Script) -> AsyncIterator[Server]:
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(lambda: Server(script), local_addr=("127.0.0.1", 0))
-    tcp = await asyncio.start_server(server.answer_tcp, "127.0.0.1", server.port)
+    tcp = await asyncio.start_server(server.serve_tcp, "127.0.0.1", server.port)
     try:
         yield server
     finally:
         transport.close()
         tcp.close()
         await tcp.wait_closed()
+        await server.closed.wait()
+        await asyncio.gather(*server.tasks)
 
 
 def resolver(*servers: Server, clock: ManualClock | None = None, timeout: str = "5s", **more: int) -> Resolver:

@@ -1,0 +1,216 @@
+"""Rules: next hops as written, patterns, and that the first match wins, cached or not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
+from postroad.model.envelope import Envelope, Origin, Recipient
+from postroad.model.route import NextHop, Placement
+from postroad.routing.rules import compile_rules, parse_lane, parse_next_hop
+from postroad.routing.settings import RouteSettings
+
+
+def envelope(sender: str = "me@example.org", listener: str = "mx") -> Envelope:
+    path = parse_mailbox(sender) if sender else NULL_PATH
+    return Envelope("1", path, (), arrived=0, size=0, origin=Origin(listener=listener))
+
+
+def recipient(address: str) -> Recipient:
+    return Recipient(parse_mailbox(address))
+
+
+def route(*next_hops: str, **conditions: tuple[str, ...]) -> RouteSettings:
+    return RouteSettings(next_hops=next_hops, **conditions)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "canonical"),
+    [
+        ("mx", NextHop("mx"), "mx:"),
+        ("mx:", NextHop("mx"), "mx:"),
+        ("mx:Example.COM", NextHop("mx", "example.com"), "mx:example.com"),
+        ("mx:[192.0.2.1]", NextHop("mx", "[192.0.2.1]"), "mx:[192.0.2.1]"),
+        ("mx:[IPv6:2001:db8:0::1]", NextHop("mx", "[ipv6:2001:db8::1]"), "mx:[ipv6:2001:db8::1]"),
+        ("capture:", NextHop("capture"), "capture:"),
+        ("smtp://Mail1.Internal", NextHop("smtp", "mail1.internal", 25), "smtp://mail1.internal:25"),
+        ("smtp://mail1:2525", NextHop("smtp", "mail1", 2525), "smtp://mail1:2525"),
+        ("smtp://bücher.example", NextHop("smtp", "xn--bcher-kva.example", 25), "smtp://xn--bcher-kva.example:25"),
+        ("smtp://192.0.2.1:26", NextHop("smtp", "192.0.2.1", 26), "smtp://192.0.2.1:26"),
+        ("smtp://[2001:DB8::1]:26", NextHop("smtp", "2001:db8::1", 26), "smtp://[2001:db8::1]:26"),
+        ("smtp://[::1]", NextHop("smtp", "::1", 25), "smtp://[::1]:25"),
+        ("lmtp://store.internal", NextHop("lmtp", "store.internal", 24), "lmtp://store.internal:24"),
+        ("lmtp:///run/dovecot/lmtp", NextHop("lmtp", path="/run/dovecot/lmtp"), "lmtp:///run/dovecot/lmtp"),
+    ],
+)
+def test_next_hops(text: str, expected: NextHop, canonical: str) -> None:
+    assert parse_next_hop(text) == expected
+    assert str(expected) == canonical
+    assert parse_next_hop(canonical) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty"),
+        ("mail1.internal:25", r'did you mean "smtp://mail1.internal:25"\?'),
+        ("smtp:mail1", "is written"),
+        ("http://mail1", '"http://" is not known'),
+        ("smtps://mail1:465", "not supported yet"),
+        ("smtp+srv://example.com", "not supported yet"),
+        ("smtp://", "no host"),
+        ("smtp://:25", "no host"),
+        ("smtp://mail1:", "no port"),
+        ("smtp://mail1:0", "no port"),
+        ("smtp://mail1:65536", "no port"),
+        ("smtp://mail1:smtp", "no port"),
+        ("smtp://mail1:٢٥", "no port"),
+        ("smtp://300.1.2.3", "no IPv4 address"),
+        ("smtp://2001:db8::1", "in brackets"),
+        ("smtp://[2001:db8::1", r"\[2001:db8::1\]:port"),
+        ("smtp://[2001:db8::1]25", r"\[2001:db8::1\]:port"),
+        ("smtp://[mail1]:25", "no IPv6 address"),
+        ("smtp://user:secret@mail1", "user and password"),
+        ("smtp://mail1/path", "has no meaning"),
+        ("smtp://mail 1", "character"),
+        ("smtp://a,smtp://b", "has no meaning|character"),
+        ("lmtp:///run/a,b", "comma"),
+        ("lmtp:///run/dovecot/", "folder"),
+        ("mx:..", "label|empty"),
+    ],
+)
+def test_what_is_no_next_hop(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_next_hop(text)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_next_hop_or_a_value_error(text: str) -> None:
+    for candidate in (text, f"smtp://{text}", f"lmtp://{text}", f"mx:{text}"):
+        try:
+            hop = parse_next_hop(candidate)
+        except ValueError:
+            continue
+        assert parse_next_hop(str(hop)) == hop
+        assert "," not in str(hop)
+
+
+def test_lanes() -> None:
+    assert parse_lane("smtp://a:25,mx:example.com") == (NextHop("smtp", "a", 25), NextHop("mx", "example.com"))
+    with pytest.raises(ValueError, match="empty"):
+        parse_lane("")
+
+
+def test_without_routes_everything_goes_by_mx() -> None:
+    assert compile_rules(()).place(envelope(), recipient("you@example.com")) == Placement(
+        "mx:example.com", "default route"
+    )
+
+
+def test_first_match_wins() -> None:
+    rules = compile_rules(
+        [
+            route("smtp://vip.internal", recipients=("boss@example.com",)),
+            route("smtp://a.internal:25", "smtp://b.internal:26", recipients=("example.com", "*.example.com")),
+            route("capture:", recipients=("[192.0.2.1]",)),
+            route("mx", recipients=("*",)),
+        ]
+    )
+    expected = {
+        "Boss@EXAMPLE.com": ("smtp://vip.internal:25", 'route 1 (recipients = ["boss@example.com"])'),
+        "you@example.com": (
+            "smtp://a.internal:25,smtp://b.internal:26",
+            'route 2 (recipients = ["example.com", "*.example.com"])',
+        ),
+        "you@deep.below.example.com": ("smtp://a.internal:25,smtp://b.internal:26", None),
+        "you@notexample.com": ("mx:notexample.com", 'route 4 (recipients = ["*"])'),
+        "you@[192.0.2.1]": ("capture:", 'route 3 (recipients = ["[192.0.2.1]"])'),
+        "you@[IPv6:2001:db8::1]": ("mx:[ipv6:2001:db8::1]", None),
+    }
+    for _ in range(2):
+        for address, (lane, reason) in expected.items():
+            placement = rules.place(envelope(), recipient(address))
+            assert placement is not None
+            assert placement.lane == lane
+            assert reason in (None, placement.reason)
+
+
+def test_parents_do_not_cover_themselves() -> None:
+    rules = compile_rules([route("mx", recipients=("*.example.com",))])
+    assert rules.place(envelope(), recipient("you@example.com")) is None
+    assert rules.place(envelope(), recipient("you@a.example.com")) is not None
+
+
+def test_senders_and_listeners() -> None:
+    rules = compile_rules(
+        [
+            route("smtp://bounces:25", senders=("<>",)),
+            route("smtp://app:25", senders=("*.example.org", "me@example.net"), listeners=("submission",)),
+            route("mx", listeners=("mx", "submission")),
+        ]
+    )
+    you = recipient("you@example.com")
+
+    def lane(sender: str, listener: str) -> str | None:
+        placement = rules.place(envelope(sender, listener), you)
+        return placement and placement.lane
+
+    assert lane("", "mx") == "smtp://bounces:25"
+    assert lane("a@x.example.org", "submission") == "smtp://app:25"
+    assert lane("ME@example.net", "submission") == "smtp://app:25"
+    assert lane("a@example.org", "submission") == "mx:example.com"
+    assert lane("a@x.example.org", "mx") == "mx:example.com"
+    assert lane("a@x.example.org", "other") is None
+    placement = rules.place(envelope("a@x.example.org", "submission"), you)
+    assert placement is not None
+    assert placement.reason == (
+        'route 2 (recipients = ["*"], senders = ["*.example.org", "me@example.net"], listeners = ["submission"])'
+    )
+
+
+def test_every_sender_includes_none() -> None:
+    rules = compile_rules([route("mx", senders=("*",))])
+    assert rules.place(envelope(""), recipient("you@example.com")) is not None
+
+
+def test_no_domain_no_match() -> None:
+    rules = compile_rules([route("mx")])
+    assert rules.place(envelope(), Recipient(Mailbox("postmaster", "postmaster", ""))) is None
+
+
+def test_internationalised_patterns_match_either_form() -> None:
+    rules = compile_rules([route("capture:", recipients=("bücher.example",))])
+    for address in ("you@bücher.example", "you@xn--bcher-kva.example"):
+        assert rules.place(envelope(), recipient(address)) is not None
+
+
+def test_bad_patterns_and_next_hops_are_value_errors() -> None:
+    with pytest.raises(ValueError, match="next hop"):
+        compile_rules([route("nonsense")])
+
+
+def test_the_memory_of_domains_is_bounded() -> None:
+    rules = compile_rules([route("mx")])
+    for at in range(25_000):
+        rules.place(envelope(), Recipient(Mailbox(f"a@d{at}.example", "a", f"d{at}.example")))
+    assert len(rules._by_domain) <= 10_000
+
+
+PATTERNS = st.sampled_from(
+    ["*", "a.example", "*.a.example", "*.example", "x@a.example", "x@b.a.example", "b.a.example"]
+)
+ADDRESSES = st.sampled_from(["x@a.example", "y@a.example", "x@b.a.example", "y@b.a.example", "z@c.example", "x@other"])
+
+
+@given(st.lists(st.lists(PATTERNS, min_size=1, max_size=3), min_size=1, max_size=6), st.lists(ADDRESSES, max_size=12))
+def test_the_cached_answer_is_the_linear_one(routes: list[list[str]], addresses: list[str]) -> None:
+    rules = compile_rules([route(f"smtp://h{at}", recipients=tuple(one)) for at, one in enumerate(routes)])
+
+    def matches(pattern: str, address: str) -> bool:
+        domain = address.partition("@")[2]
+        return pattern in ("*", address, domain) or (pattern.startswith("*.") and domain.endswith(pattern[1:]))
+
+    for address in addresses:
+        expected = next((at for at, one in enumerate(routes) if any(matches(text, address) for text in one)), None)
+        placement = rules.place(envelope(), recipient(address))
+        assert (placement and placement.lane) == (None if expected is None else f"smtp://h{expected}:25")

@@ -1,0 +1,105 @@
+"""Replies and extensions of a peer: in any split, bounded, in the peer's own words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postroad.model.errors import PeerError
+from postroad.model.reply import Reply
+from postroad.smtp.clientparse import LINE_LIMIT, LINES_LIMIT, Extensions, ReplyReader, parse_extensions
+
+
+@pytest.mark.parametrize(
+    ("octets", "reply"),
+    [
+        (b"250 2.1.0 Ok\r\n", Reply(250, "2.1.0", "Ok")),
+        (b"250\r\n", Reply(250, "", "")),
+        (b"250 \r\n", Reply(250, "", "")),
+        (b"250 Ok\n", Reply(250, "", "Ok")),
+        (b"550 5.1.1\r\n", Reply(550, "5.1.1", "")),
+        (b"550 4.1.1 other class\r\n", Reply(550, "", "4.1.1 other class")),
+        (b"550 5.1.1.1 four numbers\r\n", Reply(550, "", "5.1.1.1 four numbers")),
+        (b"550 5.7 two numbers\r\n", Reply(550, "", "5.7 two numbers")),
+        (b"550-5.7.1 one\r\n550-5.7.1 two\r\n550 5.7.1 three\r\n", Reply(550, "5.7.1", "one\ntwo\nthree")),
+        (b"550-one\r\n550 5.7.1 two\r\n", Reply(550, "5.7.1", "one\ntwo")),
+        (b"450-a\r\n550 b\r\n", Reply(550, "", "a\nb")),
+        (b"550 a\tb\x1b[31m\xff\x00c\r\n", Reply(550, "", "a b[31m\ufffdc")),
+        ("550 5.1.1 Empfänger unbekannt\r\n".encode(), Reply(550, "5.1.1", "Empfänger unbekannt")),
+    ],
+)
+def test_reply(octets: bytes, reply: Reply) -> None:
+    reader = ReplyReader()
+    assert reader.feed(octets) == [reply]
+    assert reader.is_between
+    assert reader.feed(octets) == [reply]  # from what is known
+
+
+@pytest.mark.parametrize("octets", [b"hello\r\n", b"\r\n", b"999 x\r\n", b"150 x\r\n", b"25 x\r\n", b"250+x\r\n", b"2\xb250 x\r\n"])
+def test_what_is_no_reply(octets: bytes) -> None:
+    with pytest.raises(PeerError, match="not an SMTP reply"):
+        ReplyReader().feed(octets)
+
+
+def test_bounds() -> None:
+    with pytest.raises(PeerError, match="longer"):
+        ReplyReader().feed(b"250 " + b"x" * LINE_LIMIT + b"\r\n")
+    with pytest.raises(PeerError, match="longer"):
+        ReplyReader().feed(b"x" * (LINE_LIMIT + 1))
+    with pytest.raises(PeerError, match="more than"):
+        ReplyReader().feed(b"250-x\r\n" * (LINES_LIMIT + 1))
+    reader = ReplyReader()
+    with pytest.raises(PeerError, match="more than"):
+        for _ in range(LINES_LIMIT):
+            reader.feed(b"250-" + b"x" * 1000 + b"\r\n")
+
+
+def test_memory_of_known_replies_is_bounded() -> None:
+    reader = ReplyReader()
+    for number in range(1000):
+        assert reader.feed(b"250 %d\r\n" % number) == [Reply(250, "", str(number))]
+    assert len(reader._known) <= 16
+
+
+@given(
+    st.lists(st.sampled_from([b"250 2.0.0 Ok\r\n", b"354 Go\r\n", b"550-5.1.1 a\r\n550 5.1.1 b\r\n", b"250\r\n"]), max_size=20),
+    st.lists(st.integers(0, 300)),
+)
+def test_any_split_gives_the_same(replies: list[bytes], cuts: list[int]) -> None:
+    octets = b"".join(replies)
+    edges = [0, *sorted(min(cut, len(octets)) for cut in cuts), len(octets)]
+    reader, split = ReplyReader(), ReplyReader()
+    parts = [reply for start, end in zip(edges, edges[1:], strict=False) for reply in split.feed(octets[start:end])]
+    assert parts == reader.feed(octets)
+
+
+def test_extensions() -> None:
+    lines = "host hello\nsize 1000\nPipelining\nLIMITS rcptmax=20 MAILMAX=5 X=y\n8BITMIME\nSMTPUTF8\nCHUNKING\nBINARYMIME\nDSN\nSTARTTLS"
+    assert parse_extensions(Reply(250, "", lines)) == Extensions(
+        hello=True,
+        pipelining=True,
+        has_size=True,
+        size=1000,
+        eight_bit=True,
+        smtputf8=True,
+        chunking=True,
+        binary=True,
+        dsn=True,
+        starttls=True,
+        recipients=20,
+        messages=5,
+    )
+
+
+@pytest.mark.parametrize("words", ["SIZE", "SIZE x", "SIZE -1", "SIZE ٣", "SIZE 0", f"SIZE {'9' * 30}"])
+def test_size_without_a_limit(words: str) -> None:
+    extensions = parse_extensions(Reply(250, "", f"host\n{words}"))
+    assert extensions.has_size
+    assert extensions.size == 0
+
+
+def test_binary_without_chunking_is_nothing() -> None:
+    assert not parse_extensions(Reply(250, "", "host\nBINARYMIME")).binary
+
+
+def test_first_line_is_no_extension() -> None:
+    assert parse_extensions(Reply(250, "", "PIPELINING")) == Extensions(hello=True)
