@@ -11,7 +11,7 @@ from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
-from postroad.listener.terms import Outbox, Terms
+from postroad.listener.terms import Terms
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope
 from postroad.model.errors import SpoolError
@@ -194,7 +194,7 @@ class Desk:
             now=lambda: NOW,
             monotonic=lambda: self.time,
             call_later=lambda _seconds, _callback: None,
-            outbox=Outbox(lambda write: write()),
+            call_soon=lambda write: write(),
             enter=lambda _guest: None,
             leave=lambda _guest: None,
         )

@@ -13,7 +13,7 @@ from typing import Final
 from postroad.listener.intake import Intake
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
-from postroad.listener.terms import Guest, Outbox, Terms
+from postroad.listener.terms import Guest, Terms
 from postroad.model.address import Mailbox
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
@@ -121,7 +121,7 @@ class Listeners:
             now=self._now,
             monotonic=self._monotonic,
             call_later=loop.call_later,
-            outbox=Outbox(loop.call_soon),
+            call_soon=loop.call_soon,
             enter=self._enter,
             leave=self._leave,
         )

@@ -185,11 +185,9 @@ class Conversation(asyncio.Protocol):
             reply = self._ask(event)
             if reply is not None:
                 session.answer(reply)
-        self._terms.outbox.add(self)
-
-    def flush(self) -> None:
-        """Write what was answered in this turn of the event loop; see `Outbox`."""
-        self._flush()
+        # All replies of one turn of the event loop leave together: that wakes the peers' machine once and what they
+        # send next is read in one go (a fifth of all CPU, measured).
+        self._terms.call_soon(self._flush)
 
     def _flush(self) -> None:
         data = self._session.data_to_send()

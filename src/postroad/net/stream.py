@@ -57,6 +57,7 @@ class Stream(asyncio.Protocol):
         self._eof = False
         self._error = ""
         self._closed: asyncio.Future[None] | None = None
+        self._unsent: list[bytes] = []
         self._is_lost = False
         self._is_closing = False
         self._is_reading_paused = False
@@ -91,14 +92,25 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send `data` as soon as the network takes it; on a broken connection nothing: `drain` and `read` tell."""
-        if not self._is_lost and not self._is_closing:
-            self._transport.write(data)
+        if self._is_lost or self._is_closing:
+            return
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(data)
+
+    def _send(self) -> None:
+        """Write what this turn of the event loop brought: small pieces leave as one, and all streams together."""
+        unsent = self._unsent
+        if unsent and not self._is_lost and not self._transport.is_closing():
+            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+        unsent.clear()
 
     async def drain(self, timeout: float) -> None:
         """Wait until little enough is unsent; PeerError when broken or after `timeout` seconds without room.
 
         What the peer said before it broke the connection can still be read afterwards.
         """
+        self._send()
         if self._is_lost:
             raise PeerError(self._error or "connection closed by peer")
         if not self._is_writing_paused:
@@ -142,6 +154,7 @@ class Stream(asyncio.Protocol):
             raise PeerError("peer sent more than its reply before TLS began")
         if self._is_lost or self._eof:
             raise PeerError(self._error or "connection closed by peer")
+        self._send()
         try:
             async with asyncio.timeout(timeout):
                 transport = await self._loop.start_tls(
@@ -166,6 +179,7 @@ class Stream(asyncio.Protocol):
         """Send what is written, then close; cut off after a few seconds when the peer takes nothing."""
         if self._is_closing:
             return
+        self._send()
         self._is_closing = True
         self._cancel_timer()
         if not self._is_lost:

@@ -5,13 +5,17 @@ else is refused. A local part that asks to be routed on (percent hack, bang path
 counts as "elsewhere" for strangers, whatever its domain. RFC 5321 7.9, RFC 2505 2.1.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
 
 from postroad.model.address import Mailbox
 from postroad.policy.context import RcptContext
 from postroad.policy.settings import AccessSettings
 from postroad.policy.verdict import Accept, Reject, Verdict
 from postroad.smtp import replies
+
+REMEMBERED: Final = 4096  # clients whose network is known; most connect again
 
 
 class RelayControl:
@@ -20,6 +24,7 @@ class RelayControl:
     def __init__(self, access: AccessSettings) -> None:
         """Compile `access` once."""
         self._networks = access.relay_networks
+        self.network_of = lru_cache(maxsize=REMEMBERED)(self._network_of)
         self._domains = frozenset(domain for domain in access.relay_domains if not domain.startswith("*."))
         self._parents = frozenset(domain[2:] for domain in access.relay_domains if domain.startswith("*."))
 
@@ -27,7 +32,7 @@ class RelayControl:
         """True when the client at `ip` may send anywhere; an IPv4 address mapped into IPv6 counts as itself."""
         return self.network_of(ip) is not None
 
-    def network_of(self, ip: str) -> str | None:
+    def _network_of(self, ip: str) -> str | None:
         """The relay network that `ip` is in, as text, or None."""
         try:
             address: IPv4Address | IPv6Address = ip_address(ip.partition("%")[0])

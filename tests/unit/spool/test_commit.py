@@ -133,8 +133,8 @@ async def test_settlements_wait_for_the_disk_in_order(bench: Bench, disk: Faulty
     assert not deferral.done()
     assert not final.done()
     disk.before = lambda name, count: None
-    await bench.clock.run(RETRY_AFTER)
-    await asyncio.gather(deferral, final, other)
+    while not (deferral.done() and final.done() and other.done()):
+        await bench.clock.run(RETRY_AFTER)
     await bench.crash(spool)
     assert await settled_ids(bench) == [queue_id(3)]
 
