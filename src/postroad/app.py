@@ -112,7 +112,11 @@ class _House:
             queue_ids=queue_ids,
             random=random.random,
         )
-        self.listeners = Listeners(
+        self.listeners = self._build_listeners(clock, queue_ids, start)
+
+    def _build_listeners(self, clock: SystemClock, queue_ids: QueueIds, start: int) -> Listeners:
+        config, emit = self.config, self.emit
+        return Listeners(
             hostname=config.hostname,
             postmaster=parse_mailbox(config.postmaster),
             limits=config.limits,

@@ -105,10 +105,13 @@ def _latency(scenario: Scenario, relay: Relay, port: int) -> Result:
 
 
 def _profiler(pid: int, output: Path) -> "subprocess.Popen[bytes]":
-    """py-spy on a running relay until interrupted; `output` gets collapsed stacks (flamegraph.pl, speedscope.app)."""
+    """py-spy on a running relay until interrupted; `output` gets collapsed stacks (flamegraph.pl, speedscope.app).
+
+    Only threads that hold the interpreter are sampled: blocked workers would else look busy. It slows the relay.
+    """
     beside = Path(sys.executable).with_name("py-spy")
     command = str(beside) if beside.exists() else shutil.which("py-spy")
     if command is None:
         raise FileNotFoundError("py-spy not found: pip install py-spy")
-    arguments = ["record", "--pid", str(pid), "--format", "raw", "--rate", "250", "--output", str(output)]
+    arguments = ["record", "--pid", str(pid), "--format", "raw", "--rate", "200", "--gil", "--output", str(output)]
     return subprocess.Popen([command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -78,13 +78,13 @@ def test_a_whole_segment_reads_whole(frames: list[tuple[bytes, bytes]]) -> None:
 def test_overwritten_octets_cost_the_frames_hit(frames: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
     octets, places = segment_of(frames)
     begin = data.draw(st.integers(0, len(octets) - 1))
-    new = data.draw(st.binary(min_size=1, max_size=len(octets) - begin) | st.just(bytes(min(4096, len(octets) - begin))))
+    new = data.draw(
+        st.binary(min_size=1, max_size=len(octets) - begin) | st.just(bytes(min(4096, len(octets) - begin)))
+    )
     hurt = octets[:begin] + new + octets[begin + len(new) :]
     found = read(hurt)
     spared = [
-        part
-        for part, (first, end) in zip(frames, places[1:], strict=True)
-        if hurt[first:end] == octets[first:end]
+        part for part, (first, end) in zip(frames, places[1:], strict=True) if hurt[first:end] == octets[first:end]
     ]
     assert good(found) == spared
     # Nothing vanishes without a word: the octets that are in no good frame are told.
@@ -121,7 +121,9 @@ def test_a_cut_segment_is_a_torn_tail_unless_more_was_promised(
 
 
 @given(parts, parts)
-def test_a_frame_inside_of_content_is_not_found_after_damage(inner: tuple[bytes, bytes], last: tuple[bytes, bytes]) -> None:
+def test_a_frame_inside_of_content_is_not_found_after_damage(
+    inner: tuple[bytes, bytes], last: tuple[bytes, bytes]
+) -> None:
     head, body = inner
     forged = pack_header(b"notours!", Kind.OUTCOMES, b"0" * 13, head, body) + head + body
     octets, places = segment_of([(b"{}", b"Subject: x\r\n\r\n" + forged), last])

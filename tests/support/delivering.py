@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
 from postroad.delivery.deliver import Deliverer
 from postroad.delivery.settings import DeliverySettings
@@ -74,10 +75,10 @@ def to(*peers: Peer | Target) -> Route:
 class Sender:
     """A Deliverer; use as an async context manager. `settings` are those of DeliverySettings."""
 
-    def __init__(self, folder: Path = Path("/nonexistent"), *, clock: Clock | None = None, **settings: object) -> None:
+    def __init__(self, folder: Path = Path("/nonexistent"), *, clock: Clock | None = None, **settings: Any) -> None:
         settings = {"tls": "off", **settings}
         self.deliverer = Deliverer(
-            settings=DeliverySettings(**settings),  # type: ignore[arg-type]  # fields by name
+            settings=DeliverySettings(**settings),
             hostname="relay.example.com",
             clock=clock or SystemClock(),
             open_stream=open_stream,
@@ -85,7 +86,7 @@ class Sender:
             tls_context=opportunistic_context(),
         )
 
-    async def __aenter__(self) -> "Sender":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

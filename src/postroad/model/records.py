@@ -128,7 +128,7 @@ class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
 
 
 class DsnQueued(Record, frozen=True, tag="DsnQueued"):
-    """A delivery status notification entered the queue: `kind` is failed, delayed or relayed; `report` its queue id, `size` its octets."""
+    """A DSN entered the queue: `kind` is failed, delayed or relayed, `report` its queue id, `size` its octets."""
 
     id: str
     report: str

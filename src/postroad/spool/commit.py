@@ -209,7 +209,7 @@ class Commits:
         self._loop.call_soon_threadsafe(self._complete, batch, *self._write(batch))
 
     def _write(self, batch: list[Parcel]) -> tuple[list[Place], OSError | None, float]:
-        """Write and sync `batch`, on whichever thread: the places of its arrivals, or why not, and the seconds taken."""
+        """Write and sync `batch`, on either thread: the places of its arrivals, or why not, and the seconds taken."""
         monotonic, journal = self._clock.monotonic, self._journal
         began = monotonic()
         try:

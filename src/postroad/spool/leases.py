@@ -157,7 +157,7 @@ def usage(index: Index) -> list[SegmentUse]:
 
 
 def set_aside(index: Index, num: int, reason: str) -> None:
-    """Hold all open recipients of a message that cannot be read, with the reason as their reply, if none is given yet."""
+    """Hold all open recipients of a message that cannot be read, `reason` as their reply if they have none."""
     index.db.execute(_SET_ASIDE, (reason, int(Status.HELD), num))
 
 

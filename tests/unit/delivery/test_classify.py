@@ -57,7 +57,10 @@ def test_faults() -> None:
     assert str(refused.reply) == "451 4.4.1 connect to mx.example.net[192.0.2.1]:25: connection refused"
     lost = from_fault("lost connection", MAIL, TARGET)
     assert lost.scope is Scope.HOST
-    assert str(lost.reply) == "451 4.4.2 mx.example.net[192.0.2.1]: lost connection while waiting for the reply to MAIL FROM"
+    assert (
+        str(lost.reply)
+        == "451 4.4.2 mx.example.net[192.0.2.1]: lost connection while waiting for the reply to MAIL FROM"
+    )
     assert from_fault("lost connection", CONTENT, TARGET).scope is Scope.HOST
     late = from_fault("lost connection", CONTENT, TARGET, content_is_sent=True)
     assert late.scope is Scope.MESSAGE
@@ -130,6 +133,8 @@ def test_lost_before_and_after_the_end_of_the_content() -> None:
 
 
 def test_storage_trouble_at_mail_is_the_host() -> None:
-    result = settle(transacted(b"452 4.3.1 full\r\n503 x\r\n503 x\r\n503 x\r\n503 x\r\n"), "", TARGET, dsn=False, tls="")
+    result = settle(
+        transacted(b"452 4.3.1 full\r\n503 x\r\n503 x\r\n503 x\r\n503 x\r\n"), "", TARGET, dsn=False, tls=""
+    )
     assert result.outcomes == [None] * 3
     assert result.host == Deferred(Reply(452, "4.3.1", "full"), Scope.HOST, TARGET, MAIL)

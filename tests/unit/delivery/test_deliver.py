@@ -2,11 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from postroad.model.envelope import NOTIFY_SUCCESS, Recipient
 from postroad.model.address import Mailbox, parse_mailbox
+from postroad.model.envelope import NOTIFY_SUCCESS, Recipient
 from postroad.model.outcome import Deferred, Delivered, Failed, Scope
 from postroad.model.reply import Reply
 from postroad.model.route import SMTP, SMTPS, Target
@@ -23,7 +24,11 @@ async def test_delivered_octet_for_octet() -> None:
     target = to(peer).targets[0]
     assert outcome == Delivered(Reply(250, "2.0.0", "Ok: taken as 0"), target, dsn_passed=True)
     assert peer.taken[0].content == SENT
-    assert peer.commands[:3] == ["EHLO relay.example.com", f"MAIL FROM:<alice@example.org> SIZE={len(SENT)}", "RCPT TO:<bob@example.net>"]
+    assert peer.commands[:3] == [
+        "EHLO relay.example.com",
+        f"MAIL FROM:<alice@example.org> SIZE={len(SENT)}",
+        "RCPT TO:<bob@example.net>",
+    ]
 
 
 async def test_connection_is_used_again() -> None:
@@ -136,7 +141,9 @@ async def test_lost_after_the_end_of_the_content_is_not_sent_twice_at_once() -> 
 
 @pytest.mark.parametrize("verb", ["connect", "EHLO", "MAIL", "DATA", "content"])
 async def test_silent_peer_runs_into_the_time_of_its_phase(verb: str) -> None:
-    timeouts = dict.fromkeys(("greeting_timeout", "command_timeout", "data_timeout", "done_timeout"), "200ms")
+    timeouts: dict[str, Any] = dict.fromkeys(
+        ("greeting_timeout", "command_timeout", "data_timeout", "done_timeout"), "200ms"
+    )
     async with Peer(script={verb: [Hang()]}) as peer, Sender(**timeouts) as sender:
         (outcome,) = await sender.send(to(peer))
     assert isinstance(outcome, Deferred)
@@ -282,7 +289,7 @@ async def test_starttls(tmp_path: Path) -> None:
 
 async def test_failed_handshake_falls_back_to_plain_text_and_is_remembered() -> None:
     script: dict[str, list[Step]] = {"STARTTLS": [Raw(b"220 go\r\n"), "454 must not be asked again"]}
-    settings = {"tls": "opportunistic", "connection_messages": 1, "command_timeout": "500ms"}
+    settings: dict[str, Any] = {"tls": "opportunistic", "connection_messages": 1, "command_timeout": "500ms"}
     async with Peer(extensions=["STARTTLS"], script=script) as peer, Sender(**settings) as sender:
         outcomes = [(await sender.send(to(peer)))[0] for _ in range(2)]
     assert [type(outcome) for outcome in outcomes] == [Delivered] * 2

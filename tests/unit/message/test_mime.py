@@ -49,7 +49,9 @@ def test_no_header_at_all() -> None:
 
 NESTED = (
     MIME + b'Content-Type: multipart/mixed;\r\n\tboundary="outer b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n'
-    b"preamble\r\n--outer b\r\n\r\n" + BODY + b"\r\n--outer b  \r\nContent-Type: multipart/alternative; x=1; boundary=inner\r\n\r\n"
+    b"preamble\r\n--outer b\r\n\r\n"
+    + BODY
+    + b"\r\n--outer b  \r\nContent-Type: multipart/alternative; x=1; boundary=inner\r\n\r\n"
     b"--inner\r\nContent-Type: text/html\r\n\r\nplain\r\n--inner\r\nContent-Type: image/png\r\n"
     b"Content-Transfer-Encoding:\r\n binary\r\n\r\n\x89PNG\r\n\x1a\n\0\xff\r\n--inner--\r\n"
     b"\r\n--outer b\r\nContent-Type: message/rfc822\r\n\r\n" + TEXT + BODY + b"\r\n--outer b--\r\nepilogue\r\n"
@@ -61,7 +63,10 @@ def test_nested_parts() -> None:
     message = message_from_bytes(out, policy=policy.compat32)
     leaves = [part for part in message.walk() if not part.is_multipart()]
     assert [leaf.get_payload(decode=True) for leaf in leaves] == [BODY, b"plain", b"\x89PNG\r\n\x1a\n\0\xff", BODY]
-    assert out.startswith(MIME + b'Content-Type: multipart/mixed;\r\n\tboundary="outer b"\r\nContent-Transfer-Encoding: 7bit\r\n\r\npreamble\r\n')
+    assert out.startswith(
+        MIME + b'Content-Type: multipart/mixed;\r\n\tboundary="outer b"\r\n'
+        b"Content-Transfer-Encoding: 7bit\r\n\r\npreamble\r\n"
+    )
     assert out.endswith(b"\r\n--outer b--\r\nepilogue\r\n")
     assert b"--inner\r\nContent-Type: text/html\r\n\r\nplain\r\n--inner" in out
 
@@ -111,12 +116,18 @@ def test_line_text() -> None:
         assert not is_line_text(bad)
 
 
-@given(st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b" ", b"\t", b".", b"=", b"a" * 75, b"\xff", b"\0", b"x"])).map(b"".join))
+@given(
+    st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b" ", b"\t", b".", b"=", b"a" * 75, b"\xff", b"\0", b"x"])).map(
+        b"".join
+    )
+)
 def test_quoted_printable_and_base64_decode_to_what_they_were(body: bytes) -> None:
     out = encode_quoted_printable(body)
     assert out.isascii()
     assert all(len(line) <= 76 and not line.endswith((b" ", b"\t")) for line in out.split(b"\r\n"))
-    assert decodestring(out.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n") == body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    assert decodestring(out.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n") == body.replace(b"\r\n", b"\n").replace(
+        b"\n", b"\r\n"
+    )
     encoded = encode_base64(body)
     assert all(len(line) <= 76 for line in encoded.split(b"\r\n"))
 
@@ -138,7 +149,21 @@ def test_anything_at_all(content: bytes) -> None:
     assert out is None or out.isascii()
 
 
-@given(st.lists(st.sampled_from([b"--b", b"--b--", b"\r\n", b"Content-Type: multipart/mixed; boundary=b\r\n", b"\r\n\r\n", b"\xff", b"a: b\r\n"])))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"--b",
+                b"--b--",
+                b"\r\n",
+                b"Content-Type: multipart/mixed; boundary=b\r\n",
+                b"\r\n\r\n",
+                b"\xff",
+                b"a: b\r\n",
+            ]
+        )
+    )
+)
 def test_any_structure(pieces: list[bytes]) -> None:
     out = to_quoted_printable(MIME + b"".join(pieces))
     assert out is None or out.isascii()

@@ -1,5 +1,7 @@
 """Dot stuffing: what a receiver un-stuffs is what went in, in one piece and in any blocks."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,5 +50,5 @@ def test_receiver_gets_what_was_sent(content: bytes) -> None:
 def test_blocks_give_the_same_as_one_piece(content: bytes, cuts: list[int]) -> None:
     stuffer = Stuffer()
     edges = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
-    blocks = [content[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    blocks = [content[start:end] for start, end in pairwise(edges)]
     assert b"".join(stuffer.feed(block) for block in blocks) + stuffer.end() == stuff(content)

@@ -5,6 +5,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
@@ -32,11 +33,11 @@ def queue_id(number: int) -> str:
     return digits
 
 
-def envelope(number: int, *recipients: str, size: int = 0, arrived: int = START, **fields: object) -> Envelope:
+def envelope(number: int, *recipients: str, size: int = 0, arrived: int = START, **fields: Any) -> Envelope:
     """The envelope of message `number`."""
     addresses = recipients or (f"user{number}@example.org",)
     parsed = tuple(Recipient(parse_mailbox(text)) for text in addresses)
-    return Envelope(queue_id(number), SENDER, parsed, arrived, size, **fields)  # type: ignore[arg-type]
+    return Envelope(queue_id(number), SENDER, parsed, arrived, size, **fields)
 
 
 def lane_of(_envelope: Envelope, recipient: Recipient) -> str:
@@ -113,14 +114,17 @@ class FaultyDisk(Disk):
 class Bench:
     """A folder with a spool that can be opened, crashed and opened again."""
 
-    def __init__(self, folder: Path, disk: Disk | None = None, clock: Clock | None = None, **settings: object) -> None:
+    def __init__(self, folder: Path, disk: Disk | None = None, clock: Clock | None = None, **settings: Any) -> None:
         self.folder = folder
         self.disk = disk or Disk()
         self.clock = clock or ManualClock()
-        self.settings = SpoolSettings(**{"free_space": 0, **settings})  # type: ignore[arg-type]
+        self.settings = SpoolSettings(**{"free_space": 0, **settings})
         self.records: list[Record] = []
-        self.lane_of = lane_of
+        self.lane_of: Callable[[Envelope, Recipient], str] = lane_of
         self.spools: list[EmbeddedSpool] = []
+
+    def _lane(self, one: Envelope, recipient: Recipient) -> str:
+        return self.lane_of(one, recipient)
 
     def make(self) -> EmbeddedSpool:
         """A spool that is not open yet."""
@@ -129,7 +133,7 @@ class Bench:
             self.settings,
             clock=self.clock,
             emit=self.records.append,
-            lane_of=lambda one, recipient: self.lane_of(one, recipient),
+            lane_of=self._lane,
             deadline_of=deadline_of,
             disk=self.disk,
         )

@@ -157,7 +157,7 @@ async def test_a_crash_while_settlements_wait_means_try_again(bench: Bench, disk
     spool = await bench.open()
     (work,) = await put(spool, envelope(1))
     disk.fail("pwritev", times=1000)
-    start_settle(spool, delivered(work))
+    _ = start_settle(spool, delivered(work))
     await asyncio.sleep(0.05)
     await bench.clock.run(2)
     await bench.crash(spool)
@@ -179,7 +179,7 @@ async def test_closing_does_not_wait_for_a_disk_that_refuses(bench: Bench, disk:
     spool = await bench.open()
     (work,) = await put(spool, envelope(1))
     disk.fail("pwritev", times=1000)
-    start_settle(spool, delivered(work))
+    _ = start_settle(spool, delivered(work))
     await spool.close()
     disk.before = lambda name, count: None
     assert await settled_ids(bench) == [queue_id(1)]

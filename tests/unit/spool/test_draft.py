@@ -107,9 +107,7 @@ async def test_a_discarded_draft_leaves_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("call", ["open", "pwritev", "fdatasync", "rename", "sync_folder"])
-async def test_a_draft_that_cannot_be_stored_fails_its_message_alone(
-    bench: Bench, disk: FaultyDisk, call: str
-) -> None:
+async def test_a_draft_that_cannot_be_stored_fails_its_message_alone(bench: Bench, disk: FaultyDisk, call: str) -> None:
     spool = await bench.open()
     await put(spool, envelope(1), large(spool))
     disk.fail(call, errno.ENOSPC)

@@ -190,7 +190,7 @@ async def test_damage_does_not_pin_a_segment(bench: Bench, where: str) -> None:
         assert listed.id == queue_id(30)
         assert listed.sender == "sender@example.com"
         assert [one.address for one in listed.recipients if one.status is Status.HELD] == ["b@example.org"]
-        assert "damaged" in [one.reply for one in listed.recipients if one.status is Status.HELD][0]
+        assert "damaged" in next(one.reply for one in listed.recipients if one.status is Status.HELD)
         assert await lease_all(spool) == []
         await bench.crash(spool)
         (bench.folder / "index.db").unlink()
@@ -203,7 +203,7 @@ async def test_large_content_stays_in_its_file_when_its_frame_is_copied(tmp_path
     spool = await bench.open()
     draft = spool.draft(lambda: None)
     draft.append(b"large" * 10_000)
-    (work,) = await put(spool, envelope(1), draft)
+    await put(spool, envelope(1), draft)
     await fill(spool, 2, 60)
     await spool.maintain()
     assert len(segments(bench)) <= 2

@@ -105,7 +105,7 @@ class SpoolMachine(RuleBasedStateMachine):
         async def go() -> list[Work]:
             if wait or report:
                 return [work for _, made in await settle(self.spool, changes, reports) for work in made]
-            start_settle(self.spool, changes)
+            _ = start_settle(self.spool, changes)
             return []
 
         made = self.runner.run(go())

@@ -50,7 +50,9 @@ async def test_the_tail_is_laid_over_the_index(bench: Bench, flush_after: int, i
         (bench.folder / "index.db").write_bytes(b"spoiled" * 2000)
     listed = reader.list()
     assert [one.id for one in listed] == [queue_id(number) for number in (1, 2, 4, 5)]
-    states = {one.id: {r.index: (r.status, r.attempts) for r in one.recipients if not r.status.is_final} for one in listed}
+    states = {
+        one.id: {r.index: (r.status, r.attempts) for r in one.recipients if not r.status.is_final} for one in listed
+    }
     assert states[queue_id(1)] == {0: (Status.HELD, 0)}
     assert states[queue_id(2)] == {1: (Status.PENDING, 1)}
     assert states[queue_id(4)] == {0: (Status.PENDING, 1)}

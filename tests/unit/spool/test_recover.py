@@ -24,7 +24,9 @@ def bench(tmp_path: Path) -> Bench:
 async def filled(bench: Bench) -> list[Work]:
     """A crashed spool with ten messages of 3000 octets, the first two delivered."""
     spool = await bench.open()
-    works = [work for number in range(COUNT) for work in await put(spool, envelope(number), bytes([65 + number]) * 3000)]
+    works = [
+        work for number in range(COUNT) for work in await put(spool, envelope(number), bytes([65 + number]) * 3000)
+    ]
     await settle(spool, delivered(*works[:2]))
     await bench.crash(spool)
     return works[2:]

@@ -7,7 +7,18 @@ import pytest
 from postroad.model.errors import SpoolError
 from postroad.spool.tools import cat, rebuild, verify
 from tests.support.clock import START, ManualClock
-from tests.unit.spool.building import HOUR, Bench, deferred, delivered, envelope, lane_of, lease_all, put, queue_id, settle
+from tests.unit.spool.building import (
+    HOUR,
+    Bench,
+    deferred,
+    delivered,
+    envelope,
+    lane_of,
+    lease_all,
+    put,
+    queue_id,
+    settle,
+)
 
 
 @pytest.fixture
@@ -58,7 +69,7 @@ async def test_verify_finds_every_damage(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("configured", [True, False])
-async def test_rebuild_makes_the_same_index_again(bench: Bench, configured: bool) -> None:  # noqa: FBT001
+async def test_rebuild_makes_the_same_index_again(bench: Bench, configured: bool) -> None:
     await build(bench)
     clock = ManualClock()
     found = rebuild(bench.folder, clock=clock, lane_of=lane_of if configured else None)
