@@ -13,6 +13,7 @@ msmtp            msmtp
 dovecot-core     dovecot
 dovecot-lmtpd    /usr/lib/dovecot/lmtp
 knot             knotd
+unbound          unbound
 pflogsumm        pflogsumm
 fail2ban         fail2ban-regex
 openssl          openssl

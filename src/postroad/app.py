@@ -10,7 +10,7 @@ import gc
 import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvloop
@@ -22,8 +22,10 @@ from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
+from postroad.model.option import parse_endpoint
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit, ServerStarted, ServerStopping
+from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.process import become_user, give_to_user, is_root, raise_file_limit
 from postroad.net.resolver import Resolver
@@ -80,7 +82,7 @@ class _House:
             compile_rules(config.routes),
             self.resolver,
             own_names=frozenset((config.hostname, "localhost")),
-            own_addresses=frozenset(),
+            own_addresses=own_endpoints(bound_to(config)),
             shuffle=random.shuffle,
         )
         self.control = RelayControl(config.access)
@@ -178,6 +180,12 @@ class _House:
     async def _drain(self) -> None:
         await self.listeners.drain(DRAIN_SECONDS)
         await self.dispatcher.drain(DRAIN_SECONDS)
+
+
+def bound_to(config: Config) -> Iterator[tuple[str, int]]:
+    """Every address and port that the configuration listens on."""
+    for listener in config.listeners.values():
+        yield from map(parse_endpoint, listener.bind)
 
 
 def _stop_signals() -> "asyncio.Queue[str]":

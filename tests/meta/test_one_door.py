@@ -20,6 +20,7 @@ FILE_DOORS: Final = (
     "postroad.store",
     "postroad.delivery.capture",
     "postroad.config",
+    "postroad.net.addresses",
     "postroad.net.systemdns",
     "postroad.net.tls",
     "postroad.cli",

@@ -1,5 +1,6 @@
 """What tests of delivery share: messages as works, a Deliverer over real sockets, large content in memory."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -37,7 +38,8 @@ class Large:
         return len(self.octets)
 
     async def read(self, offset: int, length: int) -> bytes:
-        """A part."""
+        """A part, after the event loop had its turn, as with a disk."""
+        await asyncio.sleep(0)
         if self.broken is not None and offset + length > self.broken:
             raise SpoolError("disk error")
         return self.octets[offset : offset + length]

@@ -23,7 +23,9 @@ class Drop(NamedTuple):
 
 
 class Hang(NamedTuple):
-    """Say nothing more, but keep the connection."""
+    """Say and read nothing more after `text`, but keep the connection."""
+
+    text: str = ""
 
 
 class Raw(NamedTuple):
@@ -69,7 +71,7 @@ class Peer:
         self.tls = tls
         self.implicit_tls = implicit_tls
         self.taken: list[Taken] = []
-        self.raw: list[bytes] = []  # what each session sent
+        self.raw: list[bytearray] = []  # what each session sent
         self.commands: list[str] = []  # of all sessions
         self.port = 0
         self.open = 0
@@ -79,9 +81,9 @@ class Peer:
     async def __aenter__(self) -> Self:
         context = self.tls if self.implicit_tls else None
         if self.path is not None:
-            self._server: asyncio.Server = await asyncio.start_unix_server(self._serve, self.path, limit=1 << 26)
+            self._server: asyncio.Server = await asyncio.start_unix_server(self._serve, self.path, limit=1 << 20)
         else:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 26, ssl=context)
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20, ssl=context)
             self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -108,7 +110,7 @@ class Peer:
         assert task is not None
         self._tasks.add(task)
         self.open += 1
-        self.raw.append(b"")
+        self.raw.append(bytearray())
         session = _Session(self, reader, writer, len(self.raw) - 1)
         try:
             await session.run()
@@ -213,6 +215,8 @@ class _Session:
                 await self.say(step.text)
             raise _DroppedError
         if isinstance(step, Hang):
+            if step.text:
+                await self.say(step.text)
             self.peer.hung.set()
             await asyncio.Event().wait()
         if isinstance(step, Raw):

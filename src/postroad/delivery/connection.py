@@ -14,7 +14,7 @@ from msgspec import Struct
 from postroad.delivery.classify import CONNECT
 from postroad.delivery.fit import Fit
 from postroad.delivery.settings import DeliverySettings
-from postroad.delivery.transfer import read_some, send_content
+from postroad.delivery.transfer import WAIT_FROM, read_some, send_content, send_small
 from postroad.model.errors import PeerError
 from postroad.model.reply import Reply
 from postroad.model.route import LMTP, SMTPS, Target
@@ -99,7 +99,11 @@ class Connection:
             self.stream.write(first)
             await self._converse(transaction)
             if transaction.wants_content:
-                await send_content(self.stream, transaction, fitted, block_timeout=self._dialing.settings.block_timeout)
+                if fitted.cargo.size < WAIT_FROM and isinstance(fitted.cargo.content, bytes):
+                    send_small(self.stream, transaction, fitted)
+                else:
+                    timeout = self._dialing.settings.block_timeout
+                    await send_content(self.stream, transaction, fitted, block_timeout=timeout)
                 await self._converse(transaction)
         except PeerError as error:
             fault = "" if transaction.ended else str(error)

@@ -15,7 +15,7 @@ from postroad.delivery.capture import capture
 from postroad.delivery.cargo import Cargo
 from postroad.delivery.classify import CONNECT, Result, from_fault, from_session_reply, settle
 from postroad.delivery.connection import Connection, Dialing, OpenStream, dial
-from postroad.delivery.fit import Fit, fit, recipient_refusal
+from postroad.delivery.fit import Fit, fit, fit_plain, recipient_refusal
 from postroad.delivery.pool import Pool
 from postroad.delivery.recent import Recent
 from postroad.delivery.settings import DeliverySettings
@@ -147,7 +147,7 @@ class Deliverer:
     async def _transact(self, connection: Connection, attempt: Attempt, left: list[int]) -> Result | None:
         """One transaction for as many of `left` as may be; None when the connection was dead before it began."""
         target, extensions = connection.target, connection.session.extensions
-        fitted = await fit(attempt.cargo, extensions, target)
+        fitted = fit_plain(attempt.cargo, extensions) or await fit(attempt.cargo, extensions, target)
         if isinstance(fitted, Failed):
             attempt.settle(left, fitted)
             return Result()

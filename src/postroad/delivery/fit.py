@@ -27,6 +27,20 @@ class Fit(Struct, gc=False):
     dsn: bool = False
 
 
+def fit_plain(cargo: Cargo, extensions: Extensions) -> Fit | None:
+    """The form of `cargo` as it is, when the peer takes it so; None when `fit` has to look closer."""
+    envelope = cargo.envelope
+    body = BODY_7BIT
+    if envelope.eight_bit:
+        body = BODY_8BITMIME
+        if not extensions.eight_bit:
+            return None
+    is_plain = envelope.body != BODY_BINARYMIME and not _wants_utf8(cargo)
+    if not is_plain or (extensions.size and cargo.size > extensions.size):
+        return None
+    return _form(cargo, extensions, body, smtputf8=False)
+
+
 async def fit(cargo: Cargo, extensions: Extensions, target: Target) -> Fit | Failed:
     """The form of `cargo` for `target`, or the failure of the whole message there."""
     envelope = cargo.envelope
@@ -47,7 +61,11 @@ async def fit(cargo: Cargo, extensions: Extensions, target: Target) -> Fit | Fai
     if extensions.size and cargo.size > extensions.size:
         words = f"message of {cargo.size} octets is larger than the {extensions.size} that {target} takes"
         return Failed(Reply(552, "5.3.4", words), Scope.MESSAGE, target)
-    mail = mail_command(envelope, extensions, size=cargo.size, body=body, smtputf8=smtputf8)
+    return _form(cargo, extensions, body, smtputf8=smtputf8)
+
+
+def _form(cargo: Cargo, extensions: Extensions, body: str, *, smtputf8: bool) -> Fit:
+    mail = mail_command(cargo.envelope, extensions, size=cargo.size, body=body, smtputf8=smtputf8)
     dsn = extensions.dsn and _has_dsn(cargo)
     is_chunked = body == BODY_BINARYMIME or (extensions.chunking and _gains_by_chunks(cargo, extensions))
     return Fit(cargo, mail, is_chunked, smtputf8, dsn)

@@ -14,7 +14,7 @@ from postroad.net.stream import Stream
 from postroad.smtp.stuffing import Stuffer, stuff
 from postroad.smtp.transaction import Transaction
 
-_WAIT_FROM: Final = 64 * 1024  # less than this the socket takes at once, or within the time for the reply
+WAIT_FROM: Final = 64 * 1024  # less than this the socket takes at once, or within the time for the reply
 
 
 async def send_content(stream: Stream, transaction: Transaction, fitted: Fit, *, block_timeout: float) -> None:
@@ -23,16 +23,21 @@ async def send_content(stream: Stream, transaction: Transaction, fitted: Fit, *,
     PeerError when it takes nothing for `block_timeout` seconds, SpoolError when the content cannot be read.
     """
     cargo = fitted.cargo
-    content = cargo.content
-    if not isinstance(content, bytes) and content.size:
-        send_blocks = _send_chunks if fitted.is_chunked else _send_stuffed
-        await send_blocks(stream, transaction, cargo, block_timeout)
-        return
-    content = cargo.prefix + content if isinstance(content, bytes) else cargo.prefix
+    if isinstance(cargo.content, bytes) or not cargo.content.size:
+        send_small(stream, transaction, fitted)
+        await _drain(stream, transaction, block_timeout)
+    elif fitted.is_chunked:
+        await _send_chunks(stream, transaction, cargo, block_timeout)
+    else:
+        await _send_stuffed(stream, transaction, cargo, block_timeout)
+
+
+def send_small(stream: Stream, transaction: Transaction, fitted: Fit) -> None:
+    """Send prefix and content that is in memory, whole, in one write."""
+    cargo = fitted.cargo
+    content = cargo.prefix + cargo.content if isinstance(cargo.content, bytes) else cargo.prefix
     stream.write(b"BDAT %d LAST\r\n%b" % (len(content), content) if fitted.is_chunked else stuff(content))
     transaction.content_sent()
-    if cargo.size > _WAIT_FROM:
-        await _drain(stream, transaction, block_timeout)
 
 
 async def read_some(stream: Stream, left: float, timeout: float) -> bytes:

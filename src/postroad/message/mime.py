@@ -6,12 +6,16 @@ that cannot be done or would break something: a signature (DKIM, ARC, multipart/
 octets above 127 in a header section or between parts, or a structure that cannot be followed.
 """
 
-from binascii import b2a_base64, b2a_qp
+from binascii import b2a_base64
 from typing import Final
 
 _DEPTH_LIMIT: Final = 50  # message in message in multipart ...: deeper than this is no mail
 _PARTS_LIMIT: Final = 10_000
 _LINE_LIMIT: Final = 998  # RFC 5322 2.1.1
+_QUOTED_LINE: Final = 76  # characters in a line of quoted-printable, soft break included (RFC 2045 6.7)
+_LITERAL: Final = bytes([9, *range(32, 61), *range(62, 127)])  # what stands for itself (RFC 2045 6.7)
+_ESCAPE: Final = b"=%02X"
+_ESCAPED: Final = tuple(bytes([octet]) if octet in _LITERAL else _ESCAPE % octet for octet in range(256))
 _BASE64_LINE: Final = 57  # octets that make one line of 76 characters (RFC 2045 6.8)
 _SIGNED_FIELDS: Final = (b"dkim-signature:", b"domainkey-signature:", b"arc-message-signature:", b"arc-seal:")
 _UNTOUCHABLE: Final = frozenset(
@@ -120,8 +124,27 @@ def _convert_part(part: bytes, depth: int, *, digest: bool) -> bytes | None:
 
 def encode_quoted_printable(body: bytes) -> bytes:
     """`body` as quoted-printable: CRLF stays a line's end, a bare CR or LF is encoded (RFC 2045 6.7)."""
-    # Line by line: b2a_qp guesses the newline from its input, and would end soft breaks in a bare LF.
-    return b"\r\n".join([b2a_qp(line, istext=False).replace(b"=\n", b"=\r\n") for line in body.split(b"\r\n")])
+    # binascii.b2a_qp guesses the newline from its input and makes lines of 77 characters.
+    return b"\r\n".join([_encode_line(line) for line in body.split(b"\r\n")])
+
+
+def _encode_line(line: bytes) -> bytes:
+    if line.translate(None, _LITERAL):
+        line = b"".join([_ESCAPED[octet] for octet in line])
+    if line[-1:] in (b" ", b"\t"):
+        line = line[:-1] + _ESCAPE % line[-1]
+    if len(line) <= _QUOTED_LINE:
+        return line
+    folded = []
+    start = 0
+    while len(line) - start > _QUOTED_LINE:
+        end = start + _QUOTED_LINE - 1
+        mark = line.find(b"=", end - 2, end)  # an escape stays whole
+        end = mark if mark >= 0 else end
+        folded.append(line[start:end] + b"=\r\n")
+        start = end
+    folded.append(line[start:])
+    return b"".join(folded)
 
 
 def encode_base64(body: bytes) -> bytes:

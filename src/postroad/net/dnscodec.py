@@ -40,6 +40,7 @@ _FLAG_RECURSION: Final = 0x0100
 _FLAG_AUTHENTIC: Final = 0x0020
 _OPCODES: Final = 0x7800
 _RCODES: Final = 0x000F
+_TO_QUESTION: Final = b"\xc0\x0c"  # a pointer to the question's name: the owner of most records
 
 FORMAT_ERROR: Final = 1
 NAME_ERROR: Final = 3
@@ -111,15 +112,17 @@ def _read(data: bytes, question: bytes, kind: int) -> Reading:
     if questions == 0 and rcode in (FORMAT_ERROR, NOT_IMPLEMENTED):  # servers that did not even read it
         return Reading(rcode, truncated=False, answer=Answer(DnsStatus.FAILED))
     name, end = _read_name(question, _HEADER.size)
-    asked, offset = _read_name(data, _HEADER.size)
-    if questions != 1 or asked != name or data[offset : offset + 4] != question[end : end + 4]:
-        raise ValueError("answer to another question")
+    offset = end
+    if questions != 1 or data[_HEADER.size : end + 4] != question[_HEADER.size : end + 4]:
+        asked, offset = _read_name(data, _HEADER.size)
+        if questions != 1 or asked != name or data[offset : offset + 4] != question[end : end + 4]:
+            raise ValueError("answer to another question")
     if flags & _FLAG_TRUNCATED:
         return Reading(rcode, truncated=True, answer=Answer(DnsStatus.FAILED))
     offset += 4
-    found, offset = _read_records(data, offset, answers)
-    about, offset = _read_records(data, offset, authorities)
-    extra, offset = _read_records(data, offset, additions)
+    found, offset = _read_records(data, offset, answers, name)
+    about, offset = _read_records(data, offset, authorities, name)
+    extra, offset = _read_records(data, offset, additions, name)
     for record in extra:
         if record.kind == _OPT:
             rcode |= (record.ttl >> 20) & 0xFF0  # RFC 6891 6.1.3: the upper eight bits
@@ -184,10 +187,13 @@ def _negative_ttl(data: bytes, soa: _Record) -> int:
     return min(_seconds(soa), int(minimum))
 
 
-def _read_records(data: bytes, offset: int, count: int) -> tuple[list[_Record], int]:
+def _read_records(data: bytes, offset: int, count: int, asked: str) -> tuple[list[_Record], int]:
     records = []
     for _ in range(count):
-        owner, offset = _read_name(data, offset)
+        if data[offset : offset + 2] == _TO_QUESTION:
+            owner, offset = asked, offset + 2
+        else:
+            owner, offset = _read_name(data, offset)
         kind, class_, ttl, length = _RECORD.unpack_from(data, offset)
         start = offset + _RECORD.size
         offset = start + length
@@ -220,7 +226,7 @@ def _read_name(data: bytes, offset: int) -> tuple[str, int]:
             after = after or offset + 2
             start = offset = target
     name = b".".join(labels)
-    if name.translate(None, _PLAIN) or any(b"." in label for label in labels):
+    if name.translate(None, _PLAIN) or name.count(b".") != max(len(labels), 1) - 1:
         return ".".join(map(_escape, labels)), after or offset + 1
     return name.decode("ascii").lower(), after or offset + 1
 

@@ -137,6 +137,9 @@ class Transaction:
         if self._took_whole_group(replies):
             return out
         for reply in replies:
+            if out:
+                self.is_clean = False
+                raise PeerError("a reply came before its command was sent")
             self.answered += 1
             if reply.code == 421:
                 self.closing = reply

@@ -66,6 +66,14 @@ class Disk:
         finally:
             os.close(fd)
 
+    def reserve(self, path: Path, size: int) -> None:
+        """Make a file of `size` octets that really takes that room."""
+        fd = self.open(path, os.O_WRONLY | os.O_CREAT)
+        try:
+            os.posix_fallocate(fd, 0, size)
+        finally:
+            self.close(fd)
+
     def free(self, path: Path) -> int:
         """Octets that this user may still write on the file system of `path`."""
         found = os.statvfs(path)

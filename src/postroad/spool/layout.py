@@ -7,6 +7,7 @@ content/ID        content too large for a frame
 drafts/           content being received; swept at start
 damaged/          octets that could not be read, set aside
 index.db          the index, a cache
+reserve           room kept for outcomes on a full disk (room.py)
 rebuild           there when the index was found damaged: the next start makes it anew
 """
 
@@ -58,6 +59,11 @@ class Layout(Struct, frozen=True):
     def rebuild(self) -> Path:
         """The note that the index must not be used."""
         return self.folder / "rebuild"
+
+    @property
+    def reserve(self) -> Path:
+        """The file that keeps some room."""
+        return self.folder / "reserve"
 
     @property
     def mark(self) -> Path:

@@ -78,7 +78,9 @@ class Ledger:
         self._fresh: dict[str, Held] = {}
         self._ops = new_ops()
         self._has_released = False
-        self._last: tuple[tuple[str, int], Live] | None = None
+        self._last_journal = ""  # the segment that was counted last, as most are counted in one
+        self._last_segment = -1
+        self._last_live = Live()
         self.live: dict[tuple[str, int], Live] = {}
         self.octets = 0  # of all live frames
         self.leasing: Leasing | None = None
@@ -111,10 +113,17 @@ class Ledger:
         """A message is durable: hold it, with a leased work for each recipient."""
         envelope, place = stored.envelope, stored.place
         due, deadline = envelope.arrived, plan.deadline
-        works = [Work(stored, index, lane, due, deadline) for index, lane in enumerate(plan.lanes)]
+        lanes = plan.lanes
+        if len(lanes) == 1:
+            works = [Work(stored, 0, lanes[0], due, deadline)]
+            by_index = {0: works[0]}
+        else:
+            works = [Work(stored, index, lane, due, deadline) for index, lane in enumerate(lanes)]
+            by_index = dict(enumerate(works))
         self._num = num = self._num + 1
-        held = Held(num, stored, dict(enumerate(works)), len(works), self._tick, file)
-        self._held[envelope.id] = self._fresh[envelope.id] = held
+        held = Held(num, stored, by_index, len(works), self._tick, file)
+        queue_id = envelope.id
+        self._held[queue_id] = self._fresh[queue_id] = held
         self._alive(place)
         return works
 
@@ -237,14 +246,13 @@ class Ledger:
     # Live counters
 
     def _live_of(self, place: Place) -> Live:
+        if place.segment == self._last_segment and place.journal == self._last_journal:
+            return self._last_live
         key = (place.journal, place.segment)
-        last = self._last
-        if last is not None and last[0] == key:
-            return last[1]
         live = self.live.get(key)
         if live is None:
             live = self.live[key] = Live()
-        self._last = (key, live)
+        self._last_journal, self._last_segment, self._last_live = *key, live
         return live
 
     def _alive(self, place: Place) -> None:
@@ -262,7 +270,7 @@ class Ledger:
     def drop_segment(self, journal: str, number: int) -> None:
         """A segment is gone."""
         self.live.pop((journal, number), None)
-        self._last = None
+        self._last_segment = -1
 
     # Compaction
 

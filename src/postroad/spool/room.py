@@ -2,9 +2,12 @@
 
 Looked at once a second and at once after ENOSPC, on a thread, never per message. Refusing begins under the
 floor (`spool.free_space`) and ends a tenth above it, so that it does not flutter; after ENOSPC it also ends
-when a while has passed, because a quota does not show in the free space. What was accepted is still delivered.
+when a while has passed, because a quota does not show in the free space. What was accepted is still delivered: a
+file that only takes room is given up on a full disk, so that outcomes can be written, finished mail goes, and
+the disk is not full any more.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from postroad.model.records import Emit, SpoolFaulted, SpoolFull, SpoolHasRoom
@@ -16,6 +19,7 @@ from postroad.spool.worker import Worker
 LOOK_EVERY: Final = 1.0
 PROBE_AFTER: Final = 10.0  # seconds after ENOSPC until a message may try again, if the free space looks sufficient
 MARGIN: Final = 1 << 20
+RESERVE: Final = 4 << 20  # octets kept for outcomes and the index; enough for tens of thousands of outcomes
 
 
 class Room:
@@ -33,6 +37,7 @@ class Room:
         self._refused_at: float | None = None  # when the disk last said that it is full
         self._free_then = 0
         self._faults = ""
+        self._has_reserve = False
         self.has_room = True
         self.free = 0
 
@@ -54,7 +59,8 @@ class Room:
             self._refused_at = self._clock.monotonic()
             self._free_then = -1
             self._close(reason)
-            self._worker.submit(self._measure)
+            self._has_reserve = False
+            self._worker.submit(self._give_way)
         elif reason != self._faults:
             self._faults = reason
             self._emit(SpoolFaulted(at=self._clock.now(), reason=reason))
@@ -67,6 +73,18 @@ class Room:
     async def _look(self) -> None:
         self._judge(await self._worker.call(lambda: self._disk.free(self._layout.folder)))
 
+    def _give_way(self) -> None:
+        with suppress(OSError):
+            self._disk.unlink(self._layout.reserve)
+        self._measure()
+
+    def _take_reserve(self) -> None:
+        try:
+            self._disk.reserve(self._layout.reserve, RESERVE)
+        except OSError:
+            with suppress(OSError):
+                self._disk.unlink(self._layout.reserve)
+
     def _measure(self) -> None:
         try:
             free = self._disk.free(self._layout.folder)
@@ -77,6 +95,9 @@ class Room:
     def _judge(self, free: int) -> None:
         self.free = free
         if self.has_room:
+            if not self._has_reserve and free >= self._floor + self._floor // 10 + 2 * RESERVE:
+                self._has_reserve = True
+                self._worker.submit(self._take_reserve)
             if free < self._floor:
                 self._close("less than spool.free_space is free")
             return

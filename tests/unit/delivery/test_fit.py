@@ -3,7 +3,7 @@
 import pytest
 
 from postroad.delivery.cargo import Cargo
-from postroad.delivery.fit import Fit, fit, recipient_refusal
+from postroad.delivery.fit import Fit, fit, fit_plain, recipient_refusal
 from postroad.model.content import Content
 from postroad.model.envelope import BODY_BINARYMIME, Recipient
 from postroad.model.outcome import Failed, Scope
@@ -28,12 +28,14 @@ def cargo(
 async def fitted(load: Cargo, **extensions: object) -> Fit:
     outcome = await fit(load, Extensions(**extensions), TARGET)  # type: ignore[arg-type]  # fields by name
     assert isinstance(outcome, Fit)
+    assert fit_plain(load, Extensions(**extensions)) in (None, outcome)  # type: ignore[arg-type]  # fields by name
     return outcome
 
 
 async def refused(load: Cargo, **extensions: object) -> str:
     outcome = await fit(load, Extensions(**extensions), TARGET)  # type: ignore[arg-type]  # fields by name
     assert isinstance(outcome, Failed)
+    assert fit_plain(load, Extensions(**extensions)) is None  # type: ignore[arg-type]  # fields by name
     assert outcome.scope is Scope.MESSAGE
     return f"{outcome.reply.code} {outcome.reply.enhanced}"
 
@@ -42,6 +44,7 @@ async def test_plain() -> None:
     load = cargo()
     form = await fitted(load, pipelining=True, chunking=True, eight_bit=True, smtputf8=True, binary=True)
     assert form == Fit(load, "MAIL FROM:<alice@example.org>")
+    assert fit_plain(load, Extensions(hello=True)) == form
 
 
 async def test_eight_bit() -> None:

@@ -153,7 +153,7 @@ def test_senders_and_listeners() -> None:
 
     def lane(sender: str, listener: str) -> str | None:
         placement = rules.place(envelope(sender, listener), you)
-        return placement and placement.lane
+        return placement.lane if placement is not None else None
 
     assert lane("", "mx") == "smtp://bounces:25"
     assert lane("a@x.example.org", "submission") == "smtp://app:25"
@@ -213,4 +213,8 @@ def test_the_cached_answer_is_the_linear_one(routes: list[list[str]], addresses:
     for address in addresses:
         expected = next((at for at, one in enumerate(routes) if any(matches(text, address) for text in one)), None)
         placement = rules.place(envelope(), recipient(address))
-        assert (placement and placement.lane) == (None if expected is None else f"smtp://h{expected}:25")
+        if expected is None:
+            assert placement is None
+        else:
+            assert placement is not None
+            assert placement.lane == f"smtp://h{expected}:25"

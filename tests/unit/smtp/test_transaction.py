@@ -116,7 +116,7 @@ def test_lmtp_has_one_reply_for_each_recipient() -> None:
     transaction.receive(OK + OK + b"550 no\r\n" + OK + b"354 Go\r\n")
     transaction.content_sent()
     transaction.receive(OK)
-    assert not transaction.ended
+    assert codes(transaction)[2] == (0, CONTENT)
     transaction.receive(b"452 over quota\r\n")
     assert transaction.ended
     assert codes(transaction) == [(250, CONTENT), (550, RCPT), (452, CONTENT)]
@@ -219,6 +219,14 @@ def test_replies_that_make_no_sense(said: bytes) -> None:
     transaction.begin()
     with pytest.raises(PeerError):
         transaction.receive(said)
+
+
+def test_reply_before_its_command() -> None:
+    transaction = start(pipelining=False)
+    transaction.begin()
+    with pytest.raises(PeerError):
+        transaction.receive(OK * 2)
+    assert codes(transaction) == [(0, RCPT)] * 2
 
 
 def test_reply_after_the_end() -> None:

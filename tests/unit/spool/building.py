@@ -107,6 +107,9 @@ class FaultyDisk(Disk):
         self._call("sync_folder")
         super().sync_folder(path)
 
+    def reserve(self, path: Path, size: int) -> None:
+        Disk().reserve(path, size)
+
     def free(self, path: Path) -> int:
         return super().free(path) if self.octets_free is None else self.octets_free
 

@@ -8,7 +8,7 @@ import pytest
 
 from postroad.model.errors import SpoolFullError
 from postroad.model.records import SpoolFull, SpoolHasRoom
-from postroad.spool.room import PROBE_AFTER
+from postroad.spool.room import PROBE_AFTER, RESERVE
 from postroad.spool.spool import EmbeddedSpool
 from tests.support.clock import ManualClock
 from tests.unit.spool.building import Bench, FaultyDisk, envelope, put
@@ -76,4 +76,19 @@ async def test_a_full_disk_is_noticed_at_once_and_tried_again(bench: Bench, disk
     await pass_time(bench, spool, 1 if freed else PROBE_AFTER)
     assert spool.has_room()
     await put(spool, envelope(1))
+    await spool.close()
+
+
+async def test_a_full_disk_gets_the_reserve_until_it_has_room_again(bench: Bench, disk: FaultyDisk) -> None:
+    reserve = bench.folder / "reserve"
+    spool = await bench.open()
+    await pass_time(bench, spool, 1)
+    assert reserve.stat().st_size == RESERVE
+    disk.fail("pwritev", errno.ENOSPC)
+    with pytest.raises(SpoolFullError):
+        await put(spool, envelope(1))
+    await pass_time(bench, spool, 1)
+    assert not reserve.exists()
+    await pass_time(bench, spool, PROBE_AFTER + 3)
+    assert reserve.stat().st_size == RESERVE
     await spool.close()
