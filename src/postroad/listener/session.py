@@ -287,6 +287,7 @@ class Conversation(asyncio.Protocol):
         if mail is None or gathering is None:
             raise AssertionError("content ended without a transaction")
         self._gathering = None
+        self._resume("disk")  # the rest of the backlog is the spool's; whatever the peer says next must be read
         self.phase_began = self.last_seen
         self._accepting, self._early = True, None
         self._terms.intake.accept(mail, self._recipients, gathering, event, self._origin, self._finished)
@@ -324,6 +325,7 @@ class Conversation(asyncio.Protocol):
         if self._gathering is not None:
             self._gathering.discard()
             self._gathering = None
+            self._resume("disk")
 
     def _drained(self) -> None:
         self._resume("disk")

@@ -115,7 +115,20 @@ def test_content_waits_for_the_disk() -> None:
     conversation.data_received(ENVELOPE + b"x" * 20)
     desk.spool.drafts[0].backlog = 2 << 20
     conversation.data_received(b"y" * 20)
-    assert not transport.reading
+    held = transport.reading
+    conversation.data_received(b"\r\n.\r\n")
+    assert (held, transport.reading) == (False, True)  # what follows the message is read, drained or not
+
+
+def test_reading_goes_on_when_content_that_waits_for_the_disk_is_given_up() -> None:
+    desk = Desk(inline=16)
+    conversation, transport = desk.connect()
+    conversation.data_received(ENVELOPE.removesuffix(b"DATA\r\n") + b"BDAT 20\r\n" + b"x" * 20)
+    desk.spool.drafts[0].backlog = 2 << 20
+    conversation.data_received(b"BDAT 1\r\nx")
+    held = transport.reading
+    conversation.data_received(b"RSET\r\n")
+    assert (held, transport.reading) == (False, True)
 
 
 def test_many_bad_messages_at_once_do_not_pile_up() -> None:
