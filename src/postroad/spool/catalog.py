@@ -28,8 +28,8 @@ from postroad.spool.reading import Reader, Unreadable
 from postroad.spool.recover import BROKEN
 from postroad.spool.worker import Worker
 
-FLUSH_AT: Final = 5000  # messages that may wait for the index before it is handed them at once
-HOLD_AT: Final = 20_000  # messages at which commits wait for the index
+FLUSH_AT: Final = 10_000  # messages that may wait for the index before it is handed them at once
+HOLD_AT: Final = 30_000  # messages at which commits wait for the index
 POSITION_EVERY: Final = 16 << 20  # octets of journal after which the position alone is worth a write
 
 

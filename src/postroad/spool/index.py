@@ -223,8 +223,15 @@ def _update(row: Update, lanes: dict[str, int], lowest: dict[int, int]) -> tuple
 
 
 def select(db: apsw.Connection, kind: type[T], query: str, values: Sequence[Value] = ()) -> list[T]:
-    """All rows that `query` gives, each as a `kind`: a tuple type, NamedTuple or array-like struct."""
-    return msgspec.convert(db.execute(query, values).fetchall(), list[kind], strict=False)  # type: ignore[valid-type]  # a type given at run time
+    """All rows that `query` gives, each as a `kind`: a tuple type, NamedTuple or array-like struct.
+
+    apsw.CorruptError when a row is nothing of the kind: what stands there was not written by us.
+    """
+    try:
+        rows = db.execute(query, values).fetchall()
+        return msgspec.convert(rows, list[kind], strict=False)  # type: ignore[valid-type]  # a type given at run time
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise apsw.CorruptError(f"a row of the index makes no sense: {error}") from error
 
 
 def number(db: apsw.Connection, query: str, values: Sequence[Value] = ()) -> int:

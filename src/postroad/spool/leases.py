@@ -5,7 +5,7 @@ due order until it is released; leases live as long as the process.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import apsw
 import msgspec
@@ -13,6 +13,8 @@ from msgspec import Struct
 
 from postroad.model.work import Place, Status
 from postroad.spool.index import Index, select
+
+T = TypeVar("T")
 
 _DUE_LANES: Final = """SELECT json_group_array(id) FROM (SELECT id FROM lane
     WHERE next_due <= ?1 AND name NOT IN (SELECT value FROM json_each(?2)) ORDER BY next_due LIMIT ?3)"""
@@ -73,8 +75,16 @@ class SegmentUse(Struct, frozen=True, gc=False, array_like=True):
     end: int
 
 
-_rows: Final = msgspec.json.Decoder(list[LeasedRow]).decode
-_numbers: Final = msgspec.json.Decoder(list[int]).decode
+_leased_rows: Final = msgspec.json.Decoder(list[LeasedRow])
+_lane_numbers: Final = msgspec.json.Decoder(list[int])
+
+
+def _ask(db: apsw.Connection, decoder: msgspec.json.Decoder[T], query: str, values: Sequence[int | str]) -> T:
+    """The one JSON text that `query` gives, read; one row is one return of the GIL."""
+    try:
+        return decoder.decode(select(db, tuple[str], query, values)[0][0])
+    except msgspec.MsgspecError as error:
+        raise apsw.CorruptError(f"a row of the index makes no sense: {error}") from error
 
 
 def lease(index: Index, want: int, now: int, closed: Collection[str]) -> list[LeasedRow]:
@@ -86,11 +96,11 @@ def lease(index: Index, want: int, now: int, closed: Collection[str]) -> list[Le
     try:
         while len(found) < want:
             left = want - len(found)
-            lanes = _numbers(db.execute(_DUE_LANES, (now, shut, left)).get)
+            lanes = _ask(db, _lane_numbers, _DUE_LANES, (now, shut, left))
             if not lanes:
                 break
             share = -(-left // len(lanes))
-            rows = _rows(db.execute(_DUE_ROWS, (_json(lanes), now, share)).get)[:left]
+            rows = _ask(db, _leased_rows, _DUE_ROWS, (_json(lanes), now, share))[:left]
             index.bulk(_LEASE, [(row.num, row.index) for row in rows])
             db.execute(_EXACT_LANES, (_json(lanes),))
             found += rows
@@ -106,7 +116,7 @@ def lapsed(index: Index, want: int, now: int) -> list[LeasedRow]:
     """At most `want` recipients whose deadline has come, earliest first, now leased."""
     index.db.execute("BEGIN IMMEDIATE")
     try:
-        rows = _rows(index.db.execute(_LAPSED_ROWS, (now, want)).get)
+        rows = _ask(index.db, _leased_rows, _LAPSED_ROWS, (now, want))
         index.bulk(_LEASE, [(row.num, row.index) for row in rows])
         index.db.execute("COMMIT")
     except BaseException:

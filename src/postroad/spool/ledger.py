@@ -204,6 +204,8 @@ class Ledger:
                 held.released = {}
             held.released[work.index] = work
             self._has_released = True
+            if not held.works:
+                held.stored.content = None  # the disk has it, and it may wait for days
             return
         self._update(held, work, leased=False, lane=work.lane)
         self._forget_if_idle(queue_id, held)

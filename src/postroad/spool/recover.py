@@ -79,24 +79,46 @@ class Recovery:
             mark = mark or os.urandom(MARK_LENGTH)
             make_mark(layout, disk, mark)
         drafts = self._sweep_drafts()
-        index, replay = self._index(mark)
+        if layout.rebuild.exists():
+            self._records.append(self._damage.move_index("the index was found damaged and is rebuilt"))
+            disk.unlink(layout.rebuild)
+        try:
+            return self._open(mark, drafts)
+        except BROKEN as error:
+            self._records = [self._damage.move_index(f"the index cannot be read and is rebuilt: {error}")]
+        return self._open(mark, drafts)
+
+    def _open(self, mark: bytes, drafts: int) -> Opened:
+        """One attempt; the index is closed again when it fails."""
+        layout = self._layout
+        if not layout.index.exists():
+            for suffix in ("-wal", "-shm"):
+                self._disk.unlink(layout.index.with_name(layout.index.name + suffix))
+        index = Index(connect(layout.index))
+        try:
+            return self._fill(index, mark, drafts)
+        except BaseException:
+            index.db.close(True)
+            raise
+
+    def _fill(self, index: Index, mark: bytes, drafts: int) -> Opened:
+        """Bring the index up to date and compare it with what is on the disk."""
+        replay = self._replay(index, mark)
         end_leases(index)
         sizes = self._check_segments(index, mark)
         self._check_files(index, replay)
         messages = number(index.db, "SELECT count(*) FROM message")
-        numbers = layout.segment_numbers(self._journal)
         end = replay.ends.get(self._journal)
-        found = Recovered(messages, replay.frames, drafts, len(self._records))
         return Opened(
             mark,
             index,
-            found,
+            Recovered(messages, replay.frames, drafts, len(self._records)),
             self._records,
             usage(index),
             sizes,
             previous=-1 if end is None else end.segment,
             trusted=0 if end is None else end.offset,
-            following=max(numbers, default=0) + 1,
+            following=max(self._layout.segment_numbers(self._journal), default=0) + 1,
         )
 
     def _sweep_drafts(self) -> int:
@@ -105,26 +127,6 @@ class Recovery:
             self._disk.unlink(path)
             swept += 1
         return swept
-
-    def _index(self, mark: bytes) -> tuple[Index, Replay]:
-        """The index, up to date; rebuilt when it cannot be read."""
-        layout = self._layout
-        if not layout.index.exists():
-            for suffix in ("-wal", "-shm"):
-                self._disk.unlink(layout.index.with_name(layout.index.name + suffix))
-        if layout.rebuild.exists():
-            self._records.append(self._damage.move_index("the index was found damaged and is rebuilt"))
-            self._disk.unlink(layout.rebuild)
-        index: Index | None = None
-        try:
-            index = Index(connect(layout.index))
-            return index, self._replay(index, mark)
-        except BROKEN as error:
-            if index is not None:
-                index.db.close(True)
-            self._records.append(self._damage.move_index(f"the index cannot be read and is rebuilt: {error}"))
-        index = Index(connect(layout.index))
-        return index, self._replay(index, mark)
 
     def _replay(self, index: Index, mark: bytes) -> Replay:
         replay = Replay(self._layout, self._disk, mark, index, self._damage)
@@ -162,7 +164,10 @@ class Recovery:
             reason = "the content file is missing"
             set_aside(index, wanted[queue_id], reason)
             self._records.append(self._damage.file(queue_id, reason))
-        for name in sorted(present - wanted.keys()):
+        orphans = present - wanted.keys()
+        if orphans:  # asked again without the help of an index of the index, as the answer removes files
+            orphans -= {row[0] for row in select(index.db, tuple[str], "SELECT id FROM message NOT INDEXED WHERE file")}
+        for name in sorted(orphans):
             if replay.records and name not in replay.files_done:
                 # It may belong to a frame that could not be read.
                 self._records.append(self._damage.file(name, "content that no readable frame refers to"))
