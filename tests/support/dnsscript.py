@@ -56,8 +56,13 @@ class Server(asyncio.DatagramProtocol):
 @asynccontextmanager
 async def serving(script: Script) -> AsyncIterator[Server]:
     loop = asyncio.get_running_loop()
-    transport, server = await loop.create_datagram_endpoint(lambda: Server(script), local_addr=("127.0.0.1", 0))
-    tcp = await asyncio.start_server(server.serve_tcp, "127.0.0.1", server.port)
+    while True:  # the same port for both: another program may have it for TCP
+        transport, server = await loop.create_datagram_endpoint(lambda: Server(script), local_addr=("127.0.0.1", 0))
+        try:
+            tcp = await asyncio.start_server(server.serve_tcp, "127.0.0.1", server.port)
+            break
+        except OSError:
+            transport.close()
     try:
         yield server
     finally:
