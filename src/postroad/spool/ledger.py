@@ -14,7 +14,7 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.model.work import Change, Place, Status, Stored, Work
 from postroad.spool.frames import FileRef, State
 from postroad.spool.leases import LeasedRow, SegmentUse
-from postroad.spool.ops import MessageRow, Ops, Position, RecipientRow, Update, new_ops
+from postroad.spool.ops import Ops, Position, RecipientRow, Update, message_row, new_ops
 
 FINAL: Final = (
     Status.DELIVERED
@@ -334,21 +334,7 @@ class Ledger:
         stored = held.stored
         envelope, place = stored.envelope, stored.place
         num = held.num
-        ops.messages.append(
-            MessageRow(
-                num,
-                envelope.id,
-                place.journal,
-                place.segment,
-                place.offset,
-                place.length,
-                envelope.sender.text,
-                envelope.size,
-                envelope.arrived,
-                len(envelope.recipients),
-                held.file is not None,
-            )
-        )
+        ops.messages.append(message_row(num, envelope, place, has_file=held.file is not None))
         rows = ops.recipients
         rows.extend(_row(num, work, leased=True) for work in held.works.values())
         if held.released is not None:

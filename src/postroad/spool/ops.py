@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from postroad.model.envelope import Envelope
 from postroad.model.work import Place
 
 
@@ -24,6 +25,23 @@ class MessageRow(NamedTuple):
     arrived: int
     recipients: int
     file: bool
+
+
+def message_row(num: int, envelope: Envelope, place: Place, *, has_file: bool) -> MessageRow:
+    """The row of the message `num`, whose frame lies at `place`."""
+    return MessageRow(
+        num,
+        envelope.id,
+        place.journal,
+        place.segment,
+        place.offset,
+        place.length,
+        envelope.sender.text,
+        envelope.size,
+        envelope.arrived,
+        len(envelope.recipients),
+        has_file,
+    )
 
 
 class RecipientRow(NamedTuple):

@@ -22,7 +22,7 @@ from postroad.spool.index import Index
 from postroad.spool.layout import Layout
 from postroad.spool.leases import number_of, remove_finished, restore_lanes
 from postroad.spool.ledger import DeadlineOf, LaneOf
-from postroad.spool.ops import MessageRow, Ops, Position, RecipientRow, Update, new_ops
+from postroad.spool.ops import Ops, Position, RecipientRow, Update, message_row, new_ops
 from postroad.spool.segments import Frame, Hole, Segment, list_segments, read_frames
 
 REPORTS: Final = 10_000  # arrivals remembered until the outcomes that they may belong to
@@ -180,21 +180,7 @@ class Replay:
 
     def _rows(self, ops: Ops, message: Waiting) -> None:
         envelope, place, num = message.envelope, message.place, message.num
-        ops.messages.append(
-            MessageRow(
-                num,
-                envelope.id,
-                place.journal,
-                place.segment,
-                place.offset,
-                place.length,
-                envelope.sender.text,
-                envelope.size,
-                envelope.arrived,
-                len(envelope.recipients),
-                message.file is not None,
-            )
-        )
+        ops.messages.append(message_row(num, envelope, place, has_file=message.file is not None))
         deadline = None if self.deadline_of is None else self.deadline_of(envelope)
         for index, recipient in enumerate(envelope.recipients):
             state = message.states.get(index) or State(index, Status.PENDING, envelope.arrived, deadline or 0)
