@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import uvloop
@@ -31,6 +32,7 @@ from postroad.net.process import become_user, give_to_user, is_root, raise_file_
 from postroad.net.resolver import Resolver
 from postroad.net.stream import open_stream
 from postroad.net.tls import opportunistic_context
+from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
 from postroad.policies.relay_control import RelayControl
@@ -77,6 +79,7 @@ class _House:
         self.now = clock.now
         start = random.SystemRandom().randrange(1 << 48)
         queue_ids = QueueIds(start)
+        turn = Turn(asyncio.get_running_loop().call_soon)
         self.resolver = Resolver(config.resolver, clock)
         self.router = Router(
             compile_rules(config.routes),
@@ -90,7 +93,7 @@ class _House:
             settings=config.delivery,
             hostname=config.hostname,
             clock=clock,
-            open_stream=open_stream,
+            open_stream=partial(open_stream, at_turn_end=turn.add),
             capture_folder=config.capture_folder,
             tls_context=opportunistic_context(),
         )
@@ -114,9 +117,9 @@ class _House:
             queue_ids=queue_ids,
             random=random.random,
         )
-        self.listeners = self._build_listeners(clock, queue_ids, start)
+        self.listeners = self._build_listeners(clock, queue_ids, turn, start)
 
-    def _build_listeners(self, clock: SystemClock, queue_ids: QueueIds, start: int) -> Listeners:
+    def _build_listeners(self, clock: SystemClock, queue_ids: QueueIds, turn: Turn, start: int) -> Listeners:
         config, emit = self.config, self.emit
         return Listeners(
             hostname=config.hostname,
@@ -137,6 +140,7 @@ class _House:
             emit=emit,
             now=clock.now,
             monotonic=clock.monotonic,
+            at_turn_end=turn.add,
             start=start,
         )
 

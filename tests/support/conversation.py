@@ -163,6 +163,7 @@ class Desk:
             emit=self.records.append,
             now=lambda: NOW,
             monotonic=lambda: self.time,
+            at_turn_end=lambda write: write(),
             start=1,
         )
 
@@ -194,7 +195,7 @@ class Desk:
             now=lambda: NOW,
             monotonic=lambda: self.time,
             call_later=lambda _seconds, _callback: None,
-            call_soon=lambda write: write(),
+            at_turn_end=lambda write: write(),
             enter=lambda _guest: None,
             leave=lambda _guest: None,
         )

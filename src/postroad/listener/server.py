@@ -44,6 +44,7 @@ class Listeners:
         emit: Emit,
         now: Callable[[], int],
         monotonic: Callable[[], float],
+        at_turn_end: Callable[[Callable[[], None]], object],
         start: int,
     ) -> None:
         """See `Terms` for the parts; `start` is a number that differs between starts and begins session ids."""
@@ -56,6 +57,7 @@ class Listeners:
         self._emit = emit
         self._now = now
         self._monotonic = monotonic
+        self._at_turn_end = at_turn_end
         self._prefix = f"{start & 0xFFFFFF:x}-"
         self._count = 0
         self._sessions: set[Guest] = set()
@@ -121,7 +123,7 @@ class Listeners:
             now=self._now,
             monotonic=self._monotonic,
             call_later=loop.call_later,
-            call_soon=loop.call_soon,
+            at_turn_end=self._at_turn_end,
             enter=self._enter,
             leave=self._leave,
         )

@@ -53,7 +53,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     """The terms of one listener.
 
     `relays` tells of an address whether it may send anywhere; `enter` admits a conversation or says why
-    not; `now` is in microseconds since 1970, `monotonic` and `greeting_delay` in seconds.
+    not; `now` is in microseconds since 1970, `monotonic` and `greeting_delay` in seconds; `at_turn_end` runs a
+    callback at the end of the event loop's turn.
     """
 
     name: str
@@ -68,6 +69,6 @@ class Terms(Struct, frozen=True, kw_only=True):
     now: Callable[[], int]
     monotonic: Callable[[], float]
     call_later: Callable[[float, Callable[[], None]], object]
-    call_soon: Callable[[Callable[[], None]], object]
+    at_turn_end: Callable[[Callable[[], None]], object]
     enter: Callable[[Guest], Reply | None]
     leave: Callable[[Guest], None]

@@ -9,12 +9,15 @@ import asyncio
 import errno
 import os
 import ssl
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final, cast
 
 from postroad.model.errors import PeerError
 from postroad.model.option import NEVER
 from postroad.net.tls import describe
+
+AtTurnEnd = Callable[[Callable[[], None]], object]
 
 READ_LIMIT: Final = 256 * 1024  # unread octets above which we stop taking more from the peer
 _CLOSE_TIMEOUT: Final = 5.0  # a peer that takes nothing any more must not hold a closed connection
@@ -49,9 +52,10 @@ def describe_error(error: OSError) -> str:
 class Stream(asyncio.Protocol):
     """One open connection, made by `open_stream`; for one reader and one writer at a time."""
 
-    def __init__(self) -> None:
-        """Not connected yet: the event loop calls `connection_made`."""
+    def __init__(self, at_turn_end: AtTurnEnd | None = None) -> None:
+        """Not connected yet: the event loop calls `connection_made`. `at_turn_end`: see `open_stream`."""
         self._loop = asyncio.get_running_loop()
+        self._at_turn_end = at_turn_end or self._loop.call_soon
         self._transport: asyncio.Transport = asyncio.Transport()
         self._buffer = b""
         self._eof = False
@@ -95,7 +99,7 @@ class Stream(asyncio.Protocol):
         if self._is_lost or self._is_closing:
             return
         if not self._unsent:
-            self._loop.call_soon(self._send)
+            self._at_turn_end(self._send)
         self._unsent.append(data)
 
     def _send(self) -> None:
@@ -289,19 +293,26 @@ class Stream(asyncio.Protocol):
             self._timer = None
 
 
-async def open_stream(address: str, port: int, *, source: str | None = None, timeout: float) -> Stream:
+async def open_stream(
+    address: str, port: int, *, source: str | None = None, timeout: float, at_turn_end: AtTurnEnd | None = None
+) -> Stream:
     """Connect to the IP address `address` and `port`, or to the unix socket `address` when `port` is 0.
 
-    `source` is the local IP address to connect from. PeerError after `timeout` seconds or when refused.
+    `source` is the local IP address to connect from; `at_turn_end` runs a callback at the end of the event loop's
+    turn (`net.turn`), when what was written leaves. PeerError after `timeout` seconds or when refused.
     """
     loop = asyncio.get_running_loop()
     local = (source, 0) if source else None
+
+    def make() -> Stream:
+        return Stream(at_turn_end)
+
     try:
         async with asyncio.timeout(timeout):
             if port:
-                _, stream = await loop.create_connection(Stream, address, port, local_addr=local)
+                _, stream = await loop.create_connection(make, address, port, local_addr=local)
             else:
-                _, stream = await loop.create_unix_connection(Stream, address)
+                _, stream = await loop.create_unix_connection(make, address)
     except TimeoutError:
         raise PeerError(f"connection timed out after {_seconds(timeout)}") from None
     except OSError as error:

@@ -1,7 +1,7 @@
 """The courier's shell: admit, refill, lease, deliver, settle. The only file of the queue that awaits.
 
-Every decision is taken in the pure files beside this one. A worker is a task that holds a slot of its lane and
-lives while the lane has work. Durable first, then visible: records leave when the spool has made their
+Every decision is taken in the pure files beside this one. A worker is a task of the crew that holds a slot of a
+lane while the lane has work. Durable first, then visible: records leave when the spool has made their
 settlement durable, and until then its recipients count against the window. Work in memory is leased; each
 is given back to the spool exactly once, settled or released, also when a worker is cancelled.
 """
@@ -32,6 +32,7 @@ from postroad.model.route import Route
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
 from postroad.queue.alarm import Alarm
+from postroad.queue.crew import Crew
 from postroad.queue.ready import Batch, Lane, LaneState, Ready, by_lane, by_message
 from postroad.queue.report import build, kind_of, returns_content
 from postroad.queue.retry import microseconds, schedule_of
@@ -79,7 +80,7 @@ class Dispatcher:
         self._return_size = settings.return_size
         self._schedule = schedule_of(settings)
         self._ready = Ready(settings)
-        self._workers: set[asyncio.Task[None]] = set()
+        self._crew = Crew(self._work)
         self._reporters: set[asyncio.Task[None]] = set()
         self._feeding = Alarm(clock)
         self._keeping = Alarm(clock)
@@ -112,7 +113,8 @@ class Dispatcher:
                 group.create_task(self._keep_house())
         except asyncio.CancelledError:
             self._ready.draining = True
-            self._cancel_workers()
+            self._crew.dismiss()
+            self._crew.cancel()
             raise
         finally:
             self._stopped.set()
@@ -124,15 +126,12 @@ class Dispatcher:
         self._feeding.ring()
         self._keeping.ring()
         self._release(ready.unload_all())
-        deadline = self._clock.call_later(deadline_seconds, self._cancel_workers)
-        while running := [task for task in (*self._workers, *self._reporters) if not task.done()]:
+        self._crew.dismiss()
+        deadline = self._clock.call_later(deadline_seconds, self._crew.cancel)
+        while running := [*self._crew.running, *(task for task in self._reporters if not task.done())]:
             await asyncio.wait(running)
         deadline.cancel()
         await self._stopped.wait()
-
-    def _cancel_workers(self) -> None:
-        for worker in self._workers:
-            worker.cancel()
 
     def _enter(self, stored: Stored, works: list[Work]) -> bool:
         """Put works of one message and one lane into the window; False when they wait in the spool instead."""
@@ -156,11 +155,8 @@ class Dispatcher:
             work.stamp = stamp
         ready.push(lane, stored, works)
         if ready.begin(lane, now) is None:
-            self._start(lane)
+            self._crew.start(lane)
         return True
-
-    def _start(self, lane: Lane) -> None:
-        self._workers.add(asyncio.create_task(self._work(lane)))
 
     async def _work(self, lane: Lane) -> None:
         """Deliver batch after batch of `lane` while it has any and this slot may be used."""
@@ -177,18 +173,16 @@ class Dispatcher:
                 await self._attempt(lane, batch)
                 batch = None
                 if lane.batches and ready.begin(lane, now()) is None:
-                    self._start(lane)  # the window has grown
+                    self._crew.start(lane)  # the window has grown
         finally:
-            if (worker := asyncio.current_task()) is not None:
-                self._workers.discard(worker)
             ready.end(lane)
             if batch is not None:
                 self._abandon(batch)
             while (turn := ready.next_in_line()) is not None:
                 if ready.begin(turn, now()) is None:
-                    self._start(turn)
+                    self._crew.start(turn)
             if lane.batches and not lane.running and ready.begin(lane, now()) is None:
-                self._start(lane)  # never leave work without a worker
+                self._crew.start(lane)  # never leave work without a worker
 
     def _abandon(self, batch: Batch) -> None:
         """Give back a batch whose worker was cancelled: what became of it is not known, so it is tried again."""

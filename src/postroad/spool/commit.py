@@ -39,6 +39,10 @@ INLINE_OCTETS: Final = 128 << 10  # a batch up to this size may be written on th
 INLINE_PACE: Final = 0.005  # seconds that one batch may take there; a disk that is slower gets the thread
 PACE_DECAY: Final = 0.9  # a batch: how soon a slow one is forgotten
 SETTLE_LINGER: Final = 0.005  # seconds that settlements wait for company, so that they need no sync of their own
+ARRIVAL_LINGER: Final = 0.002  # seconds that a message waits for company while others come as fast as that
+VAIN_LIMIT: Final = 4  # times in a row that nobody came, after which messages do not wait for a while
+VAIN_PAUSE: Final = 500  # messages after which waiting is tried again
+GAP_WEIGHT: Final = 0.1  # of the newest gap between two arrivals in their mean
 RETRY_AFTER: Final = 0.5  # seconds before settlements that could not be written are tried again
 
 
@@ -162,6 +166,10 @@ class Commits:
         self._stuck: list[Parcel] = []  # settlements whose write failed
         self._timer: Timer | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._gather: asyncio.TimerHandle | None = None
+        self._arrived = 0.0  # when the last message was added
+        self._gap = 1.0  # mean seconds between messages of late
+        self._vain = 0  # how often in a row a message waited for company in vain
         self._busy = False
         self._hold = False
         self._pace = 1.0  # seconds that writing one batch takes at worst of late; slow until proven fast
@@ -170,7 +178,13 @@ class Commits:
     def add(self, parcel: Parcel) -> None:
         """Take `parcel` into the next batch."""
         self._waiting.append(parcel)
-        if self._busy:
+        is_arrival = type(parcel) is Arriving
+        if is_arrival:
+            self._measure_gap()
+        if self._busy or self._gather is not None:
+            return
+        if is_arrival and self._expects_more():
+            self._gather = self._loop.call_later(ARRIVAL_LINGER, self._gathered)
             return
         if type(parcel) is Settling and not parcel.reports:
             if self._linger is None:
@@ -178,6 +192,32 @@ class Commits:
             return
         self._busy = True
         self._loop.call_soon(self._hand_over)
+
+    def _measure_gap(self) -> None:
+        now = self._clock.monotonic()
+        self._gap += (min(now - self._arrived, 1.0) - self._gap) * GAP_WEIGHT
+        self._arrived = now
+
+    def _expects_more(self) -> bool:
+        """True when the next message is likely to come within `ARRIVAL_LINGER`, so that one sync serves both.
+
+        Mail that comes one by one, from a client that waits for each answer, must not wait: after some tries in vain
+        nothing does for a while.
+        """
+        if self._gap > ARRIVAL_LINGER / 2:
+            return False
+        if self._vain < VAIN_LIMIT:
+            return True
+        self._vain = self._vain + 1 if self._vain < VAIN_PAUSE else 0
+        return False
+
+    def _gathered(self) -> None:
+        self._gather = None
+        if self._busy:
+            return
+        self._vain = 0 if sum(type(parcel) is Arriving for parcel in self._waiting) > 1 else self._vain + 1
+        self._busy = True
+        self._hand_over()
 
     def _lingered(self) -> None:
         self._linger = None
@@ -197,9 +237,7 @@ class Commits:
         if not batch:
             self._busy = False
             return
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
+        self._stop_timers()
         if self._pace < INLINE_PACE and sum(map(_weight, batch)) <= INLINE_OCTETS:
             self._complete(batch, *self._write(batch))
             return
@@ -323,11 +361,19 @@ class Commits:
         self.add(Copying([], done))
         await passed
 
+    def _stop_timers(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        if self._gather is not None:
+            self._gather.cancel()
+            self._gather = None
+
     def stop(self) -> None:
         """End the writer thread and the journal's open segment."""
-        for timer in (self._timer, self._linger):
-            if timer is not None:
-                timer.cancel()
+        self._stop_timers()
+        if self._timer is not None:
+            self._timer.cancel()
         self._worker.stop()
         self._journal.close()
 

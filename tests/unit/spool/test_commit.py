@@ -9,6 +9,7 @@ import pytest
 from postroad.model.errors import SpoolError, SpoolFullError
 from postroad.model.records import SpoolDamaged, SpoolFaulted, SpoolFull
 from postroad.spool.commit import RETRY_AFTER
+from postroad.spool.spool import EmbeddedSpool
 from tests.support.clock import START, ManualClock
 from tests.unit.spool.building import (
     HOUR,
@@ -197,3 +198,57 @@ async def test_outcomes_without_their_report_do_not_count(bench: Bench) -> None:
     octets[stored.place.offset : stored.place.offset + stored.place.length] = bytes(stored.place.length)
     segment.write_bytes(octets)
     assert await settled_ids(bench) == [queue_id(1)]
+
+
+def sync_counter(disk: FaultyDisk) -> list[str]:
+    """A list that grows with each sync of the journal."""
+    syncs: list[str] = []
+    disk.before = lambda name, _count: syncs.append(name) if name == "fdatasync" else None
+    return syncs
+
+
+async def arrive_in_turns(spool: EmbeddedSpool, numbers: range) -> None:
+    """Each message in a turn of the event loop of its own, as from sessions that do not wait for each other."""
+    futures = []
+    for number in numbers:
+        futures.append(start_put(spool, envelope(number), b"x"))
+        await asyncio.sleep(0)
+    await asyncio.gather(*futures)
+
+
+async def test_messages_that_come_fast_wait_for_each_other_and_share_a_sync(tmp_path: Path, disk: FaultyDisk) -> None:
+    spool = await Bench(tmp_path / "spool", disk, ManualClock()).open()
+    await arrive_in_turns(spool, range(100))  # by now the mean gap is known
+    syncs = sync_counter(disk)
+    await arrive_in_turns(spool, range(100, 110))
+    assert len(syncs) == 1
+    await spool.close()
+
+
+async def is_synced_at_once(spool: EmbeddedSpool, number: int) -> bool:
+    """True when a message becomes durable without any time passing on the event loop."""
+    future = start_put(spool, envelope(number), b"x")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    is_done = future.done()
+    await future
+    return is_done
+
+
+async def test_mail_that_comes_one_by_one_is_synced_at_once(tmp_path: Path, disk: FaultyDisk) -> None:
+    clock = ManualClock()
+    spool = await Bench(tmp_path / "spool", disk, clock).open()
+    for number in range(60):  # by now the disk is known to be fast
+        clock.advance(0.01)
+        await put(spool, envelope(number))
+    clock.advance(0.01)
+    assert await is_synced_at_once(spool, 60)
+    await spool.close()
+
+
+async def test_a_fast_client_that_waits_for_each_answer_soon_waits_for_nobody(tmp_path: Path, disk: FaultyDisk) -> None:
+    spool = await Bench(tmp_path / "spool", disk, ManualClock()).open()
+    for number in range(200):
+        await put(spool, envelope(number))
+    assert await is_synced_at_once(spool, 200)
+    await spool.close()
