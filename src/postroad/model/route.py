@@ -1,7 +1,9 @@
 """Where a recipient goes: next hop, targets, the whole plan.
 
 A lane is the text that names a next hop: "mx:example.com", "smtp://mail1.internal:25", or several
-next hops of a route joined by ",". Mail of one lane shares connections, limits and suspensions.
+next hops of a route joined by ",", and behind "?" how they are used where that is not the default:
+"smtp://a:25,smtp://b:25*3?balance=weighted&source=news". Mail of one lane shares connections, limits
+and suspensions; the text alone says all that the plan is made from.
 """
 
 from typing import Final
@@ -14,14 +16,23 @@ LMTP: Final = "lmtp"
 MX: Final = "mx"
 CAPTURE: Final = "capture"
 
+FAILOVER: Final = "failover"
+ROUND_ROBIN: Final = "round-robin"
+WEIGHTED: Final = "weighted"
+LEAST_BUSY: Final = "least-busy"
+
 
 class NextHop(Struct, frozen=True, gc=False):
-    """One next hop of a route: `scheme` is one of the words above; `path` is set for lmtp:///path alone."""
+    """One next hop of a route: `scheme` is one of the words above; `path` is set for lmtp:///path alone.
+
+    `weight` is its share of the mail where the route is balanced by weight.
+    """
 
     scheme: str
     host: str = ""
     port: int = 0
     path: str = ""
+    weight: int = 1
 
     def __str__(self) -> str:
         """As written in the configuration, in canonical form."""
@@ -41,22 +52,49 @@ class Placement(Struct, frozen=True, gc=False):
 
 
 class Target(Struct, frozen=True, gc=False):
-    """One host, address and port to try: `address` is an IP address, or a socket's path when `port` is 0."""
+    """One host, address and port to try: `address` is an IP address, or a socket's path when `port` is 0.
+
+    Targets of one `tier` stand beside each other and share the mail as the route's balance says, each by its
+    `weight`; the next tier is for when no target of this one takes the mail.
+    """
 
     scheme: str
     host: str
     address: str
     port: int
+    weight: int = 1
+    tier: int = 0
 
     def __str__(self) -> str:
         """`host[address]:port`, as logs have it."""
         return f"{self.host}[{self.address}]:{self.port}" if self.port else f"{self.host}[{self.address}]"
 
 
+class Terms(Struct, frozen=True, gc=False):
+    """How one lane's mail is sent where a rule says so; None and 0: as `[delivery]` has it. Times in seconds."""
+
+    connection_messages: int = 0
+    recipients: int = 0
+    connect_timeout: float = 0.0
+    command_timeout: float = 0.0
+    data_timeout: float = 0.0
+    done_timeout: float = 0.0
+    tls: str = ""
+
+
 class Route(Struct, frozen=True, gc=False):
-    """The plan for one lane: targets in the order to try them, valid for `ttl` seconds."""
+    """The plan for one lane: targets in the order to try them, valid for `ttl` seconds.
+
+    `balance` says how targets of one tier share the mail, `site` names the provider that the targets belong to ("":
+    none that has a name), `source` the egress source or pool to send from ("": the system's choice), `terms` what a
+    rule asks for beside the defaults.
+    """
 
     lane: str
     targets: tuple[Target, ...]
     reason: str
     ttl: float = 60.0
+    balance: str = FAILOVER
+    site: str = ""
+    source: str = ""
+    terms: Terms | None = None
