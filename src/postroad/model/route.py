@@ -82,6 +82,18 @@ class Terms(Struct, frozen=True, gc=False):
     tls: str = ""
 
 
+class Fallback(Struct, frozen=True, gc=False):
+    """Where a recipient goes on when its lane does not deliver.
+
+    It moves to `lane` once it is `after` seconds old, or at once when a deferral's enhanced code begins with one of
+    `on` ("4.4.1", "4.7.").
+    """
+
+    lane: str
+    after: float
+    on: tuple[str, ...] = ()
+
+
 class Route(Struct, frozen=True, gc=False):
     """The plan for one lane: targets in the order to try them, valid for `ttl` seconds.
 

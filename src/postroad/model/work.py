@@ -76,7 +76,10 @@ class Work(Struct, gc=False):
 
 
 class Change(Struct, gc=False):
-    """A decision about one work, to be made durable: its new status and, unless final, when it is due again."""
+    """A decision about one work, to be made durable: its new status and, unless final, when it is due again.
+
+    `lane` moves it to another lane for good, whatever the routes say; "" leaves it where it is.
+    """
 
     work: Work
     status: Status
@@ -85,3 +88,4 @@ class Change(Struct, gc=False):
     attempts: int = 0
     warned: bool = False
     reply: str = ""
+    lane: str = ""
