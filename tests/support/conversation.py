@@ -18,6 +18,7 @@ from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
 from postroad.model.work import Place, Stored, Work
+from postroad.net.stream import AtTurnEnd
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
@@ -117,6 +118,24 @@ class MemoryTransport(asyncio.Transport):
         self.reading = True
 
 
+class Turns:
+    """Runs what is to run at the end of a turn at once, one after the other: a turn is over when its callback is."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], None]] = []
+        self._is_running = False
+
+    def add(self, callback: Callable[[], None]) -> None:
+        """Run `callback`, or after the one that is running."""
+        self._waiting.append(callback)
+        if self._is_running:
+            return
+        self._is_running = True
+        while self._waiting:
+            self._waiting.pop(0)()
+        self._is_running = False
+
+
 class Desk:
     """Everything a conversation needs, with the parts that tests look at in reach."""
 
@@ -128,7 +147,9 @@ class Desk:
         limits: LimitsSettings | None = None,
         policies: tuple[Policy[RcptContext], ...] | None = None,
         inline: int = 256 << 10,
+        at_turn_end: AtTurnEnd | None = None,
     ) -> None:
+        self.at_turn_end = at_turn_end or Turns().add
         self.records: list[Record] = []
         self.spool = InstantSpool()
         self.limits = limits or LimitsSettings()
@@ -163,7 +184,7 @@ class Desk:
             emit=self.records.append,
             now=lambda: NOW,
             monotonic=lambda: self.time,
-            at_turn_end=lambda write: write(),
+            at_turn_end=self.at_turn_end,
             start=1,
         )
 
@@ -180,6 +201,7 @@ class Desk:
             messages=limits.messages_per_session,
             command_line=limits.command_line,
             errors=limits.errors_per_session,
+            junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
         )
         terms = Terms(
@@ -195,7 +217,7 @@ class Desk:
             now=lambda: NOW,
             monotonic=lambda: self.time,
             call_later=lambda _seconds, _callback: None,
-            at_turn_end=lambda write: write(),
+            at_turn_end=self.at_turn_end,
             enter=lambda _guest: None,
             leave=lambda _guest: None,
         )

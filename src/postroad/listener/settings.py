@@ -44,6 +44,12 @@ class LimitsSettings(Settings):
     errors_per_session: int = Field(
         20, description="Refused commands in one session before 421 4.7.0.", ge=1, le=10_000
     )
+    junk_commands: int = Field(
+        100,
+        description="NOOP, RSET, VRFY, HELP and EHLO without a message in between; each one more counts as an error.",
+        ge=10,
+        le=100_000,
+    )
     command_timeout: Duration = Field(
         "5m", description="Wait for the next command (RFC 5321 4.5.3.2.7).", ge=300, le=86400
     )

@@ -94,6 +94,12 @@ def parse_hello(argument: bytes) -> str:
     return text
 
 
+def refuse_argument(argument: bytes, verb: str) -> None:
+    """Raise when a command that takes no argument has one (RFC 5321 4.3.2, code 501)."""
+    if argument.strip():
+        raise RefusalError(replies.SYNTAX, f"{verb} takes no argument")
+
+
 def is_xtext(text: str) -> bool:
     """True when `text` is xtext: printable ASCII without "=", "+" only before two hexadecimal digits (RFC 3461 4)."""
     if not text.isascii() or not text.isprintable() or "=" in text or " " in text:

@@ -18,6 +18,7 @@ class Offer(Struct, frozen=True, gc=False):
     messages: int
     command_line: int
     errors: int
+    junk: int
     normalise: bool = False
 
     def keywords(self) -> tuple[str, ...]:

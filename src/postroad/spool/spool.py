@@ -71,10 +71,7 @@ class Spool(Protocol):
         """These works are no longer held in memory."""
 
     async def lease(self, want: int, now: int, closed: Collection[str]) -> list[Work]:
-        """At most `want` works that are due, in lanes not `closed`: oldest first, fairly over the lanes.
-
-        SpoolError when the spool cannot tell now; so do `lapsed` and `next_due`: ask again soon.
-        """
+        """At most `want` due works outside `closed` lanes, oldest first, fairly over lanes; SpoolError: ask again."""
 
     async def lapsed(self, want: int, now: int) -> list[Work]:
         """At most `want` works that nobody holds and whose deadline has come."""
