@@ -88,7 +88,7 @@ class _House:
             own_addresses=own_endpoints(bound_to(config)),
             shuffle=random.shuffle,
         )
-        self.control = RelayControl(config.access)
+        self.control = RelayControl(config.access, parse_mailbox(config.postmaster))
         self.deliverer = Deliverer(
             settings=config.delivery,
             hostname=config.hostname,
@@ -196,7 +196,7 @@ def _stop_signals() -> "asyncio.Queue[str]":
     """A queue of the names of the signals that ask us to stop."""
     loop = asyncio.get_running_loop()
     asked: asyncio.Queue[str] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, asked.put_nowait, number.name)
     return asked
 

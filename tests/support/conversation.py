@@ -157,7 +157,8 @@ class Desk:
         access = AccessSettings.model_validate(
             {"relay_domains": list(relay_domains), "relay_networks": list(relay_networks)}
         )
-        self.control = RelayControl(access)
+        self.postmaster = parse_mailbox("postmaster@example.com")
+        self.control = RelayControl(access, self.postmaster)
         chain = policies if policies is not None else (self.control,)
         self.chain = Chain[RcptContext]("rcpt", chain, timeout=5, emit=self.records.append, now=lambda: NOW)
         self.intake = Intake(
@@ -170,7 +171,6 @@ class Desk:
             limits=self.limits,
             inline=inline,
         )
-        self.postmaster = parse_mailbox("postmaster@example.com")
 
     def listeners(self) -> Listeners:
         """Live listeners over the same parts."""

@@ -134,7 +134,7 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         recipient=str(recipient.address),
         ip=envelope.origin.ip,
         listener=envelope.origin.listener,
-        access=_access(RelayControl(config.access), envelope),
+        access=_access(RelayControl(config.access, parse_mailbox(config.postmaster)), envelope),
         rule=placement.reason if placement else "no route matches: the recipient would wait until it expires",
         lane=placement.lane if placement else "",
         plan=plan,

@@ -18,7 +18,7 @@ from postroad.config.problem import Problem, path_text
 from postroad.config.schema import Config
 
 _SHOWN: Final = 80  # octets of an offending value worth repeating
-_UNION_MEMBERS: Final = ("is-instance[", "ipv4network", "ipv6network")
+_UNION_MEMBERS: Final = ("is-instance[", "lax-or-strict[", "ipv4network", "ipv6network")
 _FOLLOWS: Final = "default_factory_not_called"  # only says that another finding exists
 
 

@@ -86,7 +86,11 @@ class Gathering:
 
     def _look(self, piece: bytes) -> None:
         self._head += piece
-        self._head_open = b"\r\n\r\n" not in self._head and len(self._head) <= self._header_limit
+        self._head_open = (
+            not self._head.startswith(b"\r\n")
+            and b"\r\n\r\n" not in self._head
+            and len(self._head) <= self._header_limit
+        )
 
     def finish(self) -> tuple[bytes | Draft, bytes]:
         """(content, its beginning with the whole header section)."""

@@ -263,7 +263,9 @@ class Conversation(asyncio.Protocol):
 
     def _ask_rcpt(self, event: RcptTo) -> Reply | None:
         mail = self._session.mail
-        path = event.path if event.path.domain else self._terms.postmaster  # RFC 5321 4.5.1
+        path = event.path
+        if not path.domain or (path.local == "postmaster" and path.domain == self._terms.offer.hostname):
+            path = self._terms.postmaster  # RFC 5321 4.5.1
         sender = mail.path if mail is not None else Mailbox()
         verdict = self._terms.chain.decide(RcptContext(self._peer, self._origin, sender, path, len(self._recipients)))
         if verdict is None or isinstance(verdict, VERDICTS):

@@ -150,7 +150,7 @@ def _deliver(settlement: Settlement, work: Work, outcome: Delivered, spent: _Spe
                 DELIVERED if arrived else RELAYED,
                 _status(outcome.reply, "2.0.0"),
                 diagnostic=str(outcome.reply),
-                remote=_host(target),
+                remote="" if target is None or target.scheme == CAPTURE else _host(target),
                 at=spent.now,
             )
         )

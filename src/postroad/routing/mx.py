@@ -6,7 +6,7 @@ proven absence of any address is one too; whatever DNS could not tell now is a d
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from itertools import chain, groupby, zip_longest
 from typing import Final
 
@@ -81,7 +81,7 @@ def locate(host: str, ipv4: Answer, ipv6: Answer) -> Located:
     """The addresses of `host` from its A and AAAA answers: both kinds in turn, the order within one as DNS gave it."""
     v4 = [record for record in ipv4.records if isinstance(record, str)]
     v6 = [record for record in ipv6.records if isinstance(record, str)]
-    mixed = chain.from_iterable(zip_longest(v6, v4))
+    mixed = chain.from_iterable(zip_longest(map(plain_address, v6), v4))
     addresses = tuple(dict.fromkeys(address for address in mixed if address and _is_unicast(address)))[:ADDRESS_LIMIT]
     ttl = min(answer.ttl for answer in (ipv4, ipv6) if answer.records or not addresses)
     if addresses:
@@ -118,7 +118,9 @@ def plan_domain(
 
 def plan_literal(domain: str, *, is_own: Callable[[str, int], bool]) -> Plan | Failed:
     """The plan for an address literal, "[192.0.2.1]" or "[ipv6:2001:db8::1]" (RFC 5321 4.1.3)."""
-    address = domain[1:-1].removeprefix("ipv6:")
+    address = plain_address(domain[1:-1].removeprefix("ipv6:"))
+    if not _is_unicast(address):
+        return _failure(550, "5.1.2", f"nobody takes mail at the address {domain}")
     if is_own(address, SMTP_PORT):
         return _loop(domain)
     return Plan((Target(SMTP, address, address, SMTP_PORT),), "address literal", 3600)
@@ -155,6 +157,14 @@ def _is_host(name: str) -> bool:
         return parse_domain(name) == name
     except AddressError:
         return False
+
+
+def plain_address(address: str) -> str:
+    """`address`, or the IPv4 address that it holds mapped into IPv6 (RFC 4291 2.5.5.2): they are one host."""
+    if not address.startswith("::ffff:"):
+        return address
+    mapped = IPv6Address(address).ipv4_mapped
+    return address if mapped is None else str(mapped)
 
 
 def _is_unicast(address: str) -> bool:

@@ -30,8 +30,10 @@ def make_postfix(hostname: str, pid: int) -> Encode:
     host = "".join(hostname.split()) or "localhost"
     stamp = Stamp(lambda moment: f"{moment:%b} {moment.day:2d} {moment:%H:%M:%S} {host} postfix/")
     known = _WORDS
+    expired = ""
 
     def lines(record: Record) -> bytes:
+        nonlocal expired
         words = known.get(type(record))
         if words is None:
             return b""
@@ -39,6 +41,10 @@ def make_postfix(hostname: str, pid: int) -> Encode:
         text = ""
         for line in words(record, pid):
             text += f"{prefix}{printable(line)}\n"
+        if type(record) is r.RecipientFailed and record.expired and record.sender and record.id != expired:
+            # Once a message, as Postfix's queue manager has it; recipients of one message expire together.
+            expired = record.id
+            text += f"{prefix}{printable(_returned(record, pid))}\n"
         return text.encode()
 
     return lines
@@ -79,10 +85,11 @@ def _deferred(e: r.RecipientDeferred, pid: int) -> tuple[str, ...]:
 
 
 def _failed(e: r.RecipientFailed, pid: int) -> tuple[str, ...]:
-    line = _outcome(e, pid, 5, f"bounced ({_said(e.target, e.reply, e.command)})")
-    if not e.expired:
-        return (line,)
-    return (line, f"qmgr[{pid}]: {e.id}: from=<{e.sender}>, status=expired, returned to sender")
+    return (_outcome(e, pid, 5, f"bounced ({_said(e.target, e.reply, e.command)})"),)
+
+
+def _returned(e: r.RecipientFailed, pid: int) -> str:
+    return f"qmgr[{pid}]: {e.id}: from=<{e.sender}>, status=expired, returned to sender"
 
 
 def _reported(e: r.DsnQueued, pid: int) -> tuple[str, ...]:
@@ -127,7 +134,7 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
             f"bounce[{p}]: {e.id}: no {e.kind} notification for <{e.recipient}>: {e.reason}",
         ),
         r.MessageRemoved: lambda e, p: (f"qmgr[{p}]: {e.id}: removed",),
-        r.LaneSuspended: lambda e, p: (f"qmgr[{p}]: warning: next hop {e.lane} suspended: {e.reason}",),
+        r.LaneSuspended: lambda e, p: (f"qmgr[{p}]: warning: next hop {e.lane or '(none)'} suspended: {e.reason}",),
         r.LaneResumed: lambda e, p: (f"qmgr[{p}]: next hop {e.lane} resumed",),
         r.SpoolRecovered: _recovered,
         r.SpoolDamaged: _damaged,
