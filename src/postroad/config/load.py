@@ -91,22 +91,24 @@ def inspect_config(file: Path) -> Loaded:
 
 def _validated(data: dict[str, object], problems: list[Problem]) -> Config | None:
     """The settings in `data`, with what is broken left out or stood in for after it was added to `problems`."""
-    for _ in range(2):
+    dropped: set[KeyPath] = set()  # options left out: that they are missing then is no finding
+    for _ in range(3):
         try:
             return Config.model_validate(data, strict=True)
         except ValidationError as error:
             found = problems_of(error, data)
-            problems += [problem for problem in found if problem not in problems]
-            _mend(data, [problem.path for problem in found])
+            problems += [problem for problem in found if problem not in problems and problem.path not in dropped]
+            _mend(data, [problem.path for problem in found], dropped)
     return None
 
 
-def _mend(data: dict[str, object], broken: Sequence[KeyPath]) -> None:
+def _mend(data: dict[str, object], broken: Sequence[KeyPath], dropped: set[KeyPath]) -> None:
     for path in broken:
         section, rest = str(path[0]), path[1:]
         table = data.get(section)
         if section in _STAND_INS:
             data[section] = _stood_in(section, table, rest)
+            dropped.add(path[:3])
         elif section == "hostname":
             data[section] = "stand-in.invalid"
         elif rest and isinstance(table, dict):
@@ -116,12 +118,19 @@ def _mend(data: dict[str, object], broken: Sequence[KeyPath]) -> None:
 
 
 def _stood_in(section: str, table: object, rest: KeyPath) -> object:
+    """`table` with the broken option of one element left out, or the element stood in for when that is no help."""
     stand_in = _STAND_INS[section]
+
+    def mended(element: object) -> object:
+        if len(rest) > 1 and isinstance(element, dict) and rest[1] in element:
+            return {key: value for key, value in element.items() if key != rest[1]}
+        return stand_in
+
     match table:
         case dict() if rest:
-            return {key: stand_in if key == rest[0] else value for key, value in table.items()}
+            return {key: mended(value) if key == rest[0] else value for key, value in table.items()}
         case tuple() if rest:
-            return tuple(stand_in if at == rest[0] else value for at, value in enumerate(table))
+            return tuple(mended(value) if at == rest[0] else value for at, value in enumerate(table))
         case _:
             return {"stand-in": stand_in} if section == "listeners" else (stand_in,)
 
