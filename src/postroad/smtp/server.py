@@ -162,7 +162,7 @@ class ServerSession:
             self.hello = event.name
             self.extended = event.extended
             self.state = State.READY
-            self._out.append(self._offer.ehlo() if event.extended else self._offer.helo())
+            self._out.append(self._offer.ehlo if event.extended else self._offer.helo)
             return
         self._out.append(replies.encode(reply))
         if not positive:
