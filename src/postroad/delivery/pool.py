@@ -1,7 +1,8 @@
 """Idle connections kept for the next message to the same target, bounded in number, age and messages.
 
-The newest one is used first, so that what is not needed grows old and goes. One timer serves all. A
-peer's own limit of messages a session is kept (LIMITS MAILMAX, RFC 9422 5.1).
+The newest one is used first, so that what is not needed grows old and goes. Where a connection has served one
+message only, some are kept and no more: mail for many places must not hold a connection to each. One timer
+serves all. A peer's own limit of messages a session is kept (LIMITS MAILMAX, RFC 9422 5.1).
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from postroad.model.route import Target
 from postroad.net.clock import Clock, Timer
 
 _IDLE_LIMIT: Final = 1000  # file descriptors are for mail that flows
+_ONCE_LIMIT: Final = 100  # idle connections, from which on one that served one message is closed
 
 
 class Pool:
@@ -54,7 +56,8 @@ class Pool:
     def give(self, connection: Connection) -> None:
         """`connection` is not needed now: kept, or closed when it is spent."""
         idle = self._settings.connection_idle
-        if idle <= 0 or self._is_closed or self._count >= _IDLE_LIMIT or not self.is_fit(connection):
+        limit = _ONCE_LIMIT if connection.messages < 2 else _IDLE_LIMIT
+        if idle <= 0 or self._is_closed or self._count >= limit or not self.is_fit(connection):
             connection.close()
             return
         connection.used = self._clock.monotonic()
