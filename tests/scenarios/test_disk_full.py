@@ -136,7 +136,10 @@ def test_the_queue_goes_on_by_itself_after_the_disk_was_full(tmp_path: Path, sma
         wait_until(lambda: try_to_send(relay.port, 99)[1] == 452, "mail to be refused")
         (small_disk / "ballast").rename(small_disk / "first")
         fill(small_disk, 0)  # what the relay had kept back is gone, too
-        relay.wait_for("SpoolFaulted")
+        wait_until(
+            lambda: relay.records("SpoolFaulted") or len(relay.records("RecipientDeferred")) > 40,
+            "the index to be full, or the queue to go on without it",
+        )
         time.sleep(3)  # longer than the pauses of lane and recipients: whatever was to wake the queue has come
         for ballast in ("first", "ballast"):
             (small_disk / ballast).unlink()
