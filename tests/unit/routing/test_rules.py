@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.envelope import Envelope, Origin, Recipient
-from postroad.model.route import NextHop, Placement
-from postroad.routing.rules import compile_rules, parse_lane, parse_next_hop
+from postroad.model.route import Placement
+from postroad.routing.rules import compile_rules
 from postroad.routing.settings import RouteSettings
 
 
@@ -22,83 +22,6 @@ def recipient(address: str) -> Recipient:
 
 def route(*next_hops: str, **conditions: tuple[str, ...]) -> RouteSettings:
     return RouteSettings(next_hops=next_hops, **conditions)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected", "canonical"),
-    [
-        ("mx", NextHop("mx"), "mx:"),
-        ("mx:", NextHop("mx"), "mx:"),
-        ("mx:Example.COM", NextHop("mx", "example.com"), "mx:example.com"),
-        ("mx:[192.0.2.1]", NextHop("mx", "[192.0.2.1]"), "mx:[192.0.2.1]"),
-        ("mx:[IPv6:2001:db8:0::1]", NextHop("mx", "[ipv6:2001:db8::1]"), "mx:[ipv6:2001:db8::1]"),
-        ("capture:", NextHop("capture"), "capture:"),
-        ("smtp://Mail1.Internal", NextHop("smtp", "mail1.internal", 25), "smtp://mail1.internal:25"),
-        ("smtp://mail1:2525", NextHop("smtp", "mail1", 2525), "smtp://mail1:2525"),
-        ("smtp://bücher.example", NextHop("smtp", "xn--bcher-kva.example", 25), "smtp://xn--bcher-kva.example:25"),
-        ("smtp://192.0.2.1:26", NextHop("smtp", "192.0.2.1", 26), "smtp://192.0.2.1:26"),
-        ("smtp://[2001:DB8::1]:26", NextHop("smtp", "2001:db8::1", 26), "smtp://[2001:db8::1]:26"),
-        ("smtp://[::1]", NextHop("smtp", "::1", 25), "smtp://[::1]:25"),
-        ("lmtp://store.internal", NextHop("lmtp", "store.internal", 24), "lmtp://store.internal:24"),
-        ("lmtp:///run/dovecot/lmtp", NextHop("lmtp", path="/run/dovecot/lmtp"), "lmtp:///run/dovecot/lmtp"),
-    ],
-)
-def test_next_hops(text: str, expected: NextHop, canonical: str) -> None:
-    assert parse_next_hop(text) == expected
-    assert str(expected) == canonical
-    assert parse_next_hop(canonical) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "empty"),
-        ("mail1.internal:25", r'did you mean "smtp://mail1.internal:25"\?'),
-        ("smtp:mail1", "is written"),
-        ("http://mail1", '"http://" is not known'),
-        ("smtps://mail1:465", "not supported yet"),
-        ("smtp+srv://example.com", "not supported yet"),
-        ("smtp://", "no host"),
-        ("smtp://:25", "no host"),
-        ("smtp://mail1:", "no port"),
-        ("smtp://mail1:0", "no port"),
-        ("smtp://mail1:65536", "no port"),
-        ("smtp://mail1:smtp", "no port"),
-        ("smtp://mail1:٢٥", "no port"),
-        ("smtp://300.1.2.3", "no IPv4 address"),
-        ("smtp://2001:db8::1", "in brackets"),
-        ("smtp://[2001:db8::1", r"\[2001:db8::1\]:port"),
-        ("smtp://[2001:db8::1]25", r"\[2001:db8::1\]:port"),
-        ("smtp://[mail1]:25", "no IPv6 address"),
-        ("smtp://user:secret@mail1", "user and password"),
-        ("smtp://mail1/path", "has no meaning"),
-        ("smtp://mail 1", "character"),
-        ("smtp://a,smtp://b", "has no meaning|character"),
-        ("lmtp:///run/a,b", "comma"),
-        ("lmtp:///run/dovecot/", "folder"),
-        ("mx:..", "label|empty"),
-    ],
-)
-def test_what_is_no_next_hop(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        parse_next_hop(text)
-
-
-@given(st.text(max_size=40))
-def test_any_text_is_a_next_hop_or_a_value_error(text: str) -> None:
-    for candidate in (text, f"smtp://{text}", f"lmtp://{text}", f"mx:{text}"):
-        try:
-            hop = parse_next_hop(candidate)
-        except ValueError:
-            continue
-        assert parse_next_hop(str(hop)) == hop
-        assert "," not in str(hop)
-
-
-def test_lanes() -> None:
-    assert parse_lane("smtp://a:25,mx:example.com") == (NextHop("smtp", "a", 25), NextHop("mx", "example.com"))
-    with pytest.raises(ValueError, match="empty"):
-        parse_lane("")
 
 
 def test_without_routes_everything_goes_by_mx() -> None:
