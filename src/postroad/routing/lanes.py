@@ -43,7 +43,7 @@ _FORMS: Final = '"smtp://host:port", "smtp+srv://name", "lmtp://host:port", "lmt
 _LATER: Final = MappingProxyType(
     {"smtps": "smtps:// (TLS from the first octet) is not supported yet; smtp:// uses STARTTLS where offered"}
 )
-_READABLE: Final = ":/,*[]@"  # what a lane inside a lane need not encode
+_READABLE: Final = ":/,*[]@+"  # what a lane inside a lane need not encode
 
 
 class LaneSpec(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Rules: next hops as written, patterns, and that the first match wins, cached or not."""
+"""Rules: patterns and conditions, the lanes that come of them, and that the first match wins, cached or not."""
 
 import pytest
 from hypothesis import given
@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.envelope import Envelope, Origin, Recipient
-from postroad.model.route import Placement
-from postroad.routing.rules import compile_rules
-from postroad.routing.settings import RouteSettings
+from postroad.model.route import Fallback, Placement
+from postroad.routing.lanes import fallback_of, parse_lane
+from postroad.routing.rules import Rules, compile_rules
+from postroad.routing.settings import EgressSettings, HopSettings, RouteSettings, ThenSettings
 
 
 def envelope(sender: str = "me@example.org", listener: str = "mx") -> Envelope:
@@ -89,6 +90,133 @@ def test_senders_and_listeners() -> None:
     assert placement.reason == (
         'route 2 (recipients = ["*"], senders = ["*.example.org", "me@example.net"], listeners = ["submission"])'
     )
+
+
+def lane_of(rules: Rules, message: Envelope, address: str = "you@example.com") -> str | None:
+    placement = rules.place(message, recipient(address))
+    return placement.lane if placement is not None else None
+
+
+def message(
+    sender: str = "me@example.org", *, login: str = "", size: int = 100, tags: tuple[str, ...] = ()
+) -> Envelope:
+    path = parse_mailbox(sender) if sender else NULL_PATH
+    return Envelope("1", path, (), arrived=0, size=size, origin=Origin(listener="mx", login=login), tags=tags)
+
+
+def test_logins_sizes_and_tags() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(logins=("scanner", "printer"), next_hops=("smtp://office:25",)),
+            RouteSettings(logins=("*",), tags=("bulk",), next_hops=("smtp://bulk:25",)),
+            RouteSettings(larger_than=1000, smaller_than=2000, next_hops=("smtp://middle:25",)),
+            RouteSettings(larger_than=1000, next_hops=("smtp://large:25",)),
+            RouteSettings(tags=("a", "b"), next_hops=("smtp://tagged:25",)),
+            RouteSettings(next_hops=("smtp://rest:25",)),
+        ]
+    )
+    assert lane_of(rules, message(login="scanner")) == "smtp://office:25"
+    assert lane_of(rules, message(login="Scanner")) == "smtp://rest:25"
+    assert lane_of(rules, message(login="other", tags=("x", "bulk"))) == "smtp://bulk:25"
+    assert lane_of(rules, message(tags=("bulk",))) == "smtp://rest:25"
+    assert lane_of(rules, message(size=1000)) == "smtp://rest:25"
+    assert lane_of(rules, message(size=1001)) == "smtp://middle:25"
+    assert lane_of(rules, message(size=1999)) == "smtp://middle:25"
+    assert lane_of(rules, message(size=2000)) == "smtp://large:25"
+    assert lane_of(rules, message(tags=("b",))) == "smtp://tagged:25"
+
+
+def test_conditions_are_named_in_the_reason() -> None:
+    rules = compile_rules([RouteSettings(name="big", logins=("*",), tags=("t",), larger_than=5, next_hops=("mx",))])
+    placement = rules.place(message(login="x", tags=("t",), size=6), recipient("you@example.com"))
+    assert placement is not None
+    assert placement.reason == 'route big (recipients = ["*"], logins = ["*"], tags = ["t"], larger_than = 5)'
+
+
+def test_what_is_not_the_default_is_in_the_lane() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(
+                next_hops=("mx", HopSettings(hop="smtp://b", weight=3)),
+                balance="weighted",
+                source="news",
+                fallback=(HopSettings(hop="mx"), "smtp+srv://backup.example"),
+                fallback_after="10m",
+                fallback_on=("4.4.1", "4.7."),
+            )
+        ]
+    )
+    assert lane_of(rules, message()) == (
+        "mx:example.com,smtp://b:25*3?balance=weighted&source=news&fallback=mx:example.com,"
+        "smtp+srv://backup.example%3Fbalance%3Dweighted%26source%3Dnews&after=600&on=4.4.1,4.7."
+    )
+    spec = parse_lane(lane_of(rules, message()) or "")
+    assert spec.fallback == Fallback(
+        "mx:example.com,smtp+srv://backup.example?balance=weighted&source=news", 600.0, ("4.4.1", "4.7.")
+    )
+
+
+def test_what_is_done_instead_of_sending_is_a_lane() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(name="review", recipients=("a.example",), then="hold"),
+            RouteSettings(recipients=("b.example",), then="discard"),
+            RouteSettings(recipients=("c.example",), then=ThenSettings(fail="550 5.7.1 We do not write to them")),
+        ],
+        [EgressSettings(source="news")],
+    )
+    assert lane_of(rules, message(), "x@a.example") == "hold:review"
+    assert lane_of(rules, message(), "x@b.example") == "discard:2"
+    assert lane_of(rules, message(), "x@c.example") == "fail:550 5.7.1 We do not write to them"
+
+
+def test_egress_rules_choose_the_source_where_the_route_does_not() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(recipients=("own.example",), next_hops=("mx",), source="mine"),
+            RouteSettings(recipients=("kept.example",), next_hops=("capture:",)),
+            RouteSettings(next_hops=("mx",), fallback=("smtp://b",)),
+        ],
+        [
+            EgressSettings(senders=("*.news.example", "<>"), source="news"),
+            EgressSettings(tags=("bulk",), source="bulk"),
+            EgressSettings(recipients=("example.net", "vip@example.com"), source="special"),
+        ],
+    )
+
+    def source(message: Envelope, address: str = "you@example.com") -> str:
+        lane = lane_of(rules, message, address)
+        assert lane is not None
+        return parse_lane(lane).source
+
+    for _ in range(2):
+        assert source(message("a@x.news.example", tags=("bulk",))) == "news"
+        assert source(message("")) == "news"
+        assert source(message(tags=("bulk",))) == "bulk"
+        assert source(message(), "you@example.net") == "special"
+        assert source(message(), "vip@example.com") == "special"
+        assert source(message()) == ""
+        assert source(message(tags=("bulk",)), "x@own.example") == "mine"
+        assert lane_of(rules, message(tags=("bulk",)), "x@kept.example") == "capture:"
+    placement = rules.place(message(tags=("bulk",)), recipient("you@example.com"))
+    assert placement is not None
+    assert placement.reason == 'route 3 (recipients = ["*"]); from bulk by egress rule 2'
+    fallback = fallback_of(placement.lane)
+    assert fallback is not None
+    assert parse_lane(fallback.lane).source == "bulk"
+
+
+def test_the_memory_of_sources_is_bounded() -> None:
+    rules = compile_rules([RouteSettings(next_hops=("mx",))], [EgressSettings(source="news")])
+    for at in range(25_000):
+        assert lane_of(rules, message(), f"a@d{at}.example") == f"mx:d{at}.example?source=news"
+    assert len(rules._sourced) <= 10_000
+
+
+def test_a_route_says_one_thing() -> None:
+    for route in (RouteSettings(), RouteSettings(next_hops=("mx",), then="hold")):
+        with pytest.raises(ValueError, match="one of the two"):
+            compile_rules([route])
 
 
 def test_every_sender_includes_none() -> None:
