@@ -4,7 +4,7 @@ A route says either where to or what instead, its next hops can be read and do n
 is there, and it can be reached. RFC 5321 6.3 (loops).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from ipaddress import ip_address
 from typing import Final
 
@@ -23,8 +23,15 @@ _LOCAL_NAMES: Final = ("localhost", "ip6-localhost")
 _SENDING: Final = ("balance", "source", "fallback", "fallback_after", "fallback_on")  # options of mail that is sent
 
 
-def named_sources(config: Config) -> Iterator[tuple[KeyPath, str]]:
-    """Every egress source or pool that routes and egress rules name, and where they do."""
+def unknown_sources(config: Config, known: Collection[str]) -> Iterator[Problem]:
+    """Egress sources and pools that routes and egress rules name and that are not among `known`."""
+    for path, name in _named_sources(config):
+        if name not in known:
+            there = ", ".join(known) or "none"
+            yield Problem(path, f"{value_text(name)}: no such egress source or pool; there are: {there}")
+
+
+def _named_sources(config: Config) -> Iterator[tuple[KeyPath, str]]:
     for number, route in enumerate(config.routes):
         if route.source is not None:
             yield ("routes", number, "source"), route.source

@@ -63,8 +63,8 @@ class Placement(Struct, frozen=True, gc=False):
 class Target(Struct, frozen=True, gc=False):
     """One host, address and port to try: `address` is an IP address, or a socket's path when `port` is 0.
 
-    Targets of one `tier` stand beside each other and share the mail as the route's balance says, each by its
-    `weight`; the next tier is for when no target of this one takes the mail.
+    Targets of one `tier` stand beside each other and share the mail as the route's balance says, each host by its
+    `weight`, which its addresses have in common; the next tier is for when no target of this one takes the mail.
     """
 
     scheme: str

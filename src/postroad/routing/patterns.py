@@ -70,8 +70,6 @@ class Conditions(Struct, frozen=True):
 
     def hold(self, envelope: Envelope, recipient: Mailbox) -> bool:
         """True when all conditions hold; of `envelope` everything but its recipients counts."""
-        if self.about_recipients:
-            return self.recipients.match(recipient)
         if self.listeners is not None and envelope.origin.listener not in self.listeners:
             return False
         if self.logins is not None and not self._has_login(envelope.origin.login):

@@ -1,8 +1,9 @@
 """The targets of several next hops, strung together as the route's balance says (*pure*).
 
 With failover each next hop comes after all of the one before it; otherwise all stand beside each other and share the
-mail, level with level: the best MX of one beside the best of another. A share belongs to a next hop: it is
-divided among its hosts of one level, and a host's among its addresses, so that two addresses get no double share.
+mail, level with level: the best MX of one beside the best of another. A share belongs to a next hop and is divided
+among its hosts of one level. A target's weight is the share of its host, the same for all addresses of one host:
+whoever delivers chooses among hosts, so that two addresses get no double share.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,17 +54,10 @@ def _side_by_side(plans: Sequence[HopPlan], *, by_weight: bool) -> Iterator[Targ
 
 
 def _shares(weight: int, targets: Sequence[Target]) -> list[tuple[Target, Fraction]]:
-    """What each of `targets`, of one next hop and level, gets of the hop's `weight`."""
-    addresses: dict[tuple[str, int], int] = {}
-    hosts: dict[tuple[str, int], int] = {}
-    for target in targets:
-        key = (target.host, target.port)
-        addresses[key] = addresses.get(key, 0) + 1
-        hosts[key] = target.weight
+    """What the host of each of `targets`, all of one next hop and level, gets of the hop's `weight`."""
+    hosts = {(target.host, target.port): target.weight for target in targets}
     total = sum(hosts.values())
-    return [
-        (target, Fraction(weight * target.weight, total * addresses[target.host, target.port])) for target in targets
-    ]
+    return [(target, Fraction(weight * target.weight, total)) for target in targets]
 
 
 def _whole(shares: Sequence[Fraction]) -> list[int]:
