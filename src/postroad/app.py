@@ -40,8 +40,10 @@ from postroad.policy.chain import Chain
 from postroad.policy.context import RcptContext
 from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.retry import schedule_of
+from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
+from postroad.routing.sites import Sites
 from postroad.spool.spool import EmbeddedSpool
 
 DRAIN_SECONDS: Final = 30.0
@@ -82,11 +84,12 @@ class _House:
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.resolver = Resolver(config.resolver, clock)
         self.router = Router(
-            compile_rules(config.routes),
+            compile_rules(config.routes, config.egress),
             self.resolver,
             own_names=frozenset((config.hostname, "localhost")),
             own_addresses=own_endpoints(bound_to(config)),
             shuffle=random.shuffle,
+            sites=Sites(config.sites),
         )
         self.control = RelayControl(config.access, parse_mailbox(config.postmaster))
         self.deliverer = Deliverer(
@@ -136,6 +139,7 @@ class _House:
                 queue_ids=queue_ids,
                 limits=config.limits,
                 inline=config.spool.inline_size,
+                rewrite=compile_rewriter(config.routes),
             ),
             emit=emit,
             now=clock.now,

@@ -14,7 +14,7 @@ from typing import TypeVar
 from postroad.model.address import parse_mailbox, parse_path
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope, Recipient
-from postroad.model.outcome import Deferred, Delivered, Failed, Outcome, Scope
+from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Outcome, Scope
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
 from postroad.model.reply import Reply
@@ -90,7 +90,7 @@ class World:
         self.clock = ManualClock()
         self.records: list[Record] = []
         self.hops: dict[str, Hop] = {}
-        self.plans: dict[str, Deferred | Failed] = {}
+        self.plans: dict[str, Decided] = {}
         self.copies: Counter[tuple[str, str]] = Counter()
         self.batches: list[tuple[str, int]] = []
         self.contents: dict[str, bytes] = {}
@@ -180,7 +180,7 @@ class World:
                 found += [parsed] * copies
         return found
 
-    async def _plan(self, lane: str) -> Route | Deferred | Failed:
+    async def _plan(self, lane: str) -> Route | Decided:
         await asyncio.sleep(0)
         return self.plans.get(lane) or Route(lane, (target_of(lane),), "test")
 

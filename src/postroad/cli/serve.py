@@ -15,6 +15,7 @@ from postroad.config.load import find_config, inspect_config
 from postroad.config.schema import Config
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
+from postroad.routing.rules import hop_text
 
 _REACHED_AT: Final = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104  how a wildcard is reached from here
 
@@ -57,7 +58,7 @@ class Announcer:
 
 def quick_start(config: Config, endpoint: str) -> list[str]:
     """When a route captures mail: where it lands, and a line that sends a test message to `endpoint`; else nothing."""
-    captured = [route for route in config.routes if "capture:" in route.next_hops]
+    captured = [route for route in config.routes if "capture:" in map(hop_text, route.next_hops)]
     if not captured:
         return []
     address, port = parse_endpoint(endpoint)

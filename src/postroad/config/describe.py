@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import PurePath
 from types import MappingProxyType, UnionType
-from typing import Annotated, Final, Literal, get_args, get_origin
+from typing import Annotated, Final, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from msgspec import Struct
@@ -80,12 +80,8 @@ def _composed(annotation: object) -> Kind:
         return Kind(words=f"list of {_plural(inner.words)}", unit=inner.unit)
     if origin is dict:
         return Kind(words="tables by name")
-    if origin is UnionType:
-        return Kind(
-            words="network"
-            if set(parts) == {IPv4Network, IPv6Network}
-            else " or ".join(_composed(part).words for part in parts)
-        )
+    if origin is UnionType or origin is Union:
+        return _of_union([part for part in parts if part is not type(None)])
     if isinstance(annotation, type):
         if issubclass(annotation, BaseModel):
             return Kind(words="table")
@@ -95,8 +91,14 @@ def _composed(annotation: object) -> Kind:
     raise TypeError(f"no words for the option type {annotation!r}")
 
 
+def _of_union(parts: list[object]) -> Kind:
+    if set(parts) == {IPv4Network, IPv6Network}:
+        return Kind(words="network")
+    return Kind(words=" or ".join(dict.fromkeys(_kind(part, []).words for part in parts)))
+
+
 def _plural(words: str) -> str:
-    return words if words == "text" or " or " in words else f"{words}s"
+    return words if words == "text" or (" or " in words and not words.endswith("table")) else f"{words}s"
 
 
 def bounds_text(field: FieldInfo) -> str:

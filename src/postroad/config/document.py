@@ -42,11 +42,13 @@ def configuration_page() -> str:
             'sizes are octets, or text such as `"10kB"`, `"50MiB"`.'
         ),
         "## At the top",
-        *_options({name: field for name, field in Config.model_fields.items() if model_of(field) is None}),
+        *_options({name: field for name, field in Config.model_fields.items() if not _is_section(field)}),
     ]
     for name, field in Config.model_fields.items():
         if model := model_of(field):
             out += _section(name, field, model)
+        elif _is_section(field):
+            out += _names(name, field)
     return _page(out)
 
 
@@ -62,6 +64,19 @@ def _section(name: str, field: FieldInfo, model: type[BaseModel]) -> Iterator[st
     yield from _options(model.model_fields)
 
 
+def _is_section(field: FieldInfo) -> bool:
+    return model_of(field) is not None or get_origin(field.annotation) is dict
+
+
+def _names(name: str, field: FieldInfo) -> Iterator[str]:
+    """A table whose keys are names that the administrator gives, with plain values."""
+    value = get_args(field.annotation)[1]
+    yield f"## [{name}]"
+    yield str(field.description)
+    takes = kind_of(FieldInfo(annotation=value)).words
+    yield f"| Option | Takes | Default |\n|---|---|---|\n| `NAME` | {table_cell(takes)} | none |"
+
+
 def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
     rows = ["| Option | Takes | Default | What it does |", "|---|---|---|---|"]
     for name, field in fields.items():
@@ -69,6 +84,9 @@ def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
         rows.append(
             f"| `{name}` | {table_cell(takes)} | {table_cell(_default(field))} | {table_cell(str(field.description))} |"
         )
+        if model := model_of(field):
+            inner = _options({f"{name}.{key}": part for key, part in model.model_fields.items()})
+            rows += [row for table in inner for row in table.split("\n")[2:]]
     yield "\n".join(rows)
 
 
@@ -76,6 +94,8 @@ def _default(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     if isinstance(extra, dict) and "default" in extra:
         return str(extra["default"])
+    if field.default is None:
+        return "none"
     return _REQUIRED if field.default is PydanticUndefined else f"`{value_text(field.default)}`"
 
 

@@ -19,6 +19,7 @@ from postroad.config.schema import Config
 
 _SHOWN: Final = 80  # octets of an offending value worth repeating
 _UNION_MEMBERS: Final = ("is-instance[", "lax-or-strict[", "ipv4network", "ipv6network")
+_FORMS: Final = ("<text>", "<table>")  # how an option that takes either was written
 _FOLLOWS: Final = "default_factory_not_called"  # only says that another finding exists
 
 
@@ -53,6 +54,8 @@ def _written_path(loc: tuple[str | int, ...]) -> KeyPath:
     for part in loc:
         if isinstance(part, str) and (part == "[key]" or part.startswith(_UNION_MEMBERS)):
             break
+        if part in _FORMS:
+            continue
         kept.append(part)
     return tuple(kept)
 
@@ -104,9 +107,12 @@ def field_at(path: KeyPath) -> FieldInfo | None:
 
 def model_of(field: FieldInfo) -> type[BaseModel] | None:
     """The settings that `field` holds, alone, as list elements or by name; None for a plain option."""
-    for part in (field.annotation, *get_args(field.annotation)):
+    parts: list[object] = [field.annotation]
+    while parts:
+        part = parts.pop(0)
         if isinstance(part, type) and issubclass(part, BaseModel):
             return part
+        parts += get_args(part)
     return None
 
 
@@ -137,8 +143,5 @@ def _step(field: FieldInfo) -> str:
 def _keys_in(path: KeyPath) -> list[str]:
     if not path:
         return list(Config.model_fields)
-    keys: Mapping[str, FieldInfo] = {}
-    field = Config.model_fields.get(str(path[0]))
-    if field is not None:
-        keys = getattr(model_of(field), "model_fields", {})
-    return list(keys)
+    field = field_at(path) or Config.model_fields.get(str(path[0]))
+    return list(getattr(model_of(field), "model_fields", {})) if field is not None else []

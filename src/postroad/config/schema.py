@@ -20,7 +20,7 @@ from postroad.net.settings import ResolverSettings
 from postroad.observe.settings import LogSettings
 from postroad.policy.settings import AccessSettings
 from postroad.queue.settings import QueueSettings
-from postroad.routing.settings import RouteSettings
+from postroad.routing.settings import EgressSettings, RouteSettings, Sites
 from postroad.spool.settings import SpoolSettings
 
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
@@ -111,6 +111,16 @@ class Config(Settings):
         description="Where mail goes, in order; the first that matches wins.",
         min_length=1,
         json_schema_extra={"default": 'one route, "*" to "mx"'},
+    )
+    egress: tuple[EgressSettings, ...] = Field(
+        (),
+        description="Where mail is sent from, unless its route says so; in order, the first that matches wins.",
+        json_schema_extra={"default": "the system's choice"},
+    )
+    sites: Sites = Field(
+        {},
+        description='Providers by the names of their MX hosts: a host name, or "*.domain" for all below; a next hop '
+        "belongs to the first site that has all its hosts.",
     )
     queue: QueueSettings = Field(QueueSettings(), description="When to try again.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How next hops are spoken to.")

@@ -5,7 +5,7 @@ section, adds our Received field as prefix, and puts it. The caller answers the 
 spool has made the message durable (RFC 5321 4.2.5, 6.1).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -15,12 +15,14 @@ from postroad.message.trace import Hop, format_date, read_head, received_field
 from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import SpoolError, SpoolFullError
 from postroad.model.queueid import QueueIds
-from postroad.model.records import Emit, MessageAccepted
+from postroad.model.records import Emit, MessageAccepted, Record
 from postroad.model.reply import Reply
 from postroad.model.work import Stored, Work
 from postroad.smtp import replies
 from postroad.smtp.events import MailFrom, MessageEnded
 from postroad.spool.draft import Draft
+
+Rewrite = Callable[[Envelope], tuple[Envelope, list[Record]]]  # the routes' last word on who gets a message
 
 
 class Spooling(Protocol):
@@ -121,8 +123,13 @@ class Intake:
         queue_ids: QueueIds,
         limits: LimitsSettings,
         inline: int,
+        rewrite: Rewrite | None = None,
     ) -> None:
-        """`admit` is the queue's one door; `now` gives microseconds since 1970; `inline` octets stay in memory."""
+        """`admit` is the queue's one door; `now` gives microseconds since 1970; `inline` octets stay in memory.
+
+        `rewrite` replaces recipients, and tells what is to be reported of it.
+        """
+        self._rewrite = rewrite
         self._spool = spool
         self._admit = admit
         self._emit = emit
@@ -167,6 +174,9 @@ class Intake:
             )
             return
         envelope = self._envelope(mail, recipients, ended, origin, head.message_id)
+        notes: Sequence[Record] = ()
+        if self._rewrite is not None:
+            envelope, notes = self._rewrite(envelope)
 
         def durable(stored: Stored, works: list[Work]) -> None:
             self._emit(
@@ -175,11 +185,13 @@ class Intake:
                     id=envelope.id,
                     origin=origin,
                     sender=mail.path.text,
-                    recipients=len(recipients),
+                    recipients=len(envelope.recipients),
                     size=envelope.size,
                     message_id=envelope.message_id,
                 )
             )
+            for note in notes:
+                self._emit(note)
             done(Receipt(replies.queued(envelope.id)))
             self._admit(stored, works)
 

@@ -1,4 +1,4 @@
-"""What became of one attempt for one recipient: delivered, deferred or failed.
+"""What became of one attempt for one recipient: delivered, deferred, failed, or held because a route says so.
 
 Only a proven end is final; everything else is deferred and tried again. `scope` says how far an
 outcome applies, so that a dead host is not blamed on a recipient. RFC 5321 4.5.4, 6.1.
@@ -49,3 +49,12 @@ class Failed(Struct, frozen=True, gc=False):
 
 
 Outcome = Delivered | Deferred | Failed
+
+
+class Held(Struct, frozen=True, gc=False):
+    """No attempt before somebody releases the recipient, because its route says so; `reason` in words for people."""
+
+    reason: str
+
+
+Decided = Outcome | Held  # what may become of a recipient whose turn it is

@@ -77,6 +77,15 @@ class MessageAccepted(Record, frozen=True, tag="MessageAccepted"):
     message_id: str
 
 
+class RecipientRewritten(Record, frozen=True, tag="RecipientRewritten"):
+    """A route replaced one recipient of an accepted message by `to`; `reason` is the route."""
+
+    id: str
+    recipient: str
+    to: str
+    reason: str
+
+
 class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
     """The next hop took responsibility for one recipient; the delays are seconds as in Postfix's a/b/c/d."""
 
@@ -125,6 +134,16 @@ class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
     delay: float
     delays: tuple[float, float, float, float]
     expired: bool = False
+
+
+class RecipientHeld(Record, frozen=True, tag="RecipientHeld"):
+    """One recipient is not tried until somebody releases it, and why."""
+
+    id: str
+    sender: str
+    recipient: str
+    lane: str
+    reason: str
 
 
 class DsnQueued(Record, frozen=True, tag="DsnQueued"):

@@ -17,7 +17,7 @@ from postroad.message.headers import header_section
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope
 from postroad.model.errors import SpoolError
-from postroad.model.outcome import Deferred, Outcome, Scope
+from postroad.model.outcome import Decided, Deferred, Scope
 from postroad.model.queueid import QueueIds
 from postroad.model.records import (
     DeliveryFaulted,
@@ -201,6 +201,7 @@ class Dispatcher:
         stored = batch.stored
         began = planned = clock.monotonic()
         content = stored.content
+        outcomes: Sequence[Decided]
         sane = False  # a fault of our own tells nothing about the next hop
         try:
             route = self._cached_plan(lane.name) or await self._plan(lane.name)
@@ -231,7 +232,7 @@ class Dispatcher:
         if sane:
             self._judge(lane, outcomes, now)
 
-    def _judge(self, lane: Lane, outcomes: list[Outcome], now: int) -> None:
+    def _judge(self, lane: Lane, outcomes: Sequence[Decided], now: int) -> None:
         """Let the lane learn from the outcomes of one batch."""
         throttle = lane.throttle
         failure = host_failure(outcomes)

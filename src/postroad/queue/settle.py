@@ -6,18 +6,20 @@ null reverse-path tells nobody (RFC 5321 6.1). Called with the works of one mess
 jitter come in.
 """
 
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 from msgspec import Struct
 
 from postroad.message.dsn import DELAYED, DELIVERED, FAILED, RELAYED, Notice
-from postroad.model.outcome import Deferred, Delivered, Failed, Outcome, Scope
+from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held, Scope
 from postroad.model.records import (
     DsnSuppressed,
     MessageRemoved,
     RecipientDeferred,
     RecipientDelivered,
     RecipientFailed,
+    RecipientHeld,
     Record,
 )
 from postroad.model.reply import Reply
@@ -47,7 +49,7 @@ class Moment(Struct, frozen=True, gc=False):
 class Settlement(Struct, gc=False):
     """Decisions about works of one message: row changes, what its sender is told, records for once it is durable.
 
-    `pending` are the works among them that wait for a later try.
+    `pending` are the works among them that go on waiting, for a later try or to be released.
     """
 
     changes: list[Change]
@@ -56,7 +58,7 @@ class Settlement(Struct, gc=False):
     pending: list[Work]
 
 
-def settle(works: list[Work], outcomes: list[Outcome], moment: Moment, schedule: RetrySchedule) -> Settlement:
+def settle(works: list[Work], outcomes: Sequence[Decided], moment: Moment, schedule: RetrySchedule) -> Settlement:
     """Turn one outcome for each of `works`, all of one message, into decisions."""
     settlement = Settlement([], [], [], [])
     stored = works[0].stored
@@ -75,6 +77,8 @@ def settle(works: list[Work], outcomes: list[Outcome], moment: Moment, schedule:
         elif isinstance(outcome, Failed):
             final += 1
             _fail(settlement, work, outcome, spent)
+        elif isinstance(outcome, Held):
+            _hold(settlement, work, outcome, now, schedule)
         else:
             assert_never(outcome)
     _remove(settlement, stored, final, now)
@@ -195,6 +199,25 @@ def _fail(settlement: Settlement, work: Work, outcome: Failed, spent: _Spent) ->
     settlement.changes.append(Change(work, Status.FAILED, attempts=attempts, reply=reason))
     settlement.records.append(_failure(work, outcome, outcome.reply, attempts, spent=spent))
     _tell_failure(settlement, work, _words(work, outcome), _status(outcome.reply, "5.0.0"), spent)
+
+
+def _hold(settlement: Settlement, work: Work, outcome: Held, now: int, schedule: RetrySchedule) -> None:
+    """Keep the recipient until somebody releases it: it is not tried, warned of or given up meanwhile."""
+    envelope = work.stored.envelope
+    change = _pending(work, schedule, due=work.due, warned=work.warned, reply=outcome.reason)
+    change.status = Status.HELD
+    settlement.changes.append(change)
+    settlement.pending.append(work)
+    settlement.records.append(
+        RecipientHeld(
+            at=now,
+            id=envelope.id,
+            sender=envelope.sender.text,
+            recipient=work.recipient.address.text,
+            lane=work.lane,
+            reason=outcome.reason,
+        )
+    )
 
 
 def _expire(settlement: Settlement, work: Work, outcome: Deferred | None, spent: _Spent) -> None:

@@ -7,11 +7,12 @@ Failures of single recipients never count: a host that answers is alive. RFC 532
 of dead hosts. Pure; times are microseconds since 1970.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from postroad.model.outcome import Deferred, Outcome, Scope
+from postroad.model.outcome import Decided, Deferred, Scope
 from postroad.queue.retry import JITTER, NEVER, microseconds
 from postroad.queue.settings import QueueSettings
 
@@ -105,7 +106,7 @@ def new_throttle(rules: ThrottleRules) -> Throttle:
     return Throttle(rules, min(START, rules.limit), rules.limit)
 
 
-def host_failure(outcomes: list[Outcome]) -> Deferred | None:
+def host_failure(outcomes: Sequence[Decided]) -> Deferred | None:
     """The outcome that tells of a failing next hop; None when any outcome shows that it answered."""
     blamed: Deferred | None = None
     for outcome in outcomes:

@@ -44,12 +44,16 @@ class Located(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """Targets in order, never empty; `partial` when some host could not be looked up now."""
+    """Targets in order, never empty; `partial` when some host could not be looked up now.
+
+    `hosts` are all that may take the mail, also those without an address now. A target's weight is that of its host.
+    """
 
     targets: tuple[Target, ...]
     reason: str
     ttl: int
     partial: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 def choose_exchanges(
@@ -60,7 +64,7 @@ def choose_exchanges(
     `own_names` are the names, in lower case, by which MX records mean us.
     """
     if answer.is_temporary:
-        return _deferral(f"MX of {domain}", answer.status)
+        return deferral(f"MX of {domain}", answer.status)
     if answer.status is DnsStatus.NO_NAME:
         return _failure(550, "5.1.2", f"domain not found: {domain}")
     records = [record for record in answer.records if isinstance(record, MxRecord)]
@@ -101,13 +105,18 @@ def plan_domain(
         default=None,
     )
     kept = [(one, place) for one, place in pairs if ours is None or one.preference < ours]
-    targets = tuple(target for _, place in kept for target in targets_of(SMTP, place, SMTP_PORT))
-    unknown = [place for _, place in kept if _is_unknown(place)]
+    preferences = sorted({one.preference for one, place in kept if place.addresses})
+    tiers = {preference: tier for tier, preference in enumerate(preferences)}
+    targets: list[Target] = []
+    for one, place in kept:
+        targets += targets_of(SMTP, place, SMTP_PORT, tier=tiers.get(one.preference, 0))
+    unknown = [place for _, place in kept if is_unknown(place)]
     if targets:
         ttl = min(place.ttl for _, place in kept if place.addresses)
-        return Plan(targets, "; ".join(_describe(domain, pairs, ours)), ttl, partial=bool(unknown))
+        hosts = tuple(dict.fromkeys(one.host for one, _ in kept))
+        return Plan(tuple(targets), "; ".join(_describe(domain, pairs, ours)), ttl, bool(unknown), hosts)
     if unknown:
-        return _deferral(f"address of {unknown[0].host}", unknown[0].status)
+        return deferral(f"address of {unknown[0].host}", unknown[0].status)
     if ours is not None:
         return _loop(domain)
     if exchanges[0].implicit:
@@ -123,19 +132,19 @@ def plan_literal(domain: str, *, is_own: Callable[[str, int], bool]) -> Plan | F
         return _failure(550, "5.1.2", f"nobody takes mail at the address {domain}")
     if is_own(address, SMTP_PORT):
         return _loop(domain)
-    return Plan((Target(SMTP, address, address, SMTP_PORT),), "address literal", 3600)
+    return Plan((Target(SMTP, address, address, SMTP_PORT),), "address literal", 3600, hosts=(address,))
 
 
-def targets_of(scheme: str, located: Located, port: int) -> Iterator[Target]:
+def targets_of(scheme: str, located: Located, port: int, *, weight: int = 1, tier: int = 0) -> Iterator[Target]:
     """One target an address."""
-    return (Target(scheme, located.host, address, port) for address in located.addresses)
+    return (Target(scheme, located.host, address, port, weight, tier) for address in located.addresses)
 
 
 def _order(records: Sequence[MxRecord], shuffle: Shuffle) -> list[Exchange]:
     """Best first, equals shuffled, each host once at its best preference, no names that can be none."""
     best: dict[str, int] = {}
     for record in records:
-        if _is_host(record.exchange):
+        if is_host(record.exchange):
             best[record.exchange] = min(record.preference, best.get(record.exchange, record.preference))
     exchanges = []
     for preference, group in groupby(sorted(best.items(), key=_preference), key=_preference):
@@ -149,7 +158,7 @@ def _preference(item: tuple[str, int]) -> int:
     return item[1]
 
 
-def _is_host(name: str) -> bool:
+def is_host(name: str) -> bool:
     """False for what cannot be looked up: the root, an IP address where a name belongs, characters no name has."""
     if not name or name.rpartition(".")[2].isdigit():
         return False
@@ -173,7 +182,8 @@ def _is_unicast(address: str) -> bool:
     return not (ip.is_unspecified or ip.is_multicast)
 
 
-def _is_unknown(place: Located) -> bool:
+def is_unknown(place: Located) -> bool:
+    """True for a host whose addresses DNS could not tell now."""
     return place.status in (DnsStatus.FAILED, DnsStatus.TIMED_OUT)
 
 
@@ -187,7 +197,7 @@ def _describe(domain: str, pairs: Sequence[tuple[Exchange, Located]], ours: int 
         if ours is not None and one.preference >= ours:
             yield f"{one.host} left out: preference {ours} is our own address"
         elif not place.addresses:
-            yield f"{one.host} left out: {'no address' if not _is_unknown(place) else place.status.value}"
+            yield f"{one.host} left out: {'no address' if not is_unknown(place) else place.status.value}"
 
 
 def _loop(domain: str) -> Failed:
@@ -198,5 +208,6 @@ def _failure(code: int, enhanced: str, text: str) -> Failed:
     return Failed(Reply(code, enhanced, text), Scope.NEXT_HOP)
 
 
-def _deferral(what: str, status: DnsStatus) -> Deferred:
+def deferral(what: str, status: DnsStatus) -> Deferred:
+    """DNS did not tell `what` now."""
     return Deferred(Reply(451, "4.4.3", f"DNS look-up of the {what} failed: {status.value}"), Scope.NEXT_HOP)

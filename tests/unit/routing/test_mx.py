@@ -185,10 +185,11 @@ def test_targets_in_order() -> None:
         (
             Target("smtp", "a.test", "2001:db8::1", 25),
             Target("smtp", "a.test", "192.0.2.1", 25),
-            Target("smtp", "b.test", "192.0.2.2", 25),
+            Target("smtp", "b.test", "192.0.2.2", 25, tier=1),
         ),
         "MX of example.com: 10 a.test, 20 b.test",
         50,
+        hosts=("a.test", "b.test"),
     )
 
 

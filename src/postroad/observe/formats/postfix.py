@@ -126,9 +126,13 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.ConnectionClosed: closed,
         r.CommandRefused: refused,
         r.MessageAccepted: _accepted,
+        r.RecipientRewritten: lambda e, p: (
+            f"cleanup[{p}]: {e.id}: redirect: to=<{e.recipient}>: {e.to} ({e.reason})",
+        ),
         r.RecipientDelivered: _delivered,
         r.RecipientDeferred: _deferred,
         r.RecipientFailed: _failed,
+        r.RecipientHeld: lambda e, p: (f"qmgr[{p}]: {e.id}: to=<{e.recipient}>, status=hold ({e.reason})",),
         r.DsnQueued: _reported,
         r.DsnSuppressed: lambda e, p: (
             f"bounce[{p}]: {e.id}: no {e.kind} notification for <{e.recipient}>: {e.reason}",
