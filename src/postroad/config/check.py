@@ -12,7 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.config.describe import duration_text, size_text, value_text
-from postroad.config.problem import Problem, path_text
+from postroad.config.egress import egress_rules
+from postroad.config.problem import Problem, Warned, path_text
 from postroad.config.schema import Config
 from postroad.model.errors import PostroadError
 from postroad.model.option import NEVER, parse_endpoint
@@ -22,10 +23,6 @@ from postroad.routing.settings import RouteSettings
 
 _LEAST_EXPIRY: Final = 4 * 86400.0  # RFC 5321 4.5.4.1: at least 4-5 days
 _LOCAL_NAMES: Final = ("localhost", "ip6-localhost")
-
-
-class Warned(Problem, frozen=True, gc=False):
-    """A doubt: told, but it stops nothing."""
 
 
 class Checked(Struct, frozen=True):
@@ -202,4 +199,5 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _catch_all,
     _queue_times,
     _sizes,
+    egress_rules,
 )

@@ -58,7 +58,9 @@ def _written_path(loc: tuple[str | int, ...]) -> KeyPath:
 
 
 def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> str:
-    """The offending value as it was written, or as it was made when nothing was written."""
+    """The offending value as it was written, or as it was made when nothing was written; a secret is not shown."""
+    if (field := field_at(path)) is not None and kind_of(field).unit == "secret":
+        return "(a secret, not shown)"
     value: object = data
     for part in path:
         if isinstance(value, tuple) and isinstance(part, int):

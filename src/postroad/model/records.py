@@ -78,7 +78,7 @@ class MessageAccepted(Record, frozen=True, tag="MessageAccepted"):
 
 
 class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
-    """The next hop took responsibility for one recipient; the delays are seconds as in Postfix's a/b/c/d."""
+    """The next hop took one recipient, sent from the egress `source` if any; the delays as in Postfix's a/b/c/d."""
 
     id: str
     sender: str
@@ -91,6 +91,7 @@ class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
     delays: tuple[float, float, float, float]
     size: int = 0
     tls: str = ""
+    source: str = ""
 
 
 class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
@@ -108,6 +109,7 @@ class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
     delay: float
     delays: tuple[float, float, float, float]
     due: int
+    source: str = ""
 
 
 class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
@@ -125,6 +127,7 @@ class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
     delay: float
     delays: tuple[float, float, float, float]
     expired: bool = False
+    source: str = ""
 
 
 class DsnQueued(Record, frozen=True, tag="DsnQueued"):
@@ -164,6 +167,38 @@ class LaneResumed(Record, frozen=True, tag="LaneResumed"):
     """A suspended next hop took mail again."""
 
     lane: str
+
+
+class TargetSuspended(Record, frozen=True, tag="TargetSuspended"):
+    """One host of several fails and gets no mail, and why; it is probed from `until` on (microseconds since 1970)."""
+
+    target: str
+    until: int
+    reason: str
+    source: str = ""
+
+
+class TargetResumed(Record, frozen=True, tag="TargetResumed"):
+    """A suspended host answers again after `seconds`; its share of the mail grows from now on."""
+
+    target: str
+    seconds: float
+    source: str = ""
+
+
+class SourceSuspended(Record, frozen=True, tag="SourceSuspended"):
+    """An egress source cannot be sent from, by itself or by its proxy; pools try it again from `until` on."""
+
+    source: str
+    until: int
+    reason: str
+
+
+class SourceResumed(Record, frozen=True, tag="SourceResumed"):
+    """A suspended egress source sends again after `seconds`."""
+
+    source: str
+    seconds: float
 
 
 class SpoolRecovered(Record, frozen=True, tag="SpoolRecovered"):
