@@ -35,7 +35,7 @@ def problems_of(error: ValidationError, data: Mapping[str, object]) -> list[Prob
 
 
 def _problem(detail: ErrorDetails, data: Mapping[str, object]) -> Problem:
-    path = _written_path(detail["loc"])
+    path = _written_path(detail["loc"], data)
     match detail["type"]:
         case "extra_forbidden":
             return Problem(path, "unknown key" + _suggestion(path))
@@ -47,12 +47,17 @@ def _problem(detail: ErrorDetails, data: Mapping[str, object]) -> Problem:
             return Problem(path, f"{_shown(path, detail, data)}: expected {_expected(path, detail)}")
 
 
-def _written_path(loc: tuple[str | int, ...]) -> KeyPath:
-    # Pydantic adds "[key]" behind the name of a table whose name is wrong, and the member of a union that it tried.
+def _written_path(loc: tuple[str | int, ...], data: Mapping[str, object]) -> KeyPath:
+    # Pydantic adds "[key]" behind the name of a table whose name is wrong, the member of a union that it tried, and
+    # the place in a list that was made from a single text.
     kept: list[str | int] = []
+    value: object = data
     for part in loc:
         if isinstance(part, str) and (part == "[key]" or part.startswith(_UNION_MEMBERS)):
             break
+        if isinstance(part, int) and isinstance(value, str):
+            break
+        value = value.get(part) if isinstance(value, Mapping) else None
         kept.append(part)
     return tuple(kept)
 
