@@ -63,8 +63,8 @@ def make_works(
     return [Work(stored, index, "lane") for index in range(len(recipients))]
 
 
-def to(*peers: Peer | Target) -> Route:
-    """A route to `peers` in order."""
+def to(*peers: Peer | Target, **fields: object) -> Route:
+    """A route to `peers` in order; `fields` are the route's."""
     targets = []
     for peer in peers:
         if isinstance(peer, Target):
@@ -72,8 +72,8 @@ def to(*peers: Peer | Target) -> Route:
         elif peer.path is not None:
             targets.append(Target(LMTP, "localhost", str(peer.path), 0))
         else:
-            targets.append(Target(LMTP if peer.lmtp else SMTP, "peer.example.net", "127.0.0.1", peer.port))
-    return Route("lane", tuple(targets), "test")
+            targets.append(Target(LMTP if peer.lmtp else SMTP, "peer.example.net", peer.host, peer.port))
+    return Route("lane", tuple(targets), "test", **fields)  # type: ignore[arg-type]  # by name
 
 
 class Sender:
