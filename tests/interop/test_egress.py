@@ -1,8 +1,10 @@
 """Egress by real proxies: microsocks and Dante (SOCKS5), HAProxy (PROXY protocol), with what each does to failures."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from postroad.delivery.egress import Egress, Source
 from postroad.model.outcome import Deferred, Delivered, Scope
@@ -13,6 +15,7 @@ from tests.support.delivering import CONTENT, SENT, Large, Sender, make_works, t
 from tests.support.peer import Peer, certificate
 from tests.support.postfix import free_port
 from tests.support.proxies import dante, haproxy, microsocks
+from tests.support.relay import CAPTURE, Relay
 
 DEAD = Target(SMTP, "dead.example.net", "127.0.0.1", 1)
 
@@ -105,6 +108,33 @@ async def test_a_proxy_that_is_down_is_no_fault_of_the_target(scheme: str) -> No
     assert alone.scope is Scope.NEXT_HOP
     assert (type(pooled), pooled.source) == (Delivered, "here")
     assert [type(record) for record in records] == [SourceSuspended]
+
+
+def test_on_the_event_loop_of_the_server(tmp_path: Path) -> None:
+    async def scene(egress: Egress) -> list[str]:
+        async with Peer() as peer, Sender(egress=egress) as sender:
+            outcomes = [(await sender.send(to(peer, source=name)))[0] for name in ("socks", "haproxy", "here")]
+        assert [type(outcome) for outcome in outcomes] == [Delivered] * 3
+        return peer.clients
+
+    with microsocks(source="127.0.0.5") as socks, haproxy(tmp_path) as port:
+        sources = (
+            Source("socks", proxy=parse_proxy(f"socks5://127.0.0.1:{socks}")),
+            Source("haproxy", "127.0.0.7", proxy=parse_proxy(f"haproxy://127.0.0.1:{port}")),
+            Source("here", "127.0.0.8"),
+        )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            clients = runner.run(scene(Egress({source.name: source for source in sources}, {})))
+    assert clients == ["127.0.0.5", "127.0.0.7", "127.0.0.8"]
+
+
+def test_the_server_starts_without_an_address_and_shows_no_secret(tmp_path: Path) -> None:
+    sources = '[sources.a]\naddress = "192.0.2.77"\n[sources.b]\nproxy = "socks5://me:hunter2@127.0.0.1:9"\n'
+    with Relay(tmp_path, f"{CAPTURE}{sources}[pools.p]\nsources = {{ a = 1, b = 2 }}\n") as relay:
+        relay.stop()
+        said = (tmp_path / "stdout").read_text() + relay.log_file.read_text()
+    assert 'sources.a.address: "192.0.2.77": is not an address of this host; mail from this source will wait' in said
+    assert "hunter2" not in said
 
 
 async def test_a_proxy_that_is_none() -> None:
