@@ -17,6 +17,7 @@ from typing import Final
 import uvloop
 
 from postroad import VERSION
+from postroad.config.egress import egress_of
 from postroad.config.schema import Config
 from postroad.delivery.deliver import Deliverer
 from postroad.listener.intake import Intake
@@ -99,6 +100,8 @@ class _House:
             open_stream=partial(open_stream, at_turn_end=turn.add),
             capture_folder=config.capture_folder,
             tls_context=opportunistic_context(),
+            egress=egress_of(config),
+            emit=emit,
         )
         self.spool = EmbeddedSpool(
             config.spool_folder,

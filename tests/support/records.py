@@ -27,11 +27,15 @@ from postroad.model.records import (
     RecordsDropped,
     ServerStarted,
     ServerStopping,
+    SourceResumed,
+    SourceSuspended,
     SpoolDamaged,
     SpoolFaulted,
     SpoolFull,
     SpoolHasRoom,
     SpoolRecovered,
+    TargetResumed,
+    TargetSuspended,
 )
 from postroad.model.reply import Reply
 from postroad.smtp import replies
@@ -187,6 +191,14 @@ SAMPLES: tuple[Record, ...] = (
     closed("too many errors", "ehlo=1 unknown=20 commands=21"),
     LaneSuspended(at=AT, lane="mx:example.net", until=AT + 300_000_000, reason="connection refused"),
     LaneResumed(at=AT, lane="mx:example.net"),
+    TargetSuspended(
+        at=AT, target=TARGET, until=AT + 5_000_000, reason=f"451 4.4.1 connect to {TARGET}: connection refused"
+    ),
+    TargetResumed(at=AT, target=TARGET, seconds=5.25, source="news"),
+    SourceSuspended(
+        at=AT, source="news", until=AT + 5_000_000, reason="sources.news.address: 192.0.2.9 is not on this host"
+    ),
+    SourceResumed(at=AT, source="news", seconds=5.25),
     SpoolDamaged(at=AT, journal="main", segment=7, offset=512, length=99, reason="checksum", aside="aside/7-512"),
     SpoolFull(at=AT, free=1000, floor=200_000_000, reason="free space below spool.free_space"),
     SpoolHasRoom(at=AT, free=300_000_000),

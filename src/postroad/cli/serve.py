@@ -12,6 +12,7 @@ from postroad.cli.exits import guarded
 from postroad.cli.options import ConfigFile
 from postroad.config.host import check_host
 from postroad.config.load import find_config, inspect_config
+from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
@@ -29,9 +30,10 @@ def serve(config: ConfigFile = None) -> int:
     loaded = inspect_config(find_config(config))
     if loaded.config is None:
         raise ConfigError(loaded.lines(loaded.problems))
-    if problems := check_host(loaded.config):
+    host = check_host(loaded.config)
+    if problems := [problem for problem in host if not isinstance(problem, Warned)]:
         raise ConfigError(loaded.lines(problems))
-    for line in loaded.lines(loaded.warnings):
+    for line in loaded.lines([*loaded.warnings, *host]):
         print(f"warning: {line}", flush=True)
     return run(loaded.config, announce=Announcer(loaded.config))
 

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.config.describe import duration_text, size_text, value_text
+from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
 from postroad.config.routes import ROUTE_RULES
 from postroad.config.schema import Config
@@ -126,4 +127,5 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     *ROUTE_RULES,
     _queue_times,
     _sizes,
+    egress_rules,
 )

@@ -14,7 +14,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from postroad.model.option import NEVER, parse_duration, parse_size
+from postroad.model.option import NEVER, parse_duration, parse_secret, parse_size
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60))
 _SIZES: Final = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
@@ -40,7 +40,7 @@ def size_text(octets: int) -> str:
 
 
 class Kind(Struct, frozen=True, gc=False):
-    """What an option takes: `words` for people, `unit` is "duration", "size" or "" and tells how its numbers read."""
+    """What an option takes: `words` for people, `unit` is "duration", "size", "secret" or ""."""
 
     words: str
     unit: str = ""
@@ -68,6 +68,8 @@ def _kind(annotation: object, metadata: list[object]) -> Kind:
         return Kind(words="duration", unit="duration")
     if parse_size in functions:
         return Kind(words="size", unit="size")
+    if parse_secret in functions:
+        return Kind(words='text, { file = "..." } or { env = "..." }', unit="secret")
     return _composed(annotation)
 
 
@@ -79,7 +81,8 @@ def _composed(annotation: object) -> Kind:
         inner = _kind(parts[0], [])
         return Kind(words=f"list of {_plural(inner.words)}", unit=inner.unit)
     if origin is dict:
-        return Kind(words="tables by name")
+        inner = _kind(parts[1], [])
+        return Kind(words="tables by name" if inner.words == "table" else f"{_plural(inner.words)} by name")
     if origin is UnionType or origin is Union:
         return _of_union([part for part in parts if part is not type(None)])
     if isinstance(annotation, type):

@@ -2,7 +2,8 @@
 
 Each option is checked on its own first (pydantic, through `config.schema`), then the rules across
 options (`config.check`) over whatever is sound, so that one mistake does not hide another. The
-folder of captured mail and of the spool is made absolute here; nothing is created or changed.
+folder of captured mail and of the spool, and the files of sources, are made absolute here; nothing is
+created or changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from postroad.config.check import check
+from postroad.config.egress import anchored
 from postroad.config.locate import KeyPath
 from postroad.config.merge import read_document
 from postroad.config.mistakes import problems_of
@@ -86,6 +88,7 @@ def inspect_config(file: Path) -> Loaded:
         problems += [problem for problem in found.problems if not _is_under(problem.path, broken)]
         warnings = [] if problems else found.warnings
         config = config.model_copy(update={"data_dir": (file.parent / config.data_dir.expanduser()).absolute()})
+        config = anchored(config, file.parent)
     return Loaded(None if problems else config, problems, warnings, document.places)
 
 

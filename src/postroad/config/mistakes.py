@@ -36,7 +36,7 @@ def problems_of(error: ValidationError, data: Mapping[str, object]) -> list[Prob
 
 
 def _problem(detail: ErrorDetails, data: Mapping[str, object]) -> Problem:
-    path = _written_path(detail["loc"])
+    path = _written_path(detail["loc"], data)
     match detail["type"]:
         case "extra_forbidden":
             return Problem(path, "unknown key" + _suggestion(path))
@@ -48,20 +48,27 @@ def _problem(detail: ErrorDetails, data: Mapping[str, object]) -> Problem:
             return Problem(path, f"{_shown(path, detail, data)}: expected {_expected(path, detail)}")
 
 
-def _written_path(loc: tuple[str | int, ...]) -> KeyPath:
-    # Pydantic adds "[key]" behind the name of a table whose name is wrong, and the member of a union that it tried.
+def _written_path(loc: tuple[str | int, ...], data: Mapping[str, object]) -> KeyPath:
+    # Pydantic adds "[key]" behind the name of a table whose name is wrong, the member of a union that it tried, and
+    # the place in a list that was made from a single text.
     kept: list[str | int] = []
+    value: object = data
     for part in loc:
         if isinstance(part, str) and (part == "[key]" or part.startswith(_UNION_MEMBERS)):
             break
         if part in _FORMS:
             continue
+        if isinstance(part, int) and isinstance(value, str):
+            break
+        value = value.get(part) if isinstance(value, Mapping) else None
         kept.append(part)
     return tuple(kept)
 
 
 def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> str:
-    """The offending value as it was written, or as it was made when nothing was written."""
+    """The offending value as it was written, or as it was made when nothing was written; a secret is not shown."""
+    if (field := field_at(path)) is not None and kind_of(field).unit == "secret":
+        return "(a secret, not shown)"
     value: object = data
     for part in path:
         if isinstance(value, tuple) and isinstance(part, int):

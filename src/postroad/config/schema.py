@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroad.delivery.settings import DeliverySettings
+from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
@@ -55,6 +56,12 @@ def _listener_name(text: str) -> str:
     return text
 
 
+def _egress_name(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
+        raise ValueError(f"the name of a source or pool is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
+    return text
+
+
 def _path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value else value
 
@@ -69,6 +76,7 @@ def _default_postmaster(known: Mapping[str, object]) -> str:
 HostName = Annotated[str, AfterValidator(_host_name)]
 MailboxText = Annotated[str, AfterValidator(_mailbox)]
 ListenerName = Annotated[str, AfterValidator(_listener_name)]
+EgressName = Annotated[str, AfterValidator(_egress_name)]
 Folder = Annotated[Path, BeforeValidator(_path)]
 
 
@@ -124,6 +132,14 @@ class Config(Settings):
     )
     queue: QueueSettings = Field(QueueSettings(), description="When to try again.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How next hops are spoken to.")
+    sources: dict[EgressName, SourceSettings] = Field(
+        {},
+        description="From where mail can leave, by name; routes name one, or a pool of them.",
+        json_schema_extra={"default": "none"},
+    )
+    pools: dict[EgressName, PoolSettings] = Field(
+        {}, description="Sources that take turns, by name.", json_schema_extra={"default": "none"}
+    )
     spool: SpoolSettings = Field(SpoolSettings(), description="How accepted mail is kept.")
     limits: LimitsSettings = Field(LimitsSettings(), description="What one peer, and all together, may take.")
     process: ProcessSettings = Field(ProcessSettings(), description="The process itself.")

@@ -22,12 +22,16 @@ class Scope(Enum):
 
 
 class Delivered(Struct, frozen=True, gc=False):
-    """The next hop took responsibility; `dsn_passed`: reporting success is its part (RFC 3461 5.2.2)."""
+    """The next hop took responsibility; `dsn_passed`: reporting success is its part (RFC 3461 5.2.2).
+
+    `source` is the egress source it was sent from, "" for the system's choice, here and in the others.
+    """
 
     reply: Reply
     target: Target | None = None
     dsn_passed: bool = False
     tls: str = ""
+    source: str = ""
 
 
 class Deferred(Struct, frozen=True, gc=False):
@@ -37,6 +41,7 @@ class Deferred(Struct, frozen=True, gc=False):
     scope: Scope = Scope.RECIPIENT
     target: Target | None = None
     command: str = ""
+    source: str = ""
 
 
 class Failed(Struct, frozen=True, gc=False):
@@ -46,6 +51,7 @@ class Failed(Struct, frozen=True, gc=False):
     scope: Scope = Scope.RECIPIENT
     target: Target | None = None
     command: str = ""
+    source: str = ""
 
 
 Outcome = Delivered | Deferred | Failed

@@ -87,7 +87,7 @@ class RecipientRewritten(Record, frozen=True, tag="RecipientRewritten"):
 
 
 class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
-    """The next hop took responsibility for one recipient; the delays are seconds as in Postfix's a/b/c/d."""
+    """The next hop took one recipient, sent from the egress `source` if any; the delays as in Postfix's a/b/c/d."""
 
     id: str
     sender: str
@@ -100,6 +100,7 @@ class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
     delays: tuple[float, float, float, float]
     size: int = 0
     tls: str = ""
+    source: str = ""
 
 
 class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
@@ -117,6 +118,7 @@ class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
     delay: float
     delays: tuple[float, float, float, float]
     due: int
+    source: str = ""
 
 
 class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
@@ -134,6 +136,7 @@ class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
     delay: float
     delays: tuple[float, float, float, float]
     expired: bool = False
+    source: str = ""
 
 
 class RecipientHeld(Record, frozen=True, tag="RecipientHeld"):
@@ -183,6 +186,38 @@ class LaneResumed(Record, frozen=True, tag="LaneResumed"):
     """A suspended next hop took mail again."""
 
     lane: str
+
+
+class TargetSuspended(Record, frozen=True, tag="TargetSuspended"):
+    """One host of several fails and gets no mail, and why; it is probed from `until` on (microseconds since 1970)."""
+
+    target: str
+    until: int
+    reason: str
+    source: str = ""
+
+
+class TargetResumed(Record, frozen=True, tag="TargetResumed"):
+    """A suspended host answers again after `seconds`; its share of the mail grows from now on."""
+
+    target: str
+    seconds: float
+    source: str = ""
+
+
+class SourceSuspended(Record, frozen=True, tag="SourceSuspended"):
+    """An egress source cannot be sent from, by itself or by its proxy; pools try it again from `until` on."""
+
+    source: str
+    until: int
+    reason: str
+
+
+class SourceResumed(Record, frozen=True, tag="SourceResumed"):
+    """A suspended egress source sends again after `seconds`."""
+
+    source: str
+    seconds: float
 
 
 class SpoolRecovered(Record, frozen=True, tag="SpoolRecovered"):

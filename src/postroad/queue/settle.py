@@ -143,6 +143,7 @@ def _deliver(settlement: Settlement, work: Work, outcome: Delivered, spent: _Spe
             delays=spent.delays,
             size=envelope.size,
             tls=outcome.tls,
+            source=outcome.source,
         )
     )
     if recipient.notify and recipient.wants_success() and not outcome.dsn_passed and not envelope.sender.is_null:
@@ -187,6 +188,7 @@ def _defer(settlement: Settlement, work: Work, outcome: Deferred, spent: _Spent,
             delay=spent.total,
             delays=spent.delays,
             due=due,
+            source=outcome.source,
         )
     )
     _warn_if_late(settlement, work, change, _words(work, outcome), spent=spent, schedule=schedule)
@@ -251,6 +253,7 @@ def _failure(
         delay=spent.total,
         delays=spent.delays,
         expired=expired,
+        source="" if outcome is None else outcome.source,
     )
 
 

@@ -34,7 +34,7 @@ def _fields(record: Record) -> str:
 
 
 def _outcome(word: str, record: r.RecipientDelivered | r.RecipientDeferred | r.RecipientFailed) -> str:
-    by = f" by {record.target}" if record.target else ""
+    by = f"{f' by {record.target}' if record.target else ''}{_from(record.source)}"
     return f"{word:9} {record.id} to <{record.recipient}>{by} after {seconds(record.delay)}s: {record.reply}"
 
 
@@ -90,6 +90,10 @@ def _suspended(record: r.LaneSuspended) -> str:
     return f"suspended {record.lane} for {wait:.0f}s: {record.reason}"
 
 
+def _from(source: str) -> str:
+    return f" from {source}" if source else ""
+
+
 def _recovered(record: r.SpoolRecovered) -> str:
     return (
         f"spool     open: {record.messages} messages, {record.replayed} replayed, {record.drafts_swept} drafts swept, "
@@ -123,6 +127,10 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.MessageRemoved: lambda e: f"removed   {e.id}",
         r.LaneSuspended: _suspended,
         r.LaneResumed: lambda e: f"resumed   {e.lane}",
+        r.TargetSuspended: lambda e: f"left out  {e.target}{_from(e.source)}: {e.reason}",
+        r.TargetResumed: lambda e: f"back      {e.target}{_from(e.source)} after {seconds(e.seconds)}s",
+        r.SourceSuspended: lambda e: f"left out  source {e.source}: {e.reason}",
+        r.SourceResumed: lambda e: f"back      source {e.source} after {seconds(e.seconds)}s",
         r.SpoolRecovered: _recovered,
         r.SpoolDamaged: _damaged,
         r.SpoolFull: lambda e: f"spool     FULL: {e.free} octets free of {e.floor}: {e.reason}",
