@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from postroad.listener.intake import Intake
+from postroad.listener.intake import Expand, Intake
 from postroad.listener.server import Listeners
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.listener.terms import Terms
 from postroad.model.address import parse_mailbox
-from postroad.model.envelope import Envelope
+from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
@@ -128,8 +128,10 @@ class Desk:
         limits: LimitsSettings | None = None,
         policies: tuple[Policy[RcptContext], ...] | None = None,
         inline: int = 256 << 10,
+        expand: Expand | None = None,
     ) -> None:
         self.records: list[Record] = []
+        self.announced: list[tuple[Envelope, list[Recipient], bytes]] = []
         self.spool = InstantSpool()
         self.limits = limits or LimitsSettings()
         self.time = 1000.0
@@ -148,6 +150,8 @@ class Desk:
             queue_ids=QueueIds(1),
             limits=self.limits,
             inline=inline,
+            expand=expand,
+            announce=lambda *told: self.announced.append(told),
         )
         self.postmaster = parse_mailbox("postmaster@example.com")
 

@@ -20,6 +20,7 @@ from postroad.model.records import (
     PolicyFaulted,
     RecipientDeferred,
     RecipientDelivered,
+    RecipientExpanded,
     RecipientFailed,
     Record,
     RecordsDropped,
@@ -30,6 +31,8 @@ from postroad.model.records import (
     SpoolFull,
     SpoolHasRoom,
     SpoolRecovered,
+    TableLoaded,
+    TableRefused,
 )
 from postroad.model.reply import Reply
 from postroad.smtp import replies
@@ -153,6 +156,8 @@ SAMPLES: tuple[Record, ...] = (
     refused("connect", replies.TALKED_FIRST, origin=Origin("2001:db8::7", 40001, "", "SMTP", "mx", "s2")),
     refused("message", replies.LOOP),
     accepted(),
+    RecipientExpanded(at=AT, id=QUEUE_ID, recipient="all@example.com", to=("a@example.net", "b@example.net"), count=2),
+    RecipientExpanded(at=AT, id=QUEUE_ID, recipient="all@example.com", to=("a@example.net",), count=21),
     delivered(),
     delivered(lane="capture:"),
     deferred(),
@@ -175,6 +180,8 @@ SAMPLES: tuple[Record, ...] = (
     SpoolHasRoom(at=AT, free=300_000_000),
     SpoolFaulted(at=AT, reason="[Errno 5] Input/output error"),
     PolicyFaulted(at=AT, policy="dnsbl", stage="rcpt", reason="TimeoutError"),
+    TableLoaded(at=AT, table="/etc/postroad/virtual", entries=2000, doubts=1),
+    TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
     RecordsDropped(at=AT, count=12),
     ServerStopping(at=AT, reason="SIGTERM"),

@@ -13,6 +13,7 @@ import typer
 from msgspec import Struct
 
 from postroad.cli.exits import OK, guarded
+from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.config.schema import Config
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
@@ -66,6 +67,7 @@ class Explanation(Struct):
     rule: str
     lane: str
     plan: Plan | None
+    aliases: AliasTrace
 
 
 _OWN_NAME: Final = "localhost"
@@ -124,6 +126,9 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         shuffle=_as_they_are,
     )
     recipient = envelope.recipients[0]
+    aliases = await trace_aliases(config, recipient.address)
+    if aliases.to != [str(recipient.address)]:  # access is decided about the address as given, the rest about the first
+        recipient = Recipient(parse_mailbox(aliases.to[0]))
     placement = router.place(envelope, recipient)
     try:
         plan = _plan(await router.plan(placement.lane), lookup.questions) if placement else None
@@ -131,13 +136,14 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         resolver.close()
     return Explanation(
         sender=str(envelope.sender),
-        recipient=str(recipient.address),
+        recipient=str(envelope.recipients[0].address),
         ip=envelope.origin.ip,
         listener=envelope.origin.listener,
         access=_access(RelayControl(config.access), envelope),
         rule=placement.reason if placement else "no route matches: the recipient would wait until it expires",
         lane=placement.lane if placement else "",
         plan=plan,
+        aliases=aliases,
     )
 
 
@@ -210,6 +216,7 @@ def _lines(found: Explanation) -> list[str]:
     if found.access.reply:
         out.append(f"reply     {found.access.reply}")
         out.append("          (if it were accepted:)")
+    out += trace_lines(found.aliases)
     out.append(f"route     {found.rule}")
     if found.lane:
         out.append(f"next hop  {found.lane}")

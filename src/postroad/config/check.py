@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from postroad.config.checkaliases import check_aliases
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.problem import Problem, path_text
 from postroad.config.schema import Config
@@ -202,4 +203,5 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _catch_all,
     _queue_times,
     _sizes,
+    check_aliases,
 )

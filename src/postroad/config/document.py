@@ -60,6 +60,11 @@ def _section(name: str, field: FieldInfo, model: type[BaseModel]) -> Iterator[st
         sentence += " Required." if default == _REQUIRED else f" Default: {_escaped(default)}."
     yield sentence
     yield from _options(model.model_fields)
+    for inner_name, inner in model.model_fields.items():
+        if inner_model := model_of(inner):
+            yield f"### {inner_name} in {heading}"
+            yield str(inner.description)
+            yield from _options(inner_model.model_fields)
 
 
 def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:

@@ -91,6 +91,8 @@ def field_at(path: KeyPath) -> FieldInfo | None:
         if isinstance(part, int):
             continue
         if model is None:
+            if field is not None and kind_of(field).words.endswith(" by name"):
+                continue  # `part` is the name of an entry
             return None
         if field is not None and kind_of(field).words == "tables by name":
             field = None  # `part` is the table's name
@@ -141,4 +143,7 @@ def _keys_in(path: KeyPath) -> list[str]:
     field = Config.model_fields.get(str(path[0]))
     if field is not None:
         keys = getattr(model_of(field), "model_fields", {})
+    inner = keys.get(str(path[-1]))  # a table in a table
+    if inner is not None and len(path) > 1:
+        keys = getattr(model_of(inner), "model_fields", keys)
     return list(keys)

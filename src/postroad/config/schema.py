@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from postroad.aliases.settings import AliasSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.model.address import parse_domain, parse_mailbox
@@ -111,6 +112,11 @@ class Config(Settings):
         description="Where mail goes, in order; the first that matches wins.",
         min_length=1,
         json_schema_extra={"default": 'one route, "*" to "mx"'},
+    )
+    aliases: tuple[AliasSettings, ...] = Field(
+        (),
+        description="Recipients that stand for others: tables, asked in order.",
+        json_schema_extra={"default": "none"},
     )
     queue: QueueSettings = Field(QueueSettings(), description="When to try again.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How next hops are spoken to.")
