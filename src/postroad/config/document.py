@@ -60,11 +60,6 @@ def _section(name: str, field: FieldInfo, model: type[BaseModel]) -> Iterator[st
         sentence += " Required." if default == _REQUIRED else f" Default: {_escaped(default)}."
     yield sentence
     yield from _options(model.model_fields)
-    for inner_name, inner in model.model_fields.items():
-        if inner_model := model_of(inner):
-            yield f"### {inner_name} in {heading}"
-            yield str(inner.description)
-            yield from _options(inner_model.model_fields)
 
 
 def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
@@ -74,6 +69,9 @@ def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
         rows.append(
             f"| `{name}` | {table_cell(takes)} | {table_cell(_default(field))} | {table_cell(str(field.description))} |"
         )
+        if model := model_of(field):
+            inner = _options({f"{name}.{key}": part for key, part in model.model_fields.items()})
+            rows += [row for table in inner for row in table.split("\n")[2:]]
     yield "\n".join(rows)
 
 

@@ -139,11 +139,5 @@ def _step(field: FieldInfo) -> str:
 def _keys_in(path: KeyPath) -> list[str]:
     if not path:
         return list(Config.model_fields)
-    keys: Mapping[str, FieldInfo] = {}
-    field = Config.model_fields.get(str(path[0]))
-    if field is not None:
-        keys = getattr(model_of(field), "model_fields", {})
-    inner = keys.get(str(path[-1]))  # a table in a table
-    if inner is not None and len(path) > 1:
-        keys = getattr(model_of(inner), "model_fields", keys)
-    return list(keys)
+    field = field_at(path) or Config.model_fields.get(str(path[0]))
+    return list(getattr(model_of(field), "model_fields", {})) if field is not None else []

@@ -283,9 +283,11 @@ def test_expansion_ends_and_neither_loses_nor_doubles(
         found = expanded([to(address) for address in addresses], *tables)
     except ExpansionError:
         return
+    assert found.recipients
     identities = [walk.identity(one.address) for one in found.recipients]
     assert len(set(identities)) == len(identities)
     for address in addresses:
+        assert follow(address, *tables)
         assert {walk.identity(parse_mailbox(one)) for one in follow(address, *tables)} <= set(identities)
     for one in found.recipients:  # what is left stands for itself, or for nothing more
         again = follow(str(one.address), *tables)

@@ -61,6 +61,14 @@ def test_the_trace_names_the_recipient_as_given() -> None:
     assert "secret" not in desk.spool.messages[0][0].prefix
 
 
+def test_access_is_decided_about_the_address_as_given() -> None:
+    desk = Desk(relay_domains=["example.net"], relay_networks=[], expand=everywhere("x@outside.example"))
+    outside = b"RCPT TO:<x@outside.example>\r\n"
+    written = converse(desk, [MAIL + outside + RCPT + CONTENT], ip="192.0.2.1")
+    assert b"554 5.7.1 <x@outside.example>: Relay access denied" in written
+    assert [addresses(envelope) for envelope, _ in desk.spool.messages] == [["x@outside.example"]]
+
+
 def test_what_the_door_is_told() -> None:
     seen: list[Incoming] = []
 
