@@ -17,13 +17,18 @@ from typing import Final
 import uvloop
 
 from postroad import VERSION
+from postroad.aliases.load import load
+from postroad.aliases.service import AliasService
+from postroad.config.checkaliases import bounds_of, problem_of
 from postroad.config.egress import egress_of
+from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.delivery.deliver import Deliverer
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
+from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit, ServerStarted, ServerStopping
@@ -36,9 +41,11 @@ from postroad.net.tls import opportunistic_context
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
+from postroad.policies.known_recipients import KnownRecipients
 from postroad.policies.relay_control import RelayControl
-from postroad.policy.chain import Chain
+from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
+from postroad.queue.announce import Announcer
 from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.retry import schedule_of
 from postroad.routing.rewrite import compile_rewriter
@@ -79,6 +86,7 @@ class _House:
     def __init__(self, config: Config, clock: SystemClock, emit: Emit) -> None:
         self.config = config
         self.emit = emit
+        self.clock = clock
         self.now = clock.now
         start = random.SystemRandom().randrange(1 << 48)
         queue_ids = QueueIds(start)
@@ -123,15 +131,25 @@ class _House:
             queue_ids=queue_ids,
             random=random.random,
         )
+        self.aliases = AliasService(load(config.aliases), bounds_of(config))
+        if broken := self.aliases.broken:
+            raise ConfigError([render(problem_of(fault), {}) for fault in broken])
         self.listeners = self._build_listeners(clock, queue_ids, turn, start)
 
     def _build_listeners(self, clock: SystemClock, queue_ids: QueueIds, turn: Turn, start: int) -> Listeners:
         config, emit = self.config, self.emit
+        policies: tuple[Policy[RcptContext], ...] = (self.control,)
+        door = self.aliases.door
+        if door is not None and door.has_strict:
+            policies = (KnownRecipients(door.knows), *policies)
+        announcer = Announcer(
+            spool=self.spool, admit=self.dispatcher.admit, emit=emit, hostname=config.hostname, queue_ids=queue_ids
+        )
         return Listeners(
             hostname=config.hostname,
             postmaster=parse_mailbox(config.postmaster),
             limits=config.limits,
-            chain=Chain[RcptContext]("rcpt", (self.control,), timeout=POLICY_SECONDS, emit=emit, now=clock.now),
+            chain=Chain[RcptContext]("rcpt", policies, timeout=POLICY_SECONDS, emit=emit, now=clock.now),
             relays=self.control.relays,
             intake=Intake(
                 spool=self.spool,
@@ -143,6 +161,8 @@ class _House:
                 limits=config.limits,
                 inline=config.spool.inline_size,
                 rewrite=compile_rewriter(config.routes),
+                expand=None if door is None else door.expand,
+                announce=announcer.expanded,
             ),
             emit=emit,
             now=clock.now,
@@ -164,6 +184,7 @@ class _House:
             become_user(config.process.user)
         await self.spool.open()
         work = asyncio.create_task(self.dispatcher.run())
+        self.aliases.start(self.clock, self.emit)
         stopping = _stop_signals()
         await self.listeners.start()
         self.emit(ServerStarted(at=self.now(), version=VERSION, hostname=config.hostname, listeners=tuple(bound)))
@@ -184,6 +205,7 @@ class _House:
         for task in (drained, impatient, work):
             task.cancel()
         await asyncio.gather(drained, impatient, work, return_exceptions=True)
+        await self.aliases.close()
         await self.deliverer.close()
         await self.spool.close()
         self.resolver.close()

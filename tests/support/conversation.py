@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from postroad.listener.intake import Intake
+from postroad.listener.intake import Expand, Intake
 from postroad.listener.server import Listeners
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.listener.terms import Terms
 from postroad.model.address import parse_mailbox
-from postroad.model.envelope import Envelope
+from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
@@ -148,9 +148,11 @@ class Desk:
         policies: tuple[Policy[RcptContext], ...] | None = None,
         inline: int = 256 << 10,
         at_turn_end: AtTurnEnd | None = None,
+        expand: Expand | None = None,
     ) -> None:
         self.at_turn_end = at_turn_end or Turns().add
         self.records: list[Record] = []
+        self.announced: list[tuple[Envelope, list[Recipient], bytes]] = []
         self.spool = InstantSpool()
         self.limits = limits or LimitsSettings()
         self.time = 1000.0
@@ -170,6 +172,8 @@ class Desk:
             queue_ids=QueueIds(1),
             limits=self.limits,
             inline=inline,
+            expand=expand,
+            announce=lambda *told: self.announced.append(told),
         )
 
     def listeners(self) -> Listeners:

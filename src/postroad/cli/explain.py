@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from postroad.app import bound_to
 from postroad.cli.exits import OK, guarded
+from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
@@ -102,6 +103,7 @@ class Explanation(Struct):
     lane: str
     plan: Plan | None
     fallback: Beyond | None
+    aliases: AliasTrace
 
 
 _OWN_NAME: Final = "localhost"
@@ -177,8 +179,11 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         sites=Sites(config.sites),
     )
     given = recipient = envelope.recipients[0]
+    aliases = await trace_aliases(config, given.address)
+    if aliases.to != [str(given.address)]:  # access is decided about the address as given, the rest about the first
+        recipient = Recipient(parse_mailbox(aliases.to[0]))
     rewriter = compile_rewriter(config.routes)
-    steps = list(rewriter.steps(given, envelope)) if rewriter is not None else []
+    steps = list(rewriter.steps(recipient, envelope)) if rewriter is not None else []
     if steps:
         recipient = steps[-1].recipient
     placement = router.place(envelope, recipient)
@@ -200,6 +205,7 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         lane=placement.lane if placement else "",
         plan=plan,
         fallback=fallback,
+        aliases=aliases,
     )
 
 
@@ -297,6 +303,7 @@ def _lines(found: Explanation) -> list[str]:
     if found.access.reply:
         out.append(f"reply     {found.access.reply}")
         out.append("          (if it were accepted:)")
+    out += trace_lines(found.aliases)
     out += [f"rewritten to <{step.recipient}> by {step.rule}" for step in found.rewritten]
     out.append(f"route     {found.rule}")
     if found.lane:

@@ -87,8 +87,10 @@ def inspect_config(file: Path) -> Loaded:
         broken = [problem.path for problem in problems]
         problems += [problem for problem in found.problems if not _is_under(problem.path, broken)]
         warnings = [] if problems else found.warnings
-        config = config.model_copy(update={"data_dir": (file.parent / config.data_dir.expanduser()).absolute()})
-        config = anchored(config, file.parent)
+        folder = file.parent
+        aliases = tuple(entry.anchored(folder) for entry in config.aliases)
+        data_dir = (folder / config.data_dir.expanduser()).absolute()
+        config = anchored(config.model_copy(update={"data_dir": data_dir, "aliases": aliases}), folder)
     return Loaded(None if problems else config, problems, warnings, document.places)
 
 

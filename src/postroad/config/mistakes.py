@@ -84,7 +84,8 @@ def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> s
 
 def _expected(path: KeyPath, detail: ErrorDetails) -> str:
     field = field_at(path)
-    if field is None:
+    is_entry = not isinstance(path[-1], int) and field is field_at(path[:-1])  # of an option with values by name
+    if field is None or is_entry:
         return detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     words = kind_of(field).words
     if path and isinstance(path[-1], int):
@@ -101,6 +102,8 @@ def field_at(path: KeyPath) -> FieldInfo | None:
         if isinstance(part, int):
             continue
         if model is None:
+            if field is not None and kind_of(field).words.endswith(" by name"):
+                continue  # `part` is the name of an entry
             return None
         if field is not None and kind_of(field).words == "tables by name":
             field = None  # `part` is the table's name

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from postroad.aliases.settings import AliasSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.listener.settings import LimitsSettings, ListenerSettings
@@ -129,6 +130,11 @@ class Config(Settings):
         {},
         description='Providers by the names of their MX hosts: a host name, or "*.domain" for all below; a next hop '
         "belongs to the first site that has all its hosts.",
+    )
+    aliases: tuple[AliasSettings, ...] = Field(
+        (),
+        description="Recipients that stand for others: tables, asked in order.",
+        json_schema_extra={"default": "none"},
     )
     queue: QueueSettings = Field(QueueSettings(), description="When to try again.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How next hops are spoken to.")

@@ -20,10 +20,12 @@ FAILED: Final = "failed"
 DELAYED: Final = "delayed"
 RELAYED: Final = "relayed"
 DELIVERED: Final = "delivered"
+EXPANDED: Final = "expanded"
 
 _SUBJECTS: Final = (  # the wording that mail users and bounce parsers know from Postfix
     (FAILED, "Undelivered Mail Returned to Sender"),
     (DELAYED, "Delayed Mail (still being retried)"),
+    (EXPANDED, "Successful Mail Delivery Report"),
     (RELAYED, "Successful Mail Delivery Report"),
     (DELIVERED, "Successful Mail Delivery Report"),
 )
@@ -180,7 +182,11 @@ def _paragraphs(report: Report) -> list[tuple[str, str]]:
         "below. That system does not report deliveries, so this is the last report you get."
     )
     delivered = f"The message you sent, taken here on {arrived}, was delivered to the recipients below."
-    texts = ((FAILED, failed), (DELAYED, delayed), (RELAYED, relayed), (DELIVERED, delivered))
+    expanded = (
+        f"The message you sent, taken here on {arrived}, was passed on to the several addresses that each of the "
+        "recipients below stands for. You will be told when one of them fails, as you asked, but no more of success."
+    )
+    texts = ((FAILED, failed), (DELAYED, delayed), (EXPANDED, expanded), (RELAYED, relayed), (DELIVERED, delivered))
     return [(action, text) for action, text in texts if any(notice.action == action for notice in report.notices)]
 
 
@@ -192,8 +198,14 @@ def _story(notice: Notice, *, utf8: bool) -> list[str]:
             said += f" (in reply to {_clean(notice.command, utf8=utf8)})"
     if notice.expired:
         said = f"delivery time expired; last reason: {said}" if said else "delivery time expired"
-    address = f"<{_clean(notice.recipient.address.text, utf8=utf8)}>:"
+    address = f"<{_clean(notice.recipient.address.text, utf8=utf8)}>{_sent_to(notice.recipient, utf8=utf8)}:"
     return _pieces(f"{address} {said}" if said else address, indent="    ")
+
+
+def _sent_to(recipient: Recipient, *, utf8: bool) -> str:
+    """Whom the message was sent to, when that is another address than the one it failed at: an alias."""
+    original = _original_recipient(recipient.orcpt, utf8=utf8).partition("; ")[2] if recipient.orcpt else ""
+    return f" (sent to <{original}>)" if original and original != recipient.address.text else ""
 
 
 def _status_part(report: Report, *, utf8: bool) -> bytes:

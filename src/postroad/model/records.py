@@ -86,6 +86,15 @@ class RecipientRewritten(Record, frozen=True, tag="RecipientRewritten"):
     reason: str
 
 
+class RecipientExpanded(Record, frozen=True, tag="RecipientExpanded"):
+    """Aliases turned one recipient of an accepted message into `count` others; `to` names the first 20."""
+
+    id: str
+    recipient: str
+    to: tuple[str, ...]
+    count: int
+
+
 class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
     """The next hop took one recipient, sent from the egress `source` if any; the delays as in Postfix's a/b/c/d."""
 
@@ -150,7 +159,7 @@ class RecipientHeld(Record, frozen=True, tag="RecipientHeld"):
 
 
 class DsnQueued(Record, frozen=True, tag="DsnQueued"):
-    """A DSN entered the queue: `kind` is failed, delayed or relayed, `report` its queue id, `size` its octets."""
+    """A DSN entered the queue: `kind` is failed, delayed, expanded or relayed, `report` its id, `size` its octets."""
 
     id: str
     report: str
@@ -267,6 +276,23 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
     policy: str
     stage: str
     reason: str
+
+
+class TableLoaded(Record, frozen=True, tag="TableLoaded"):
+    """A file of aliases is in force with so many `entries`, at start and after it changed; `doubts` are odd lines."""
+
+    table: str
+    entries: int
+    doubts: int = 0
+
+
+class TableRefused(Record, frozen=True, tag="TableRefused"):
+    """A file of aliases changed and cannot be used, the old one stays in force: the first of `problems`, at `line`."""
+
+    table: str
+    line: int
+    reason: str
+    problems: int
 
 
 class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):

@@ -7,6 +7,7 @@ A report goes from the null reverse-path to the reverse-path of the original, as
 from postroad.message.dsn import (
     DELAYED,
     DELIVERED,
+    EXPANDED,
     FAILED,
     RELAYED,
     Notice,
@@ -22,7 +23,7 @@ from postroad.model.envelope import BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME, N
 def kind_of(notices: list[Notice]) -> str:
     """The kind of a report with these notices, of which there is at least one: its worst action."""
     actions = {notice.action for notice in notices}
-    return next(action for action in (FAILED, DELAYED, RELAYED, DELIVERED) if action in actions)
+    return next(action for action in (FAILED, DELAYED, EXPANDED, RELAYED, DELIVERED) if action in actions)
 
 
 def returns_content(envelope: Envelope, notices: list[Notice], limit: int) -> bool:

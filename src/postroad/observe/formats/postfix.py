@@ -150,6 +150,9 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.SpoolHasRoom: lambda e, p: (f"smtpd[{p}]: free space in mail queue again, {e.free} bytes",),
         r.SpoolFaulted: lambda e, p: (f"cleanup[{p}]: warning: mail queue write error: {e.reason}",),
         r.PolicyFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy} at {e.stage}: {e.reason}",),
+        r.TableRefused: lambda e, p: (
+            f"cleanup[{p}]: warning: {e.table}, line {e.line}: {e.reason}; the table before stays in force",
+        ),
         r.DeliveryFaulted: lambda e, p: (f"qmgr[{p}]: warning: delivery to {e.lane} failed by a bug: {e.detail}",),
         r.RecordsDropped: lambda e, p: (f"postlogd[{p}]: warning: {e.count} records left out",),
     }

@@ -74,6 +74,15 @@ def _accepted(record: r.MessageAccepted) -> str:
     )
 
 
+def _expanded(record: r.RecipientExpanded) -> str:
+    to = ", ".join(record.to) + (", ..." if record.count > len(record.to) else "")
+    return f"expanded  {record.id} <{record.recipient}> to {_count(record.count, 'recipient')}: {to}"
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number} entries"
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -118,6 +127,7 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.CommandRefused: _refused,
         r.MessageAccepted: _accepted,
         r.RecipientRewritten: lambda e: f"rewritten {e.id} to <{e.recipient}> is now to <{e.to}>: {e.reason}",
+        r.RecipientExpanded: _expanded,
         r.RecipientDelivered: _delivered,
         r.RecipientDeferred: _deferred,
         r.RecipientFailed: _failed,
@@ -137,6 +147,10 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.SpoolHasRoom: lambda e: f"spool     has room: {e.free} octets free",
         r.SpoolFaulted: lambda e: f"spool     FAULT: {e.reason}",
         r.PolicyFaulted: lambda e: f"policy    FAULT: {e.policy} at {e.stage}: {e.reason}",
+        r.TableLoaded: lambda e: f"table     {e.table}: {_entries(e.entries)}, {_count(e.doubts, 'doubt')}",
+        r.TableRefused: lambda e: (
+            f"table     REFUSED {e.table}:{e.line}: {e.reason} ({_count(e.problems, 'problem')}); the old one stays"
+        ),
         r.DeliveryFaulted: lambda e: f"delivery  FAULT: {e.lane}: {e.detail}",
         r.RecordsDropped: lambda e: f"log       {e.count} records left out",
     }
