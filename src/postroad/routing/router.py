@@ -58,6 +58,7 @@ class Router:
     ) -> None:
         """Without `clock`, the machine's."""
         self.place = rules.place
+        self.place_released = rules.place_released
         self._lookup = lookup
         self._own_names = frozenset(name.lower() for name in own_names)
         self._own_addresses = frozenset(own_addresses)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Envelope, Recipient
-from postroad.model.route import CAPTURE, FAIL, MX, Fallback, NextHop, Placement
+from postroad.model.route import CAPTURE, FAIL, HOLD, MX, Fallback, NextHop, Placement
 from postroad.routing.lanes import LaneSpec, format_lane, parse_next_hop
 from postroad.routing.patterns import Conditions, compile_patterns
 from postroad.routing.settings import EgressSettings, HopSettings, RouteSettings, ThenSettings
@@ -80,9 +80,15 @@ class Rules:
             return found
         for rule, placement in found:
             if rule.conditions.hold(envelope, recipient.address):
-                if self._egress and _leaves(rule.spec):
-                    return self._place_with_source(rule, placement, envelope, recipient.address)
-                return placement
+                return self._with_source(rule, placement, envelope, recipient.address) if self._egress else placement
+        return None
+
+    def place_released(self, envelope: Envelope, recipient: Recipient) -> Placement | None:
+        """As `place`, for a recipient that somebody released: routes that hold are passed over."""
+        domain = recipient.address.domain
+        for rule in self._rules if domain else ():
+            if rule.spec.action != HOLD and rule.conditions.hold(envelope, recipient.address):
+                return self._with_source(rule, rule.placement(domain), envelope, recipient.address)
         return None
 
     def _remember(self, domain: str) -> Placement | tuple[tuple[Rule, Placement], ...]:
@@ -101,7 +107,10 @@ class Rules:
         self._by_domain[domain] = found
         return found
 
-    def _place_with_source(self, rule: Rule, placement: Placement, envelope: Envelope, recipient: Mailbox) -> Placement:
+    def _with_source(self, rule: Rule, placement: Placement, envelope: Envelope, recipient: Mailbox) -> Placement:
+        """`placement`, from the source that the egress rules choose where the route does not."""
+        if not _leaves(rule.spec):
+            return placement
         egress = next((one for one in self._egress if one.conditions.hold(envelope, recipient)), None)
         if egress is None:
             return placement

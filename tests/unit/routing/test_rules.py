@@ -170,6 +170,27 @@ def test_what_is_done_instead_of_sending_is_a_lane() -> None:
     assert lane_of(rules, message(), "x@c.example") == "fail:550 5.7.1 We do not write to them"
 
 
+def test_released_recipients_go_on_behind_the_routes_that_hold() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(recipients=("a.example", "b.example"), then="hold"),
+            RouteSettings(recipients=("b.example",), then="discard"),
+            RouteSettings(senders=("you@example.com",), next_hops=("capture:",)),
+            RouteSettings(next_hops=("mx",)),
+        ],
+        [EgressSettings(source="news")],
+    )
+
+    def released(address: str) -> str | None:
+        placement = rules.place_released(message(), recipient(address))
+        return placement.lane if placement is not None else None
+
+    assert released("x@a.example") == "mx:a.example?source=news"
+    assert released("x@b.example") == "discard:2"
+    assert compile_rules([RouteSettings(then="hold")]).place_released(message(), recipient("x@a.example")) is None
+    assert rules.place_released(message(), Recipient(Mailbox("postmaster", "postmaster", ""))) is None
+
+
 def test_egress_rules_choose_the_source_where_the_route_does_not() -> None:
     rules = compile_rules(
         [
