@@ -85,9 +85,11 @@ def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> s
 def _expected(path: KeyPath, detail: ErrorDetails) -> str:
     field = field_at(path)
     is_entry = not isinstance(path[-1], int) and field is field_at(path[:-1])  # of an option with values by name
-    if field is None or is_entry:
+    if field is None or (is_entry and "than" in detail["type"]):
         return detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     words = kind_of(field).words
+    if is_entry:
+        return words.removesuffix(" by name")
     if path and isinstance(path[-1], int):
         return words.removeprefix("list of ").removesuffix("s")
     bounds = bounds_text(field)
