@@ -132,7 +132,7 @@ def explain(
     settings = configuration(config)
     envelope = Envelope(
         id="",
-        sender=NULL_PATH if sender in ("", "<>") else parse_mailbox(sender),
+        sender=NULL_PATH if sender in ("", "<>") else _mailbox("--from", sender),
         recipients=(Recipient(_recipient(recipient, settings)),),
         arrived=0,
         size=_size(size),
@@ -161,9 +161,16 @@ def _size(text: str) -> int:
         raise AddressError(str(error)) from None
 
 
+def _mailbox(option: str, text: str) -> Mailbox:
+    try:
+        return parse_mailbox(text)
+    except AddressError as error:
+        raise AddressError(f"{option} {text}: {error}") from None
+
+
 def _recipient(text: str, config: Config) -> Mailbox:
     """The recipient; the bare postmaster is the configured one (RFC 5321 4.5.1)."""
-    mailbox = parse_mailbox(text)
+    mailbox = _mailbox("--to", text)
     return mailbox if mailbox.domain else parse_mailbox(config.postmaster)
 
 

@@ -18,6 +18,12 @@ class DnsStatus(Enum):
     NO_NAME = "NXDOMAIN"  # RFC 2308 2.1
     FAILED = "SERVFAIL"  # any error of the server
     TIMED_OUT = "timed out"
+    UNREACHABLE = "no name server can be reached"
+
+    @property
+    def is_temporary(self) -> bool:
+        """True when nothing is proven and the question should be asked again later."""
+        return self in (DnsStatus.FAILED, DnsStatus.TIMED_OUT, DnsStatus.UNREACHABLE)
 
 
 class MxRecord(Struct, frozen=True, gc=False):
@@ -48,7 +54,7 @@ class Answer(Struct, frozen=True, gc=False):
     @property
     def is_temporary(self) -> bool:
         """True when nothing is proven and the question should be asked again later."""
-        return self.status in (DnsStatus.FAILED, DnsStatus.TIMED_OUT)
+        return self.status.is_temporary
 
 
 class Lookup(Protocol):

@@ -117,6 +117,7 @@ class Resolver:
         except ValueError:  # a name that cannot exist does not
             return Reading(0, truncated=False, answer=Answer(DnsStatus.NO_NAME, (), 300))
         refused: set[int] = set()
+        status = DnsStatus.TIMED_OUT
         for _ in range(self._settings.attempts):
             at = self._next_server(refused)
             if at is None:
@@ -130,11 +131,13 @@ class Resolver:
             except PeerError:
                 server.slow_until = self._clock.monotonic() + _SLOW_FOR
                 refused.add(at)
+                status = DnsStatus.UNREACHABLE if status is not DnsStatus.FAILED else status
                 continue
             if reading.answer.status is not DnsStatus.FAILED:
                 return reading
             refused.add(at)  # it will say the same again; another server may know better
-        return Reading(0, truncated=False, answer=Answer(DnsStatus.FAILED if refused else DnsStatus.TIMED_OUT))
+            status = DnsStatus.FAILED
+        return Reading(0, truncated=False, answer=Answer(status))
 
     def _next_server(self, refused: set[int]) -> int | None:
         """The first server in order that is not known to be slow, else the one whose penalty ends first."""
@@ -153,7 +156,7 @@ class Resolver:
             reading = await exchange.over_udp(question, kind, timeout)
             server.takes_edns = reading.rcode in _NO_EDNS  # it was not EDNS that it disliked
         if reading.truncated:
-            reading = _read_over_tcp(await exchange.over_tcp(question, timeout), question, kind)
+            reading = await _over_tcp(exchange, question, kind, timeout)
         if reading.answer.authentic and not server.is_trusted:
             plain = reading.answer
             answer = Answer(plain.status, plain.records, plain.ttl, authentic=False, canonical=plain.canonical)
@@ -168,12 +171,12 @@ class _Server(Struct):
     slow_until: float = 0.0
 
 
-def _read_over_tcp(data: bytes, question: bytes, kind: str) -> Reading:
-    """`read_answer`, with nonsense over TCP counted as the server's failure."""
+async def _over_tcp(exchange: Exchange, question: bytes, kind: str, timeout: float) -> Reading:
+    """The whole answer; FAILED from a server that spoke over UDP but cannot give it (RFC 7766 5)."""
     try:
-        return read_answer(data, question, kind)
-    except ValueError as error:
-        raise PeerError(f"DNS server sent nonsense: {error}") from None
+        return read_answer(await exchange.over_tcp(question, timeout), question, kind)
+    except (PeerError, ValueError):
+        return Reading(0, truncated=False, answer=Answer(DnsStatus.FAILED))
 
 
 def _normal(name: str) -> str:

@@ -184,7 +184,7 @@ def _is_unicast(address: str) -> bool:
 
 def is_unknown(place: Located) -> bool:
     """True for a host whose addresses DNS could not tell now."""
-    return place.status in (DnsStatus.FAILED, DnsStatus.TIMED_OUT)
+    return place.status.is_temporary
 
 
 def _describe(domain: str, pairs: Sequence[tuple[Exchange, Located]], ours: int | None) -> Iterator[str]:

@@ -152,7 +152,7 @@ class Router:
         located = await self._locate(hop.host)
         if not located.addresses:
             words = "no address" if located.status is DnsStatus.NO_DATA else located.status.value
-            enhanced = "4.4.3" if located.status in (DnsStatus.FAILED, DnsStatus.TIMED_OUT) else "4.4.4"
+            enhanced = "4.4.3" if located.status.is_temporary else "4.4.4"
             return Deferred(Reply(451, enhanced, f"next hop {hop}: {words}"), Scope.NEXT_HOP)
         targets = tuple(
             one for one in targets_of(hop.scheme, located, hop.port) if not self._is_own(one.address, one.port)

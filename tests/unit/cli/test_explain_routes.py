@@ -52,6 +52,8 @@ fallback_on = ["4.4.1", "4.7."]
 [[egress]]
 tags = ["news"]
 source = "bulk"
+[sources.bulk]
+address = "192.0.2.50"
 [sites]
 here = ["192.0.2.1", "192.0.2.2"]
 """
