@@ -1,6 +1,8 @@
 """Egress by real proxies: microsocks and Dante (SOCKS5), HAProxy (PROXY protocol), with what each does to failures."""
 
 import asyncio
+import smtplib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,17 @@ from tests.support.postfix import free_port
 from tests.support.proxies import dante, haproxy, microsocks
 from tests.support.relay import CAPTURE, Relay
 
+SOURCES = """
+[sources.a]
+address = "127.0.0.2"
+ehlo = "a.example.com"
+[sources.b]
+address = "127.0.0.3"
+[sources.gone]
+address = "192.0.2.7"
+[pools.pool]
+sources = { a = 3, b = 1, gone = 4 }
+"""
 DEAD = Target(SMTP, "dead.example.net", "127.0.0.1", 1)
 
 
@@ -135,6 +148,38 @@ def test_the_server_starts_without_an_address_and_shows_no_secret(tmp_path: Path
         said = (tmp_path / "stdout").read_text() + relay.log_file.read_text()
     assert 'sources.a.address: "192.0.2.77": is not an address of this host; mail from this source will wait' in said
     assert "hunter2" not in said
+
+
+async def test_a_real_server_shares_among_sources_and_hosts(tmp_path: Path) -> None:
+    async with Peer() as one, Peer() as two:
+        hops = f'next_hops = ["smtp://127.0.0.1:{one.port}", "smtp://127.0.0.1:{two.port}"]'
+        relay = Relay(tmp_path, f'{SOURCES}[[routes]]\n{hops}\nbalance = "round-robin"\nsource = "pool"\n')
+
+        def send() -> None:
+            with smtplib.SMTP("127.0.0.1", relay.port, timeout=20) as client:
+                for number in range(40):
+                    client.sendmail("alice@example.org", [f"u{number}@example.net"], "Subject: x\r\n\r\nHello\r\n")
+
+        with relay:
+            await asyncio.to_thread(send)
+            first = await asyncio.to_thread(relay.wait_for, "RecipientDelivered", 40)
+            assert set(one.clients + two.clients) == {"127.0.0.2", "127.0.0.3"}
+            assert min(len(one.taken), len(two.taken)) >= 15
+            await one.__aexit__(None, None, None)
+            await asyncio.to_thread(send)
+            await asyncio.to_thread(relay.wait_for, "RecipientDelivered", 80)
+            deferred = relay.records("RecipientDeferred")
+            suspended = {entry["source"] for entry in relay.records("TargetSuspended")}
+            (gone,) = relay.records("SourceSuspended")
+            await asyncio.to_thread(relay.stop)
+        await one.__aenter__()
+    counted = Counter(entry["source"] for entry in first)
+    assert set(counted) == {"a", "b"}
+    assert counted["a"] > 2 * counted["b"]
+    assert not deferred
+    assert suspended == {"a", "b"}
+    assert gone["reason"] == "sources.gone.address: 192.0.2.7 is not on this host"
+    assert sorted(len(taken.recipients) for taken in one.taken + two.taken) == [1] * 80
 
 
 async def test_a_proxy_that_is_none() -> None:

@@ -259,13 +259,19 @@ class Postfix:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def kill(self) -> None:
-        """SIGKILL to every process of the instance at once: what a power cut leaves. It can be started again."""
+        """SIGKILL to every process of the instance at once: what a power cut leaves. It can be started again.
+
+        All are stopped first: an smtpd that sees its cleanup die says 451 of a message that is in the queue already.
+        """
         process, self._process = self._process, None
         assert process is not None, "it does not run"
         master = self._master()
+        for pid in (process.pid, master) if master else (process.pid,):
+            _signal(pid, signal.SIGSTOP)  # no new ones from here on
         family = descendants(process.pid) | (descendants(master) | {master} if master else set())
-        for pid in (process.pid, *family):
-            _signal(pid, signal.SIGKILL)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (process.pid, *family):
+                _signal(pid, number)
         process.wait(STOP_SECONDS)
         self._end(family)
 
