@@ -18,6 +18,7 @@ import uvloop
 
 from postroad import VERSION
 from postroad.config.schema import Config
+from postroad.config.templates import read_languages
 from postroad.delivery.deliver import Deliverer
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
@@ -38,8 +39,12 @@ from postroad.observe.log import LogSink
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain
 from postroad.policy.context import RcptContext
+from postroad.queue.books import Reporting
 from postroad.queue.dispatcher import Dispatcher
-from postroad.queue.retry import schedule_of
+from postroad.queue.planning import ShapedPlans
+from postroad.queue.retryrules import retries_of
+from postroad.queue.shaping import Shaping
+from postroad.queue.spooling import CachedPlan, Plan
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
 from postroad.spool.spool import EmbeddedSpool
@@ -97,18 +102,20 @@ class _House:
             capture_folder=config.capture_folder,
             tls_context=opportunistic_context(),
         )
+        retries = retries_of(config.queue, config.retry)
         self.spool = EmbeddedSpool(
             config.spool_folder,
             config.spool,
             clock=clock,
             emit=emit,
             lane_of=self._lane_of,
-            deadline_of=schedule_of(config.queue).deadline_of,
+            deadline_of=retries.deadline_of,
         )
+        plan, cached_plan, shaping = shaped_plans(config, self.router)
         self.dispatcher = Dispatcher(
             spool=self.spool,
-            plan=self.router.plan,
-            cached_plan=self.router.cached_plan,
+            plan=plan,
+            cached_plan=cached_plan,
             deliver=self.deliverer.deliver,
             emit=emit,
             clock=clock,
@@ -116,6 +123,9 @@ class _House:
             hostname=config.hostname,
             queue_ids=queue_ids,
             random=random.random,
+            shaping=shaping,
+            retries=retries,
+            reporting=reporting_of(config),
         )
         self.listeners = self._build_listeners(clock, queue_ids, turn, start)
 
@@ -184,6 +194,26 @@ class _House:
     async def _drain(self) -> None:
         await self.listeners.drain(DRAIN_SECONDS)
         await self.dispatcher.drain(DRAIN_SECONDS)
+
+
+def shaped_plans(config: Config, router: Router) -> tuple[Plan, CachedPlan, Shaping | None]:
+    """What the queue asks for routes: the router itself, or with the terms that shaping rules give."""
+    if not config.shaping:
+        return router.plan, router.cached_plan, None
+    shaping = Shaping(config.shaping, recipients=config.delivery.recipients_per_transaction)
+    plans = ShapedPlans(router.plan, router.cached_plan, shaping)
+    return plans.plan, plans.cached_plan, shaping
+
+
+def reporting_of(config: Config) -> Reporting:
+    """How reports to senders are made."""
+    return Reporting(
+        hostname=config.hostname,
+        return_size=config.queue.return_size,
+        languages=read_languages(config.dsn).languages,
+        postmaster=parse_mailbox(config.postmaster),
+        copies=frozenset(config.dsn.postmaster_copies),
+    )
 
 
 def bound_to(config: Config) -> Iterator[tuple[str, int]]:

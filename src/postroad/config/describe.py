@@ -79,7 +79,8 @@ def _composed(annotation: object) -> Kind:
         inner = _kind(parts[0], [])
         return Kind(words=f"list of {_plural(inner.words)}", unit=inner.unit)
     if origin is dict:
-        return Kind(words="tables by name")
+        held = _kind(parts[1], []).words
+        return Kind(words="tables by name" if held == "table" else f"{held} by name")
     if origin is UnionType:
         return Kind(
             words="network"

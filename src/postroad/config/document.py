@@ -60,15 +60,17 @@ def _section(name: str, field: FieldInfo, model: type[BaseModel]) -> Iterator[st
         sentence += " Required." if default == _REQUIRED else f" Default: {_escaped(default)}."
     yield sentence
     yield from _options(model.model_fields)
+    for inner, part in model.model_fields.items():
+        if below := model_of(part):
+            yield from _section(f"{name}.{inner}", part, below)
 
 
 def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
     rows = ["| Option | Takes | Default | What it does |", "|---|---|---|---|"]
     for name, field in fields.items():
         takes = ", ".join(filter(None, (kind_of(field).words, bounds_text(field))))
-        rows.append(
-            f"| `{name}` | {table_cell(takes)} | {table_cell(_default(field))} | {table_cell(str(field.description))} |"
-        )
+        cells = (takes, _default(field), str(field.description))
+        rows.append(f"| `{field.alias or name}` | {' | '.join(map(table_cell, cells))} |")
     yield "\n".join(rows)
 
 

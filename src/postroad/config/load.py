@@ -19,6 +19,7 @@ from postroad.config.merge import read_document
 from postroad.config.mistakes import problems_of
 from postroad.config.problem import Places, Problem, place_of, render
 from postroad.config.schema import Config
+from postroad.config.templates import read_languages
 from postroad.model.errors import ConfigError
 
 DEFAULT_FILES: Final = (Path("postroad.toml"), Path("/etc/postroad/postroad.toml"))
@@ -86,6 +87,10 @@ def inspect_config(file: Path) -> Loaded:
         problems += [problem for problem in found.problems if not _is_under(problem.path, broken)]
         warnings = [] if problems else found.warnings
         config = config.model_copy(update={"data_dir": (file.parent / config.data_dir.expanduser()).absolute()})
+        if config.dsn.templates:
+            folder = (file.parent / Path(config.dsn.templates).expanduser()).absolute()
+            config = config.model_copy(update={"dsn": config.dsn.model_copy(update={"templates": str(folder)})})
+        problems += read_languages(config.dsn).problems
     return Loaded(None if problems else config, problems, warnings, document.places)
 
 

@@ -138,7 +138,7 @@ def _keys_in(path: KeyPath) -> list[str]:
     if not path:
         return list(Config.model_fields)
     keys: Mapping[str, FieldInfo] = {}
-    field = Config.model_fields.get(str(path[0]))
+    field = field_at(path) or Config.model_fields.get(str(path[0]))
     if field is not None:
         keys = getattr(model_of(field), "model_fields", {})
     return list(keys)

@@ -94,7 +94,11 @@ class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
 
 
 class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
-    """One recipient could not be delivered now; `due` is the next try, `command` what a peer's reply answers."""
+    """One recipient could not be delivered now; `due` is the next try, `command` what a peer's reply answers.
+
+    `original` is what the peer said where a shaping rule gave it another meaning; `moved_to` the next hop that it
+    falls back to.
+    """
 
     id: str
     sender: str
@@ -108,10 +112,15 @@ class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
     delay: float
     delays: tuple[float, float, float, float]
     due: int
+    original: str = ""
+    moved_to: str = ""
 
 
 class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
-    """One recipient is final and undelivered; `expired` when the retry time ran out."""
+    """One recipient is final and undelivered; `expired` when the retry time ran out.
+
+    `original` is what the peer said where a shaping rule gave it another meaning.
+    """
 
     id: str
     sender: str
@@ -125,6 +134,7 @@ class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
     delay: float
     delays: tuple[float, float, float, float]
     expired: bool = False
+    original: str = ""
 
 
 class DsnQueued(Record, frozen=True, tag="DsnQueued"):
@@ -138,7 +148,7 @@ class DsnQueued(Record, frozen=True, tag="DsnQueued"):
 
 
 class DsnSuppressed(Record, frozen=True, tag="DsnSuppressed"):
-    """No notification was sent, and why: null reverse-path, NOTIFY=NEVER."""
+    """No notification was sent, and why: null reverse-path, NOTIFY=NEVER, unverified."""
 
     id: str
     kind: str
