@@ -100,6 +100,7 @@ class World:
         sites: Mapping[str, str] = MappingProxyType({}),
         fallbacks: Mapping[str, Fallback] = MappingProxyType({}),
         reporting: Reporting | None = None,
+        spool: type[MemorySpool] = MemorySpool,
     ) -> None:
         """`sites` and `fallbacks` are by lane."""
         self.settings = settings or QueueSettings()
@@ -122,7 +123,7 @@ class World:
         self.peak: Counter[str] = Counter()
         self.jitter = jitter
         self.queue_ids = QueueIds(7)
-        self.spool = MemorySpool(lane_of, self.retries.deadline_of, inline)
+        self.spool = spool(lane_of, self.retries.deadline_of, inline)
         self.start()
 
     def start(self) -> None:

@@ -13,6 +13,7 @@ import typer
 from msgspec import Struct
 
 from postroad.cli.exits import OK, guarded
+from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.config.schema import Config
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
@@ -66,6 +67,7 @@ class Explanation(Struct):
     rule: str
     lane: str
     plan: Plan | None
+    rules: Shaped | None = None
 
 
 _OWN_NAME: Final = "localhost"
@@ -126,7 +128,8 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
     recipient = envelope.recipients[0]
     placement = router.place(envelope, recipient)
     try:
-        plan = _plan(await router.plan(placement.lane), lookup.questions) if placement else None
+        planned = await router.plan(placement.lane) if placement else None
+        plan = _plan(planned, lookup.questions) if planned is not None else None
     finally:
         resolver.close()
     return Explanation(
@@ -138,6 +141,9 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         rule=placement.reason if placement else "no route matches: the recipient would wait until it expires",
         lane=placement.lane if placement else "",
         plan=plan,
+        rules=explain_rules(config, envelope, placement.lane, planned if isinstance(planned, Route) else None)
+        if placement and (config.shaping or config.retry)
+        else None,
     )
 
 
@@ -217,4 +223,6 @@ def _lines(found: Explanation) -> list[str]:
         out += [f"dns       {one.kind} {one.name}: {one.answer}" for one in found.plan.dns]
         out.append(f"plan      {found.plan.result}: {found.plan.reason}")
         out += [f"target {number:<2} {target}" for number, target in enumerate(found.plan.targets, 1)]
+    if found.rules is not None:
+        out += rule_lines(found.rules)
     return out

@@ -99,13 +99,13 @@ class Dispatcher:
         """Take works of one message that the spool leased to us; on the event loop, right when they are durable."""
         if len(works) == 1:
             if not self._enter(stored, works):
-                stored.content = None
+                self._ready.let_content_go(stored)
             return
         entered = False
         for group in by_lane(works):
             entered |= self._enter(stored, group)
         if not entered:
-            stored.content = None
+            self._ready.let_content_go(stored)
 
     def lanes_state(self) -> list[LaneState]:
         """Every next hop that has work in memory or is known to fail, for people."""
@@ -245,6 +245,8 @@ class Dispatcher:
         self._release(ready.surplus(lane, now))
         if ready.rations is not None:
             self._call_waiting()  # it may have left limits that others wait for
+            if ready.hungry:
+                self._feeder.ring()
 
     def _abandon(self, batch: Batch) -> None:
         """Give back a batch whose worker was cancelled: what became of it is not known, so it is tried again."""

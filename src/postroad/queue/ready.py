@@ -124,6 +124,11 @@ class Ready:
             self.octets -= len(content)
             stored.content = None
 
+    def let_content_go(self, stored: Stored) -> None:
+        """A message that did not come in needs no content, unless works of it are here already."""
+        if stored.envelope.id not in self._holders:
+            stored.content = None
+
     def take(self, count: int) -> None:
         """Count `count` recipients that are in memory outside of any lane; `finish` ends it."""
         self.used += count

@@ -54,8 +54,8 @@ class RetryPolicy:
         answer = answer_of(work.reply if outcome is None else str(outcome.reply))
         return self.merged(self.covering(work, answer, site))
 
-    def covering(self, work: Work, answer: Answer, site: str) -> tuple[int, ...]:
-        """The numbers of the rules that cover `work` after `answer`."""
+    def covering(self, work: Work, answer: Answer | None, site: str) -> tuple[int, ...]:
+        """The numbers of the rules that cover `work` after `answer`; without one, those that may after some answer."""
         envelope = work.stored.envelope
         domain = work.recipient.address.domain.lower()
         return tuple(
@@ -65,7 +65,7 @@ class RetryPolicy:
             and (not rule.sites or site in rule.sites)
             and (not rule.lanes or any(matches_text(pattern.casefold(), work.lane) for pattern in rule.lanes))
             and (not rule.tags or not set(rule.tags).isdisjoint(envelope.tags))
-            and (not rule.errors or any(matches_error(pattern, answer) for pattern in rule.errors))
+            and (not rule.errors or answer is None or any(matches_error(pattern, answer) for pattern in rule.errors))
         )
 
     def merged(self, numbers: tuple[int, ...]) -> RetrySchedule:
