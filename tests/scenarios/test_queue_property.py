@@ -224,3 +224,47 @@ def test_no_limits_suspensions_remaps_and_fallbacks_lose_double_or_starve(
     falls: dict[str, tuple[float, tuple[str, ...]]],
 ) -> None:
     asyncio.run(live_shaped(plan, mail, shaping, retry, falls))
+
+
+async def live_limited(
+    concurrency: int, rate: int, recipient_rate: int, mail: list[tuple[list[str], bool, float]], seconds: float
+) -> None:
+    rule = {
+        "sites": ["big"],
+        "concurrency": concurrency,
+        "rates": [f"{rate}/minute"],
+        "recipient_rates": [f"{recipient_rate}/minute"],
+        "recipients_per_transaction": 2,
+    }
+    world = World(QueueSettings(window=100), shaping=[rule], sites={f"mx:{lane}": "big" for lane in LANES})
+    begun: list[tuple[float, int]] = []
+    most = 0
+
+    async def hop(works: list[Work], content: Content) -> list[Outcome]:
+        nonlocal most
+        begun.append((world.clock.monotonic(), len(works)))
+        most = max(most, sum(world.busy.values()))
+        await world.clock.sleep(seconds)
+        return [Delivered(OK, target_of(work.lane)) for work in works]
+
+    for lane in LANES:
+        world.hops[f"mx:{lane}"] = hop
+    for lanes, null_sender, pause in mail:
+        world.send(*(f"u{at}@{lane}" for at, lane in enumerate(lanes)), sender="" if null_sender else "a@a.example")
+        await world.clock.run(pause)
+    await world.clock.run(3 * 3600)
+    assert world.spool.rows() == {}
+    assert most <= concurrency
+    for start, _ in begun:
+        span = [count for at, count in begun if start <= at < start + 60]
+        assert sum(span) <= recipient_rate
+        assert sum(-(-count // 2) for count in span) <= rate
+    await world.stop()
+
+
+@given(st.integers(1, 4), st.integers(2, 20), st.integers(2, 30), messages, st.sampled_from([0.0, 0.5, 20.0]))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_shared_limits_are_exact(
+    concurrency: int, rate: int, recipient_rate: int, mail: list[tuple[list[str], bool, float]], seconds: float
+) -> None:
+    asyncio.run(live_limited(concurrency, rate, recipient_rate, mail, seconds))
