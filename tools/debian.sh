@@ -16,6 +16,9 @@ knot             knotd
 unbound          unbound
 pflogsumm        pflogsumm
 fail2ban         fail2ban-regex
+haproxy          haproxy
+microsocks       microsocks
+dante-server     danted
 openssl          openssl
 nodejs           node
 npm              npm

@@ -17,6 +17,11 @@ from typing import Final
 import uvloop
 
 from postroad import VERSION
+from postroad.aliases.load import load
+from postroad.aliases.service import AliasService
+from postroad.config.checkaliases import bounds_of, problem_of
+from postroad.config.egress import egress_of
+from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.deliver import Deliverer
@@ -24,6 +29,7 @@ from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
+from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit, ServerStarted, ServerStopping
@@ -36,17 +42,22 @@ from postroad.net.tls import opportunistic_context
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
+from postroad.policies.known_recipients import KnownRecipients
 from postroad.policies.relay_control import RelayControl
-from postroad.policy.chain import Chain
+from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
+from postroad.queue.announce import Announcer
 from postroad.queue.books import Reporting
 from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.planning import ShapedPlans
 from postroad.queue.retryrules import retries_of
 from postroad.queue.shaping import Shaping
 from postroad.queue.spooling import CachedPlan, Plan
+from postroad.routing.lanes import fallback_of
+from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
+from postroad.routing.sites import Sites
 from postroad.spool.spool import EmbeddedSpool
 
 DRAIN_SECONDS: Final = 30.0
@@ -81,19 +92,21 @@ class _House:
     def __init__(self, config: Config, clock: SystemClock, emit: Emit) -> None:
         self.config = config
         self.emit = emit
+        self.clock = clock
         self.now = clock.now
         start = random.SystemRandom().randrange(1 << 48)
         queue_ids = QueueIds(start)
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.resolver = Resolver(config.resolver, clock)
         self.router = Router(
-            compile_rules(config.routes),
+            compile_rules(config.routes, config.egress),
             self.resolver,
             own_names=frozenset((config.hostname, "localhost")),
             own_addresses=own_endpoints(bound_to(config)),
             shuffle=random.shuffle,
+            sites=Sites(config.sites),
         )
-        self.control = RelayControl(config.access)
+        self.control = RelayControl(config.access, parse_mailbox(config.postmaster))
         self.deliverer = Deliverer(
             settings=config.delivery,
             hostname=config.hostname,
@@ -101,6 +114,8 @@ class _House:
             open_stream=partial(open_stream, at_turn_end=turn.add),
             capture_folder=config.capture_folder,
             tls_context=opportunistic_context(),
+            egress=egress_of(config),
+            emit=emit,
         )
         retries = retries_of(config.queue, config.retry)
         self.spool = EmbeddedSpool(
@@ -126,16 +141,27 @@ class _House:
             shaping=shaping,
             retries=retries,
             reporting=reporting_of(config),
+            fallback_of=fallback_of if any(route.fallback for route in config.routes) else None,
         )
+        self.aliases = AliasService(load(config.aliases), bounds_of(config))
+        if broken := self.aliases.broken:
+            raise ConfigError([render(problem_of(fault), {}) for fault in broken])
         self.listeners = self._build_listeners(clock, queue_ids, turn, start)
 
     def _build_listeners(self, clock: SystemClock, queue_ids: QueueIds, turn: Turn, start: int) -> Listeners:
         config, emit = self.config, self.emit
+        policies: tuple[Policy[RcptContext], ...] = (self.control,)
+        door = self.aliases.door
+        if door is not None and door.has_strict:
+            policies = (KnownRecipients(door.knows), *policies)
+        announcer = Announcer(
+            spool=self.spool, admit=self.dispatcher.admit, emit=emit, hostname=config.hostname, queue_ids=queue_ids
+        )
         return Listeners(
             hostname=config.hostname,
             postmaster=parse_mailbox(config.postmaster),
             limits=config.limits,
-            chain=Chain[RcptContext]("rcpt", (self.control,), timeout=POLICY_SECONDS, emit=emit, now=clock.now),
+            chain=Chain[RcptContext]("rcpt", policies, timeout=POLICY_SECONDS, emit=emit, now=clock.now),
             relays=self.control.relays,
             intake=Intake(
                 spool=self.spool,
@@ -146,6 +172,9 @@ class _House:
                 queue_ids=queue_ids,
                 limits=config.limits,
                 inline=config.spool.inline_size,
+                rewrite=compile_rewriter(config.routes),
+                expand=None if door is None else door.expand,
+                announce=announcer.expanded,
             ),
             emit=emit,
             now=clock.now,
@@ -167,6 +196,7 @@ class _House:
             become_user(config.process.user)
         await self.spool.open()
         work = asyncio.create_task(self.dispatcher.run())
+        self.aliases.start(self.clock, self.emit)
         stopping = _stop_signals()
         await self.listeners.start()
         self.emit(ServerStarted(at=self.now(), version=VERSION, hostname=config.hostname, listeners=tuple(bound)))
@@ -187,6 +217,7 @@ class _House:
         for task in (drained, impatient, work):
             task.cancel()
         await asyncio.gather(drained, impatient, work, return_exceptions=True)
+        await self.aliases.close()
         await self.deliverer.close()
         await self.spool.close()
         self.resolver.close()
@@ -226,7 +257,7 @@ def _stop_signals() -> "asyncio.Queue[str]":
     """A queue of the names of the signals that ask us to stop."""
     loop = asyncio.get_running_loop()
     asked: asyncio.Queue[str] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, asked.put_nowait, number.name)
     return asked
 

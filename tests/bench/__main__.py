@@ -1,4 +1,4 @@
-"""Command line of the bench: `python -m tests.bench [growth] [options]`.
+"""Command line of the bench: `python -m tests.bench [growth | spread] [options]`.
 
 Exit status 1 when a sink did not count exactly what was sent or a measurement failed; a missed target is printed,
 and is no failure, because machines differ and are shared.
@@ -17,6 +17,7 @@ from tests.bench.growth import grow
 from tests.bench.machine import facts
 from tests.bench.relays import RELAYS
 from tests.bench.scenarios import KIB, SCENARIOS, Scenario
+from tests.bench.spread import spread
 
 EXAMPLES = """\
 examples:
@@ -25,12 +26,15 @@ examples:
   python -m tests.bench --relay postfix --json postfix.json
   python -m tests.bench --relay postroad --only reused --runs 1 --py-spy stacks.txt
   python -m tests.bench growth --messages 1000000
+  python -m tests.bench spread --messages 20000
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; the exit status."""
     options = _parser().parse_args(arguments)
+    if options.what == "spread":
+        return _spread(options)
     return _growth(options) if options.what == "growth" else _run(options)
 
 
@@ -41,11 +45,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", choices=("run", "growth"), default="run")
+    parser.add_argument("what", nargs="?", choices=("run", "growth", "spread"), default="run")
     parser.add_argument("--only", action="append", choices=tuple(SCENARIOS), help="scenario; may be repeated")
     parser.add_argument("--relay", action="append", choices=RELAYS, help="may be repeated; growth: postroad alone")
     parser.add_argument("--runs", type=int, default=3, help="runs to take the median of (default 3)")
-    parser.add_argument("--messages", type=int, help="messages a measurement (growth: 1,000,000)")
+    parser.add_argument(
+        "--messages", type=int, help="messages a measurement (growth: 1,000,000; spread: 20,000 destinations)"
+    )
     parser.add_argument("--size", type=int, default=4 * KIB, help="octets a message of growth (default 4096)")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are made (default /var/tmp)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
@@ -112,6 +118,16 @@ def _growth(options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(dumps({"facts": known, "growth": [asdict(one) for one in grown]}, indent=2) + "\n")
     return 0 if all(one.delivered == one.messages for one in grown) else 1
+
+
+def _spread(options: argparse.Namespace) -> int:
+    known = facts(options.dir)
+    _say("\n".join(f"{name}: {value}" for name, value in known.items()))
+    found = [spread(relay, options.messages or 20_000, options.dir) for relay in options.relay or RELAYS]
+    print(report.spread_lines(found))
+    if options.json:
+        options.json.write_text(dumps({"facts": known, "spread": [asdict(one) for one in found]}, indent=2) + "\n")
+    return 0 if all(one.delivered == one.destinations for one in found) else 1
 
 
 def _say(text: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from postroad.delivery.deliver import Deliverer
+from postroad.delivery.egress import Egress
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Envelope, Recipient
@@ -52,6 +53,8 @@ async def _measure(port: int, messages: int, recipients: int, octets: int) -> tu
         open_stream=open_stream,
         capture_folder=Path(tempfile.gettempdir()),
         tls_context=opportunistic_context(),
+        egress=Egress({}, {}),
+        emit=lambda _: None,
     )
     route = Route("lane", (Target(SMTP, "sink.example.net", "127.0.0.1", port),), "bench")
 

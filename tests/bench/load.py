@@ -24,15 +24,15 @@ BACKLOG = "500"
 
 
 class Sink:
-    """A running smtp-sink on 127.0.0.1:`port`; `count` is how many messages it has taken."""
+    """A running smtp-sink on `host`:`port`; `count` is how many messages it has taken."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
         self.port = port
         memory = Path("/dev/shm")
         self._output = tempfile.TemporaryFile(dir=memory if memory.is_dir() else None)  # noqa: SIM115  # as long as self
         drop_root = ["-u", "postfix"] if os.geteuid() == 0 else []
         self._process = subprocess.Popen(
-            [program("smtp-sink"), *drop_root, "-c", "-m", "1000", f"127.0.0.1:{port}", BACKLOG],
+            [program("smtp-sink"), *drop_root, "-c", "-m", "1000", f"{host}:{port}", BACKLOG],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.PIPE,

@@ -33,7 +33,7 @@ relay_networks = ["127.0.0.0/8"]
 
 [[routes]]
 recipients = ["*"]
-next_hops = ["smtp://127.0.0.1:{next_hop}"]
+next_hops = ["{next_hop}"]
 
 [queue]
 retry = ["5s"]
@@ -71,11 +71,11 @@ class Relay(Protocol):
 class PostfixRelay:
     """Postfix with the settings TUNED of tests.support.postfix."""
 
-    def __init__(self, next_hop: int, parent: Path) -> None:
+    def __init__(self, transport: str, parent: Path) -> None:
         # Growth measures retries of refused connections: look again as often as Postroad is told to.
         often = {"queue_run_delay": "5s", "minimal_backoff_time": "5s", "maximal_backoff_time": "5s"}
         self.name = "postfix"
-        self._postfix = Postfix(smtp_to(next_hop), settings={**TUNED, **often}, parent=parent)
+        self._postfix = Postfix(transport, settings={**TUNED, **often}, parent=parent)
         self.port = self._postfix.port
 
     @property
@@ -95,7 +95,7 @@ class PostfixRelay:
 class PostroadRelay:
     """`postroad serve` from the environment that runs the bench, as one process (the default)."""
 
-    def __init__(self, next_hop: int, parent: Path) -> None:
+    def __init__(self, next_hop: str, parent: Path) -> None:
         self.name = "postroad"
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="postroad-", dir=parent))
@@ -158,8 +158,15 @@ def postroad_command() -> str:
 
 
 def make_relay(name: str, next_hop: int, parent: Path) -> Relay:
-    """A new, not yet started relay of that name ("postroad" or "postfix")."""
-    return PostroadRelay(next_hop, parent) if name == "postroad" else PostfixRelay(next_hop, parent)
+    """A new, not yet started relay of that name ("postroad" or "postfix"), whose mail all goes to one next hop."""
+    if name == "postroad":
+        return PostroadRelay(f"smtp://127.0.0.1:{next_hop}", parent)
+    return PostfixRelay(smtp_to(next_hop), parent)
+
+
+def make_spreader(name: str, parent: Path) -> Relay:
+    """As `make_relay`, but each recipient's mail goes to the recipient's own domain."""
+    return PostroadRelay("mx", parent) if name == "postroad" else PostfixRelay("smtp:", parent)
 
 
 RELAYS = ("postfix", "postroad")

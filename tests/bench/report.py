@@ -11,6 +11,7 @@ from statistics import median
 from tests.bench.cell import Result
 from tests.bench.growth import Growth
 from tests.bench.scenarios import KIB, SCENARIOS
+from tests.bench.spread import Spread
 
 MIB = KIB * KIB
 HEAD = ("load", "relay", "messages/s", "accepted/s", "CPU s/1,000", "memory MiB", "p50 ms", "p99 ms", "sink's count")
@@ -86,6 +87,21 @@ def growth_lines(growth: Growth) -> str:
         f"after the first delivery {growth.drain_rate:.0f} messages/s",
     ]
     return "\n".join(lines + [f"{'met   ' if kept else 'MISSED'}  {text}" for text, kept in growth.promises()])
+
+
+def spread_lines(found: Sequence[Spread]) -> str:
+    """The measurements with many destinations as lines of text."""
+    lines = [
+        f"{one.relay}: {one.destinations} destinations, one connection each: {one.rate:.0f}/s, "
+        f"{one.cpu_per_1000:.3f} CPU s/1,000, {one.memory_before / MIB:.0f} MiB before, "
+        f"{one.memory / MIB:.0f} MiB at most, {one.delivered} delivered"
+        for one in found
+    ]
+    rates = {one.relay: one.rate for one in found}
+    if len(rates) == 2:
+        ratio = rates["postroad"] / rates["postfix"]
+        lines.append(f"{'met   ' if ratio >= 3 else 'MISSED'}  {ratio:.2f}x destinations/s (target 3x)")
+    return "\n".join(lines)
 
 
 def markdown(facts: Mapping[str, str], middle: Sequence[Result], said: Sequence[Verdict]) -> str:

@@ -16,7 +16,7 @@ import dns.query
 import dns.rdatatype
 import pytest
 
-from postroad.model.dns import DnsStatus, MxRecord
+from postroad.model.dns import DnsStatus, MxRecord, SrvRecord
 from postroad.model.outcome import Deferred, Failed
 from postroad.model.route import Route
 from postroad.net.clock import SystemClock
@@ -56,6 +56,18 @@ gone   CNAME nowhere.example.net.
 *.wild MX 10 mx1
 _25._tcp.mx1 TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 _submission._tcp SRV 0 5 587 plain
+_smtp._tcp SRV 10 3 2525 mx1
+_smtp._tcp SRV 10 0 2526 mx2
+_smtp._tcp SRV 20 0 25 backup.example.net.
+_smtp._tcp.short 60 SRV 0 0 25 plain
+_smtp._tcp.away SRV 0 0 0 .
+_smtp._tcp.ours SRV 10 0 25 relay.example.net.
+_smtp._tcp.behind SRV 10 0 2525 plain
+_smtp._tcp.behind SRV 20 0 25 relay.example.net.
+_smtp._tcp.behind SRV 30 0 25 mx2
+_smtp._tcp.gone SRV 0 0 25 nowhere
+_smtp._tcp.hidden SRV 0 0 25 host.broken.test.
+_smtp._tcp.viacname CNAME _smtp._tcp.behind
 """
     + "\n".join(f"many MX {at} host-with-a-rather-long-name-{at}.example.net." for at in range(40)),
     "example.net": "backup A 192.0.2.20\nrelay A 192.0.2.99\n",
@@ -85,7 +97,7 @@ def router(resolver: Resolver) -> Router:
         compile_rules(()),
         resolver,
         own_names=("relay.example.net",),
-        own_addresses=(),
+        own_addresses=(("192.0.2.99", 25),),
         shuffle=random.Random(1).shuffle,
     )
 
@@ -142,6 +154,63 @@ async def test_domains_without_targets(server: DnsServer, domain: str, kind: typ
         assert isinstance(outcome, kind)
         assert isinstance(outcome, (Deferred, Failed))
         assert (outcome.reply.code, outcome.reply.enhanced) == (code, enhanced)
+
+
+async def test_service_records_by_priority_and_weight(server: DnsServer) -> None:
+    async with resolving(server.nameserver) as resolver:
+        first = set()
+        for _ in range(30):
+            route = await router(resolver).plan("smtp+srv://example.com")
+            assert isinstance(route, Route)
+            assert sorted((target.address, target.port, target.weight, target.tier) for target in route.targets) == [
+                ("192.0.2.1", 2525, 300, 0),
+                ("192.0.2.2", 2526, 1, 0),
+                ("192.0.2.20", 25, 1, 1),
+                ("2001:db8::1", 2525, 300, 0),
+            ]
+            assert [target.tier for target in route.targets] == [0, 0, 0, 1]
+            first.add(route.targets[0].host)
+        assert "mx1.example.com" in first
+
+
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [
+        ("behind.example.com", ["plain.example.com[192.0.2.3]:2525"]),
+        ("viacname.example.com", ["plain.example.com[192.0.2.3]:2525"]),
+        ("_submission._tcp.example.com", ["plain.example.com[192.0.2.3]:587"]),
+    ],
+)
+async def test_services_with_targets(server: DnsServer, name: str, targets: list[str]) -> None:
+    async with resolving(server.nameserver) as resolver:
+        route = await router(resolver).plan(f"smtp+srv://{name}")
+        assert isinstance(route, Route)
+        assert [str(target) for target in route.targets] == targets
+
+
+@pytest.mark.parametrize(
+    ("name", "enhanced"),
+    [
+        ("away.example.com", "4.4.4"),
+        ("none.example.com", "4.4.4"),
+        ("gone.example.com", "4.4.4"),
+        ("ours.example.com", "4.4.6"),
+        ("hidden.example.com", "4.4.3"),
+        ("broken.test", "4.4.3"),
+    ],
+)
+async def test_services_without_targets(server: DnsServer, name: str, enhanced: str) -> None:
+    async with resolving(server.nameserver) as resolver:
+        outcome = await router(resolver).plan(f"smtp+srv://{name}")
+        assert isinstance(outcome, Deferred)
+        assert (outcome.reply.code, outcome.reply.enhanced) == (451, enhanced)
+
+
+async def test_a_route_holds_no_longer_than_its_service_record(server: DnsServer) -> None:
+    async with resolving(server.nameserver) as resolver:
+        route = await router(resolver).plan("smtp+srv://short.example.com")
+        assert isinstance(route, Route)
+        assert 5 < route.ttl <= 60
 
 
 async def test_a_zone_nobody_serves_is_a_deferral(server: DnsServer) -> None:
@@ -214,6 +283,7 @@ async def test_answers_that_are_validated_are_authentic() -> None:
         ("tomx.example.com", "MX"),
         ("_25._tcp.mx1.example.com", "TLSA"),
         ("_submission._tcp.example.com", "SRV"),
+        ("_smtp._tcp.example.com", "SRV"),
         ("many.example.com", "MX"),
     ],
 )
@@ -228,7 +298,9 @@ async def test_dnspython_reads_the_same(server: DnsServer, name: str, kind: str)
     assert {_shown(record) for record in answer.records} == expected
 
 
-def _shown(record: str | MxRecord) -> str:
+def _shown(record: str | MxRecord | SrvRecord) -> str:
+    if isinstance(record, SrvRecord):
+        return f"{record.priority} {record.weight} {record.port} {record.target}"
     return f"{record.preference} {record.exchange}" if isinstance(record, MxRecord) else record
 
 

@@ -19,7 +19,7 @@ ROWS: Final = (
     ("model",),
     ("smtp", "message"),
     ("policy", "mailauth", "net", "spool", "store"),
-    ("routing", "queue", "delivery", "content"),
+    ("routing", "aliases", "queue", "delivery", "content"),
     ("listener", "policies", "observe", "desk"),
     ("config",),
     ("app",),

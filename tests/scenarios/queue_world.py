@@ -15,7 +15,7 @@ from typing import TypeVar
 from postroad.model.address import parse_mailbox, parse_path
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope, Recipient
-from postroad.model.outcome import Deferred, Delivered, Failed, Outcome, Scope
+from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Outcome, Scope
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
 from postroad.model.reply import Reply
@@ -115,7 +115,7 @@ class World:
         self.clock = ManualClock()
         self.records: list[Record] = []
         self.hops: dict[str, Hop] = {}
-        self.plans: dict[str, Deferred | Failed] = {}
+        self.plans: dict[str, Decided] = {}
         self.copies: Counter[tuple[str, str]] = Counter()
         self.batches: list[tuple[str, int]] = []
         self.contents: dict[str, bytes] = {}
@@ -217,7 +217,7 @@ class World:
                 found += [parsed] * copies
         return found
 
-    async def _plan(self, lane: str) -> Route | Deferred | Failed:
+    async def _plan(self, lane: str) -> Route | Decided:
         await asyncio.sleep(0)
         self.planned[lane] += 1
         if lane in self.plans:

@@ -8,9 +8,11 @@ filled must survive on it.
 import contextlib
 import smtplib
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 from tests.support.postfix import free_port
@@ -121,3 +123,45 @@ def test_a_disk_without_a_free_octet_loses_nothing(tmp_path: Path, small_disk: P
             wait_until(lambda: {*accepted, 1000} <= set(numbers(sink)), "everything accepted at the sink", 60)
             wait_until(relay.is_idle, "an empty queue", 60)
     assert sorted(set(numbers(sink))) == [*accepted, 1000]
+
+
+def test_the_queue_goes_on_by_itself_after_the_disk_was_full(tmp_path: Path, small_disk: Path) -> None:
+    """Not an octet for the index either, while mail waits; nobody sends anything new and nobody restarts anything."""
+    port = free_port()
+    with Relay(tmp_path / "relay", settings(floor=0, port=port), data=small_disk / "data") as relay:
+        for number in range(10):
+            assert try_to_send(relay.port, number)[1] == 250
+        relay.wait_for("RecipientDeferred", 10)
+        fill(small_disk, 0)
+        wait_until(lambda: try_to_send(relay.port, 99)[1] == 452, "mail to be refused")
+        (small_disk / "ballast").rename(small_disk / "first")
+        fill(small_disk, 0)  # what the relay had kept back is gone, too
+        wait_until(
+            lambda: relay.records("SpoolFaulted") or len(relay.records("RecipientDeferred")) > 40,
+            "the index to be full, or the queue to go on without it",
+        )
+        time.sleep(3)  # longer than the pauses of lane and recipients: whatever was to wake the queue has come
+        for ballast in ("first", "ballast"):
+            (small_disk / ballast).unlink()
+        with Sink(port=port) as sink:
+            wait_until(lambda: len(numbers(sink)) >= 10, "everything at the sink", 60)
+            wait_until(relay.is_idle, "an empty queue", 60)
+    assert sorted(set(numbers(sink))) == list(range(10))
+
+
+def test_the_queue_goes_on_by_itself_after_the_index_was_locked(tmp_path: Path) -> None:
+    port = free_port()
+    with Relay(tmp_path / "relay", settings(floor=0, port=port)) as relay:
+        for number in range(3):
+            assert try_to_send(relay.port, number)[1] == 250
+        relay.wait_for("RecipientDeferred", 3)
+        other = apsw.Connection(str(relay.data / "spool" / "index.db"))
+        other.set_busy_timeout(5000)
+        other.execute("BEGIN IMMEDIATE")
+        relay.wait_for("SpoolFaulted")
+        time.sleep(3)  # as above
+        other.execute("COMMIT")
+        other.close()
+        with Sink(port=port) as sink:
+            wait_until(lambda: len(numbers(sink)) == 3, "everything at the sink")
+            wait_until(relay.is_idle, "an empty queue")

@@ -7,17 +7,18 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from postroad.listener.intake import Intake
+from postroad.listener.intake import Expand, Intake
 from postroad.listener.server import Listeners
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.listener.terms import Terms
 from postroad.model.address import parse_mailbox
-from postroad.model.envelope import Envelope
+from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
 from postroad.model.work import Place, Stored, Work
+from postroad.net.stream import AtTurnEnd
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
@@ -117,6 +118,24 @@ class MemoryTransport(asyncio.Transport):
         self.reading = True
 
 
+class Turns:
+    """Runs what is to run at the end of a turn at once, one after the other: a turn is over when its callback is."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], None]] = []
+        self._is_running = False
+
+    def add(self, callback: Callable[[], None]) -> None:
+        """Run `callback`, or after the one that is running."""
+        self._waiting.append(callback)
+        if self._is_running:
+            return
+        self._is_running = True
+        while self._waiting:
+            self._waiting.pop(0)()
+        self._is_running = False
+
+
 class Desk:
     """Everything a conversation needs, with the parts that tests look at in reach."""
 
@@ -128,15 +147,20 @@ class Desk:
         limits: LimitsSettings | None = None,
         policies: tuple[Policy[RcptContext], ...] | None = None,
         inline: int = 256 << 10,
+        at_turn_end: AtTurnEnd | None = None,
+        expand: Expand | None = None,
     ) -> None:
+        self.at_turn_end = at_turn_end or Turns().add
         self.records: list[Record] = []
+        self.announced: list[tuple[Envelope, list[Recipient], bytes]] = []
         self.spool = InstantSpool()
         self.limits = limits or LimitsSettings()
         self.time = 1000.0
         access = AccessSettings.model_validate(
             {"relay_domains": list(relay_domains), "relay_networks": list(relay_networks)}
         )
-        self.control = RelayControl(access)
+        self.postmaster = parse_mailbox("postmaster@example.com")
+        self.control = RelayControl(access, self.postmaster)
         chain = policies if policies is not None else (self.control,)
         self.chain = Chain[RcptContext]("rcpt", chain, timeout=5, emit=self.records.append, now=lambda: NOW)
         self.intake = Intake(
@@ -148,8 +172,9 @@ class Desk:
             queue_ids=QueueIds(1),
             limits=self.limits,
             inline=inline,
+            expand=expand,
+            announce=lambda *told: self.announced.append(told),
         )
-        self.postmaster = parse_mailbox("postmaster@example.com")
 
     def listeners(self) -> Listeners:
         """Live listeners over the same parts."""
@@ -163,7 +188,7 @@ class Desk:
             emit=self.records.append,
             now=lambda: NOW,
             monotonic=lambda: self.time,
-            at_turn_end=lambda write: write(),
+            at_turn_end=self.at_turn_end,
             start=1,
         )
 
@@ -180,6 +205,7 @@ class Desk:
             messages=limits.messages_per_session,
             command_line=limits.command_line,
             errors=limits.errors_per_session,
+            junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
         )
         terms = Terms(
@@ -195,7 +221,7 @@ class Desk:
             now=lambda: NOW,
             monotonic=lambda: self.time,
             call_later=lambda _seconds, _callback: None,
-            at_turn_end=lambda write: write(),
+            at_turn_end=self.at_turn_end,
             enter=lambda _guest: None,
             leave=lambda _guest: None,
         )

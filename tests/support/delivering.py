@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from postroad.delivery.deliver import Deliverer
+from postroad.delivery.egress import Egress
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.address import Mailbox, parse_mailbox
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.outcome import Outcome
+from postroad.model.records import Record
 from postroad.model.route import LMTP, SMTP, Route, Target
 from postroad.model.work import Place, Stored, Work
 from postroad.net.clock import Clock, SystemClock
@@ -61,8 +63,8 @@ def make_works(
     return [Work(stored, index, "lane") for index in range(len(recipients))]
 
 
-def to(*peers: Peer | Target) -> Route:
-    """A route to `peers` in order."""
+def to(*peers: Peer | Target, **fields: object) -> Route:
+    """A route to `peers` in order; `fields` are the route's."""
     targets = []
     for peer in peers:
         if isinstance(peer, Target):
@@ -70,15 +72,23 @@ def to(*peers: Peer | Target) -> Route:
         elif peer.path is not None:
             targets.append(Target(LMTP, "localhost", str(peer.path), 0))
         else:
-            targets.append(Target(LMTP if peer.lmtp else SMTP, "peer.example.net", "127.0.0.1", peer.port))
-    return Route("lane", tuple(targets), "test")
+            targets.append(Target(LMTP if peer.lmtp else SMTP, "peer.example.net", peer.host, peer.port))
+    return Route("lane", tuple(targets), "test", **fields)  # type: ignore[arg-type]  # by name
 
 
 class Sender:
     """A Deliverer; use as an async context manager. `settings` are those of DeliverySettings."""
 
-    def __init__(self, folder: Path = Path("/nonexistent"), *, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path = Path("/nonexistent"),
+        *,
+        clock: Clock | None = None,
+        egress: Egress | None = None,
+        **settings: Any,
+    ) -> None:
         settings = {"tls": "off", **settings}
+        self.records: list[Record] = []
         self.deliverer = Deliverer(
             settings=DeliverySettings(**settings),
             hostname="relay.example.com",
@@ -86,6 +96,8 @@ class Sender:
             open_stream=open_stream,
             capture_folder=folder,
             tls_context=opportunistic_context(),
+            egress=egress or Egress({}, {}),
+            emit=self.records.append,
         )
 
     async def __aenter__(self) -> Self:

@@ -5,12 +5,13 @@
                failing=["mx2.example.com"], silent=["slow.example.com"])
 
 A name with records of any type exists (NO_DATA for other types); all other names are NXDOMAIN. "." as the
-exchange is the null MX. A name in `failing` or `silent`, or a pair of name and type, is SERVFAIL or times out.
+exchange is the null MX, as the target of an SRV record "not available". A name in `failing` or `silent`, or a pair of
+name and type, is SERVFAIL or times out.
 """
 
 from collections.abc import Iterable, Mapping
 
-from postroad.model.dns import Answer, DnsStatus, MxRecord
+from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord
 
 Question = tuple[str, str]
 
@@ -65,7 +66,10 @@ class FakeLookup:
         return Answer(status, (), self.ttl, authentic, canonical)
 
 
-def _record(value: str, kind: str) -> str | MxRecord:
+def _record(value: str, kind: str) -> str | MxRecord | SrvRecord:
+    if kind == "SRV":
+        priority, weight, port, target = value.split()
+        return SrvRecord(int(priority), int(weight), int(port), target.lower().removesuffix("."))
     if kind != "MX":
         return value
     preference, exchange = value.split()

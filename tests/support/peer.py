@@ -47,7 +47,7 @@ class Taken(NamedTuple):
 
 
 class Peer:
-    """The server; use as an async context manager. `script` is keyed by verb, "connect" and "content"."""
+    """The server; an async context manager, again and again on one port. `script`: by verb, "connect", "content"."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Peer:
         path: Path | None = None,
         tls: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
         """`refuse`: RCPT's reply by address; `most`: recipients taken in one transaction."""
         self.extensions = tuple(extensions)
@@ -70,6 +71,8 @@ class Peer:
         self.path = path
         self.tls = tls
         self.implicit_tls = implicit_tls
+        self.host = host
+        self.clients: list[str] = []  # the address of each session
         self.taken: list[Taken] = []
         self.raw: list[bytearray] = []  # what each session sent
         self.commands: list[str] = []  # of all sessions
@@ -83,7 +86,7 @@ class Peer:
         if self.path is not None:
             self._server: asyncio.Server = await asyncio.start_unix_server(self._serve, self.path, limit=1 << 20)
         else:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20, ssl=context)
+            self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=1 << 20, ssl=context)
             self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -110,6 +113,7 @@ class Peer:
         assert task is not None
         self._tasks.add(task)
         self.open += 1
+        self.clients.append(str(writer.get_extra_info("peername")[0]) if self.path is None else "")
         self.raw.append(bytearray())
         session = _Session(self, reader, writer, len(self.raw) - 1)
         try:

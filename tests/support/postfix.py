@@ -207,6 +207,11 @@ class Postfix:
         return int((self.queue_directory / "pid" / "master.pid").read_text().strip())
 
     @property
+    def is_started(self) -> bool:
+        """True between `start` and `stop` or `kill`."""
+        return self._process is not None
+
+    @property
     def log(self) -> str:
         """All log lines so far."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
@@ -252,6 +257,17 @@ class Postfix:
             self._end(family)
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the instance at once: what a power cut leaves. It can be started again."""
+        process, self._process = self._process, None
+        assert process is not None, "it does not run"
+        master = self._master()
+        family = descendants(process.pid) | (descendants(master) | {master} if master else set())
+        for pid in (process.pid, *family):
+            _signal(pid, signal.SIGKILL)
+        process.wait(STOP_SECONDS)
+        self._end(family)
 
     def command(self, name: str, *arguments: str) -> str:
         """Standard output of a Postfix command run on this instance (`postqueue`, `postsuper`, `postconf` ...)."""

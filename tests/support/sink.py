@@ -22,14 +22,19 @@ class Mail(NamedTuple):
 
 
 class Sink:
-    """The server; use as a context manager. `refuse` maps a recipient's address to the reply that RCPT gets."""
+    """The server; use as a context manager. `refuse` maps a recipient's address to the reply that RCPT gets.
 
-    def __init__(self, extensions: Sequence[str] = EXTENSIONS, refuse: Mapping[str, str] | None = None) -> None:
+    Without a `port`, a free one.
+    """
+
+    def __init__(
+        self, extensions: Sequence[str] = EXTENSIONS, refuse: Mapping[str, str] | None = None, *, port: int = 0
+    ) -> None:
         self.extensions = tuple(extensions)
         self.refuse = dict(refuse or {})
         self.lock = threading.Lock()
         self._mails: list[Mail] = []
-        self._server = _Server(("127.0.0.1", 0), _Session, self)
+        self._server = _Server(("127.0.0.1", port), _Session, self)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 

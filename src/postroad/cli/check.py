@@ -9,6 +9,7 @@ import msgspec
 
 from postroad.cli.exits import CONFIG, OK, complain, guarded
 from postroad.cli.options import ConfigFile, Json
+from postroad.config.checkaliases import check_tables
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
 from postroad.config.problem import Problem, path_text, place_of
@@ -23,8 +24,12 @@ def check(config: ConfigFile = None, as_json: Json = False) -> int:
     """
     file = find_config(config)
     loaded = inspect_config(file)
-    host = check_host(loaded.config) if loaded.config is not None else []
-    warnings = [*loaded.warnings, *host]
+    warnings = list(loaded.warnings)
+    if loaded.config is not None:
+        tables = check_tables(loaded.config)
+        warnings += [*check_host(loaded.config), *tables.warnings]
+        if tables.problems:
+            loaded = Loaded(None, tables.problems, warnings, loaded.places)
     if as_json:
         print(_json(loaded, warnings))
     else:

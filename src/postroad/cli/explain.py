@@ -12,23 +12,31 @@ import msgspec
 import typer
 from msgspec import Struct
 
+from postroad.app import bound_to
 from postroad.cli.exits import OK, guarded
+from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.options import ConfigFile, Json, configuration
+from postroad.config.describe import duration_text
 from postroad.config.schema import Config
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
-from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord
+from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord, SrvRecord
 from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
-from postroad.model.outcome import Deferred, Failed
-from postroad.model.route import CAPTURE, Route
+from postroad.model.option import parse_size
+from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held
+from postroad.model.route import CAPTURE, FAILOVER, Fallback, Route
+from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.resolver import Resolver
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.context import Peer, RcptContext
 from postroad.policy.verdict import Accept, Verdict
+from postroad.routing.lanes import fallback_of
+from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
+from postroad.routing.sites import Sites
 
 
 class Access(Struct):
@@ -47,13 +55,40 @@ class Question(Struct):
     answer: str
 
 
+class Aim(Struct):
+    """One target: where it stands among the others, and its share of the mail where the route is balanced by weight."""
+
+    target: str
+    tier: int
+    weight: int
+
+
 class Plan(Struct):
-    """What the route comes to: `result` is route, deferred or failed; `targets` in the order they would be tried."""
+    """What the route comes to: `result` is route, deferred, failed, discarded or held; `targets` in order."""
 
     result: str
     reason: str
-    targets: list[str] = []
+    balance: str = ""
+    site: str = ""
+    source: str = ""
+    targets: list[Aim] = []
     dns: list[Question] = []
+
+
+class Beyond(Struct):
+    """Where the recipient goes on when its next hop does not deliver: `after` and `on` in words."""
+
+    lane: str
+    after: str
+    on: list[str]
+    plan: Plan
+
+
+class Rewriting(Struct):
+    """A route replaced the recipient."""
+
+    recipient: str
+    rule: str
 
 
 class Explanation(Struct):
@@ -64,9 +99,12 @@ class Explanation(Struct):
     ip: str
     listener: str
     access: Access
+    rewritten: list[Rewriting]
     rule: str
     lane: str
     plan: Plan | None
+    fallback: Beyond | None
+    aliases: AliasTrace
     rules: Shaped | None = None
 
 
@@ -81,6 +119,11 @@ def explain(
     listener: Annotated[
         str, typer.Option("--listener", metavar="NAME", help="Listener it comes in by; by default the first.")
     ] = "",
+    login: Annotated[str, typer.Option("--login", metavar="NAME", help="Login of the client; none without.")] = "",
+    size: Annotated[str, typer.Option("--size", metavar="SIZE", help='Size of the content, like "10MiB".')] = "0",
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Tag of the message; repeat it.")
+    ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
@@ -89,24 +132,35 @@ def explain(
     Example: postroad explain --from me@example.com --to you@example.net --ip 192.0.2.7
     """
     settings = configuration(config)
-    try:
-        ip_address(ip)
-    except ValueError:
-        raise AddressError(f"not an IP address: {ip}") from None
-    if listener and listener not in settings.listeners:
-        raise AddressError(f"no such listener: {listener}; there are: {', '.join(settings.listeners)}")
-    origin = Origin(ip=ip, listener=listener or next(iter(settings.listeners)))
     envelope = Envelope(
         id="",
         sender=NULL_PATH if sender in ("", "<>") else parse_mailbox(sender),
         recipients=(Recipient(_recipient(recipient, settings)),),
         arrived=0,
-        size=0,
-        origin=origin,
+        size=_size(size),
+        origin=_origin(settings, ip, listener, login),
+        tags=tuple(tag or ()),
     )
     found = asyncio.run(_explain(settings, envelope))
     print(msgspec.json.encode(found).decode() if as_json else "\n".join(_lines(found)))
     return OK
+
+
+def _origin(config: Config, ip: str, listener: str, login: str) -> Origin:
+    try:
+        ip_address(ip)
+    except ValueError:
+        raise AddressError(f"not an IP address: {ip}") from None
+    if listener and listener not in config.listeners:
+        raise AddressError(f"no such listener: {listener}; there are: {', '.join(config.listeners)}")
+    return Origin(ip=ip, listener=listener or next(iter(config.listeners)), login=login)
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise AddressError(str(error)) from None
 
 
 def _recipient(text: str, config: Config) -> Mailbox:
@@ -119,32 +173,54 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
     resolver = Resolver(config.resolver, SystemClock())
     lookup = NotingLookup(resolver)
     router = Router(
-        compile_rules(config.routes),
+        compile_rules(config.routes, config.egress),
         lookup,
         own_names=frozenset((config.hostname, _OWN_NAME)),
-        own_addresses=frozenset(),
+        own_addresses=own_endpoints(bound_to(config)),
         shuffle=_as_they_are,
+        sites=Sites(config.sites),
     )
-    recipient = envelope.recipients[0]
+    given = recipient = envelope.recipients[0]
+    aliases = await trace_aliases(config, given.address)
+    if aliases.to != [str(given.address)]:  # access is decided about the address as given, the rest about the first
+        recipient = Recipient(parse_mailbox(aliases.to[0]))
+    rewriter = compile_rewriter(config.routes)
+    steps = list(rewriter.steps(recipient, envelope)) if rewriter is not None else []
+    if steps:
+        recipient = steps[-1].recipient
     placement = router.place(envelope, recipient)
+    plan = fallback = rules = None
     try:
-        planned = await router.plan(placement.lane) if placement else None
-        plan = _plan(planned, lookup.questions) if planned is not None else None
+        if placement is not None:
+            planned = await router.plan(placement.lane)
+            plan = _plan(planned, lookup)
+            fallback = await _beyond(router, fallback_of(placement.lane), lookup)
+            if config.shaping or config.retry:
+                told = msgspec.structs.replace(envelope, recipients=(recipient,))
+                rules = explain_rules(config, told, placement.lane, planned if isinstance(planned, Route) else None)
     finally:
         resolver.close()
     return Explanation(
         sender=str(envelope.sender),
-        recipient=str(recipient.address),
+        recipient=str(given.address),
         ip=envelope.origin.ip,
         listener=envelope.origin.listener,
-        access=_access(RelayControl(config.access), envelope),
+        access=_access(RelayControl(config.access, parse_mailbox(config.postmaster)), envelope),
+        rewritten=[Rewriting(str(step.recipient.address), step.reason) for step in steps],
         rule=placement.reason if placement else "no route matches: the recipient would wait until it expires",
         lane=placement.lane if placement else "",
         plan=plan,
-        rules=explain_rules(config, envelope, placement.lane, planned if isinstance(planned, Route) else None)
-        if placement and (config.shaping or config.retry)
-        else None,
+        fallback=fallback,
+        aliases=aliases,
+        rules=rules,
     )
+
+
+async def _beyond(router: Router, fallback: Fallback | None, lookup: "NotingLookup") -> Beyond | None:
+    if fallback is None:
+        return None
+    after = duration_text(fallback.after)
+    return Beyond(fallback.lane, after, list(fallback.on), _plan(await router.plan(fallback.lane), lookup))
 
 
 def _as_they_are(hosts: list[str]) -> None:
@@ -170,11 +246,25 @@ def answer_text(answer: Answer) -> str:
     """An answer in words: "10 mx1.example.com, 20 mx2.example.com", "192.0.2.1", "NXDOMAIN"."""
     if answer.status is not DnsStatus.FOUND:
         return str(answer.status.value)
-    records = sorted(answer.records, key=lambda record: record.preference if isinstance(record, MxRecord) else 0)
-    return ", ".join(
-        f"{record.preference} {record.exchange or '. (null MX)'}" if isinstance(record, MxRecord) else record
-        for record in records
-    )
+    return ", ".join(map(_record_text, sorted(answer.records, key=_record_order)))
+
+
+def _record_order(record: str | MxRecord | SrvRecord) -> int:
+    match record:
+        case MxRecord(preference=number) | SrvRecord(priority=number):
+            return number
+        case _:
+            return 0
+
+
+def _record_text(record: str | MxRecord | SrvRecord) -> str:
+    match record:
+        case MxRecord(preference=number, exchange=host):
+            return f"{number} {host or '. (null MX)'}"
+        case SrvRecord(priority=number, weight=weight, port=port, target=host):
+            return f"{number} {weight} {host}:{port}" if host else f"{number} {weight} . (not available)"
+        case _:
+            return record
 
 
 def _access(control: RelayControl, envelope: Envelope) -> Access:
@@ -193,19 +283,23 @@ def _access(control: RelayControl, envelope: Envelope) -> Access:
             return Access(False, verdict.reason, str(verdict.reply))
 
 
-def _plan(result: Route | Deferred | Failed, questions: list[Question]) -> Plan:
+def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
+    dns, lookup.questions = lookup.questions, []
     match result:
         case Route(targets=targets, reason=reason):
-            return Plan(
-                "route",
-                reason,
-                ["captured into a folder" if target.scheme == CAPTURE else str(target) for target in targets],
-                questions,
-            )
+            aims = [
+                Aim("captured into a folder" if one.scheme == CAPTURE else str(one), one.tier, one.weight)
+                for one in targets
+            ]
+            return Plan("route", reason, result.balance, result.site, result.source, aims, dns)
         case Deferred(reply=reply):
-            return Plan("deferred", str(reply), [], questions)
+            return Plan("deferred", str(reply), dns=dns)
         case Failed(reply=reply):
-            return Plan("failed", str(reply), [], questions)
+            return Plan("failed", str(reply), dns=dns)
+        case Delivered(reply=reply):
+            return Plan("discarded", str(reply))
+        case Held(reason=reason):
+            return Plan("held", reason)
 
 
 def _lines(found: Explanation) -> list[str]:
@@ -216,13 +310,30 @@ def _lines(found: Explanation) -> list[str]:
     if found.access.reply:
         out.append(f"reply     {found.access.reply}")
         out.append("          (if it were accepted:)")
+    out += trace_lines(found.aliases)
+    out += [f"rewritten to <{step.recipient}> by {step.rule}" for step in found.rewritten]
     out.append(f"route     {found.rule}")
     if found.lane:
         out.append(f"next hop  {found.lane}")
     if found.plan is not None:
-        out += [f"dns       {one.kind} {one.name}: {one.answer}" for one in found.plan.dns]
-        out.append(f"plan      {found.plan.result}: {found.plan.reason}")
-        out += [f"target {number:<2} {target}" for number, target in enumerate(found.plan.targets, 1)]
+        out += _plan_lines(found.plan)
+    beyond = found.fallback
+    if beyond is not None:
+        when = [f"after {beyond.after}"] * (beyond.after != "never") + [f"on {code}" for code in beyond.on]
+        out.append(f"fallback  {', '.join(when)}: {beyond.lane}")
+        out += _plan_lines(beyond.plan)
     if found.rules is not None:
         out += rule_lines(found.rules)
+    return out
+
+
+def _plan_lines(plan: Plan) -> list[str]:
+    out = [f"dns       {one.kind} {one.name}: {one.answer}" for one in plan.dns]
+    out.append(f"plan      {plan.result}: {plan.reason}")
+    out += [f"site      {plan.site}"] * bool(plan.site) + [f"source    {plan.source}"] * bool(plan.source)
+    balanced = plan.balance not in ("", FAILOVER)
+    out += [f"balance   {plan.balance}"] * balanced
+    for number, aim in enumerate(plan.targets, 1):
+        place = f" (tier {aim.tier + 1}, weight {aim.weight})" if balanced else ""
+        out.append(f"target {number:<2} {aim.target}{place}")
     return out

@@ -11,6 +11,7 @@ import typer
 from postroad import VERSION
 from postroad.cli import check, explain, queue, serve, spool
 from postroad.cli.exits import USAGE
+from postroad.cli.map import look_into
 
 _TYPER_USAGE: Final = 2  # what typer leaves with when the command line is wrong
 
@@ -46,6 +47,7 @@ def build() -> typer.Typer:
     program.command("serve")(serve.serve)
     program.command("check")(check.check)
     program.command("explain")(explain.explain)
+    program.command("map")(look_into)
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")
     return program

@@ -12,9 +12,11 @@ from postroad.cli.exits import guarded
 from postroad.cli.options import ConfigFile
 from postroad.config.host import check_host
 from postroad.config.load import find_config, inspect_config
+from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
+from postroad.routing.rules import hop_text
 
 _REACHED_AT: Final = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104  how a wildcard is reached from here
 
@@ -28,9 +30,10 @@ def serve(config: ConfigFile = None) -> int:
     loaded = inspect_config(find_config(config))
     if loaded.config is None:
         raise ConfigError(loaded.lines(loaded.problems))
-    if problems := check_host(loaded.config):
+    host = check_host(loaded.config)
+    if problems := [problem for problem in host if not isinstance(problem, Warned)]:
         raise ConfigError(loaded.lines(problems))
-    for line in loaded.lines(loaded.warnings):
+    for line in loaded.lines([*loaded.warnings, *host]):
         print(f"warning: {line}", flush=True)
     return run(loaded.config, announce=Announcer(loaded.config))
 
@@ -57,7 +60,7 @@ class Announcer:
 
 def quick_start(config: Config, endpoint: str) -> list[str]:
     """When a route captures mail: where it lands, and a line that sends a test message to `endpoint`; else nothing."""
-    captured = [route for route in config.routes if "capture:" in route.next_hops]
+    captured = [route for route in config.routes if "capture:" in map(hop_text, route.next_hops)]
     if not captured:
         return []
     address, port = parse_endpoint(endpoint)

@@ -72,7 +72,7 @@ def rebuild(config: ConfigFile = None, as_json: Json = False) -> int:
 
 
 def _lane_of(config: Config) -> LaneOf:
-    rules = compile_rules(config.routes)
+    rules = compile_rules(config.routes, config.egress)
 
     def lane_of(envelope: Envelope, recipient: Recipient) -> str:
         placement = rules.place(envelope, recipient)

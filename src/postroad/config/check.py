@@ -2,7 +2,7 @@
 
 A rule yields problems (nothing starts) or warnings (it starts, but probably not as meant). All rules
 are pure functions of the configuration; what needs this host to be looked at is in `config.host`.
-RFC 5321 4.5.4.1 (retry and give-up times), RFC 5321 6.3 (loops).
+Those about routes are in `config.routes`. RFC 5321 4.5.4.1 (retry and give-up times).
 """
 
 from collections.abc import Callable, Iterator
@@ -11,21 +11,16 @@ from typing import Final
 
 from msgspec import Struct
 
+from postroad.config.checkaliases import check_aliases
 from postroad.config.describe import duration_text, size_text, value_text
-from postroad.config.problem import Problem, path_text
+from postroad.config.egress import egress_rules
+from postroad.config.problem import Problem, Warned, path_text
+from postroad.config.routes import ROUTE_RULES
 from postroad.config.schema import Config
-from postroad.model.errors import PostroadError
 from postroad.model.option import NEVER, parse_endpoint
-from postroad.model.route import NextHop
-from postroad.routing.rules import parse_next_hop
-from postroad.routing.settings import RouteSettings
+from postroad.routing.rules import hop_text
 
 _LEAST_EXPIRY: Final = 4 * 86400.0  # RFC 5321 4.5.4.1: at least 4-5 days
-_LOCAL_NAMES: Final = ("localhost", "ip6-localhost")
-
-
-class Warned(Problem, frozen=True, gc=False):
-    """A doubt: told, but it stops nothing."""
 
 
 class Checked(Struct, frozen=True):
@@ -46,8 +41,8 @@ def check(config: Config) -> Checked:
 
 def _hostname(config: Config) -> Iterator[Problem]:
     """A name nobody outside can know, on mail that leaves (RFC 5321 2.3.5 asks for a fully qualified one)."""
-    leaves = any(hop != "capture:" for route in config.routes for hop in route.next_hops)
-    if leaves and "." not in config.hostname:
+    hops = [hop for route in config.routes for hop in (*route.next_hops, *route.fallback)]
+    if any(hop_text(hop) != "capture:" for hop in hops) and "." not in config.hostname:
         yield Warned(
             ("hostname",), f'"{config.hostname}": has no domain; many servers refuse mail from a relay with such a name'
         )
@@ -80,73 +75,6 @@ def _large_networks(config: Config) -> Iterator[Problem]:
                 ("access", "relay_networks", at),
                 f'"{network}": a very large part of the Internet may relay to anywhere',
             )
-
-
-def _next_hops(config: Config) -> Iterator[Problem]:
-    """Next hops that cannot be read, lead back to ourselves, or cannot be mixed."""
-    own = [parse_endpoint(bind) for listener in config.listeners.values() for bind in listener.bind]
-    for number, route in enumerate(config.routes):
-        for at, text in enumerate(route.next_hops):
-            path = ("routes", number, "next_hops", at)
-            try:
-                hop = parse_next_hop(text)
-            except (ValueError, PostroadError) as error:
-                yield Problem(path, f"{value_text(text)}: {error}")
-                continue
-            if _is_own(hop, own, config.hostname):
-                yield Problem(
-                    path, f"{value_text(text)}: is our own listener: mail would go round in a loop (RFC 5321 6.3)"
-                )
-
-
-def _is_own(hop: NextHop, own: list[tuple[str, int]], hostname: str) -> bool:
-    if not hop.host or not hop.port:
-        return False
-    host = hop.host.strip("[]").lower()
-    if host == hostname or host in _LOCAL_NAMES:
-        # By name we are reached on any address of ours.
-        return any(port == hop.port for _, port in own)
-    try:
-        target = ip_address(host)
-    except ValueError:
-        return False
-    return any(
-        port == hop.port and _takes(ip, target.version, str(target), is_loopback=target.is_loopback) for ip, port in own
-    )
-
-
-def _takes(listening: str, version: int, target: str, *, is_loopback: bool) -> bool:
-    address = ip_address(listening)
-    return listening == target or (is_loopback and address.is_unspecified and address.version == version)
-
-
-def _route_listeners(config: Config) -> Iterator[Problem]:
-    """A route for a listener that does not exist."""
-    for number, route in enumerate(config.routes):
-        for at, name in enumerate(route.listeners):
-            if name not in config.listeners:
-                known = ", ".join(config.listeners)
-                yield Problem(
-                    ("routes", number, "listeners", at), f"{value_text(name)}: no such listener; there are: {known}"
-                )
-
-
-def _catch_all(config: Config) -> Iterator[Problem]:
-    """Routes that can never be reached, and mail that no route would take."""
-    for number, route in enumerate(config.routes):
-        if _takes_all(route):
-            for later in range(number + 1, len(config.routes)):
-                yield Warned(
-                    ("routes", later), f'is never reached: routes[{number}] takes all mail before it (recipients "*")'
-                )
-            return
-    yield Warned(
-        ("routes",), 'no route takes all mail: what matches none waits until it expires; end with recipients = ["*"]'
-    )
-
-
-def _takes_all(route: RouteSettings) -> bool:
-    return "*" in route.recipients and (not route.senders or "*" in route.senders) and not route.listeners
 
 
 def _queue_times(config: Config) -> Iterator[Problem]:
@@ -229,11 +157,11 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _hostname,
     _addresses,
     _large_networks,
-    _next_hops,
-    _route_listeners,
-    _catch_all,
+    *ROUTE_RULES,
     _queue_times,
     _retry_rules,
     _idle_rules,
     _sizes,
+    egress_rules,
+    check_aliases,
 )

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import PurePath
 from types import MappingProxyType, UnionType
-from typing import Annotated, Final, Literal, get_args, get_origin
+from typing import Annotated, Final, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from msgspec import Struct
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from postroad.model.option import NEVER, parse_duration, parse_size
+from postroad.model.option import NEVER, parse_duration, parse_secret, parse_size
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60))
 _SIZES: Final = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
@@ -40,7 +40,7 @@ def size_text(octets: int) -> str:
 
 
 class Kind(Struct, frozen=True, gc=False):
-    """What an option takes: `words` for people, `unit` is "duration", "size" or "" and tells how its numbers read."""
+    """What an option takes: `words` for people, `unit` is "duration", "size", "secret" or ""."""
 
     words: str
     unit: str = ""
@@ -68,6 +68,8 @@ def _kind(annotation: object, metadata: list[object]) -> Kind:
         return Kind(words="duration", unit="duration")
     if parse_size in functions:
         return Kind(words="size", unit="size")
+    if parse_secret in functions:
+        return Kind(words='text, { file = "..." } or { env = "..." }', unit="secret")
     return _composed(annotation)
 
 
@@ -79,14 +81,10 @@ def _composed(annotation: object) -> Kind:
         inner = _kind(parts[0], [])
         return Kind(words=f"list of {_plural(inner.words)}", unit=inner.unit)
     if origin is dict:
-        held = _kind(parts[1], []).words
-        return Kind(words="tables by name" if held == "table" else f"{held} by name")
-    if origin is UnionType:
-        return Kind(
-            words="network"
-            if set(parts) == {IPv4Network, IPv6Network}
-            else " or ".join(_composed(part).words for part in parts)
-        )
+        inner = _kind(parts[1], [])
+        return Kind(words="tables by name" if inner.words == "table" else f"{_plural(inner.words)} by name")
+    if origin is UnionType or origin is Union:
+        return _of_union([part for part in parts if part is not type(None)])
     if isinstance(annotation, type):
         if issubclass(annotation, BaseModel):
             return Kind(words="table")
@@ -96,8 +94,14 @@ def _composed(annotation: object) -> Kind:
     raise TypeError(f"no words for the option type {annotation!r}")
 
 
+def _of_union(parts: list[object]) -> Kind:
+    if set(parts) == {IPv4Network, IPv6Network}:
+        return Kind(words="network")
+    return Kind(words=" or ".join(dict.fromkeys(_kind(part, []).words for part in parts)))
+
+
 def _plural(words: str) -> str:
-    return words if words == "text" or " or " in words else f"{words}s"
+    return words if words == "text" or (" or " in words and not words.endswith("table")) else f"{words}s"
 
 
 def bounds_text(field: FieldInfo) -> str:

@@ -42,11 +42,13 @@ def configuration_page() -> str:
             'sizes are octets, or text such as `"10kB"`, `"50MiB"`.'
         ),
         "## At the top",
-        *_options({name: field for name, field in Config.model_fields.items() if model_of(field) is None}),
+        *_options({name: field for name, field in Config.model_fields.items() if not _is_section(field)}),
     ]
     for name, field in Config.model_fields.items():
         if model := model_of(field):
             out += _section(name, field, model)
+        elif _is_section(field):
+            out += _names(name, field)
     return _page(out)
 
 
@@ -60,9 +62,19 @@ def _section(name: str, field: FieldInfo, model: type[BaseModel]) -> Iterator[st
         sentence += " Required." if default == _REQUIRED else f" Default: {_escaped(default)}."
     yield sentence
     yield from _options(model.model_fields)
-    for inner, part in model.model_fields.items():
-        if below := model_of(part):
-            yield from _section(f"{name}.{inner}", part, below)
+
+
+def _is_section(field: FieldInfo) -> bool:
+    return model_of(field) is not None or get_origin(field.annotation) is dict
+
+
+def _names(name: str, field: FieldInfo) -> Iterator[str]:
+    """A table whose keys are names that the administrator gives, with plain values."""
+    value = get_args(field.annotation)[1]
+    yield f"## [{name}]"
+    yield str(field.description)
+    takes = kind_of(FieldInfo(annotation=value)).words
+    yield f"| Option | Takes | Default |\n|---|---|---|\n| `NAME` | {table_cell(takes)} | none |"
 
 
 def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
@@ -70,7 +82,10 @@ def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
     for name, field in fields.items():
         takes = ", ".join(filter(None, (kind_of(field).words, bounds_text(field))))
         cells = (takes, _default(field), str(field.description))
-        rows.append(f"| `{field.alias or name}` | {' | '.join(map(table_cell, cells))} |")
+        rows.append(f"| `{name if '.' in name else field.alias or name}` | {' | '.join(map(table_cell, cells))} |")
+        if model := model_of(field):
+            inner = _options({f"{name}.{part.alias or key}": part for key, part in model.model_fields.items()})
+            rows += [row for table in inner for row in table.split("\n")[2:]]
     yield "\n".join(rows)
 
 
@@ -78,6 +93,8 @@ def _default(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     if isinstance(extra, dict) and "default" in extra:
         return str(extra["default"])
+    if field.default is None:
+        return "none"
     return _REQUIRED if field.default is PydanticUndefined else f"`{value_text(field.default)}`"
 
 

@@ -1,6 +1,7 @@
 """What the configuration asks of this host: a folder that can be written, a user that exists.
 
-Only `serve` insists on these; `check` tells them as warnings, for it may run elsewhere or as someone else.
+Only `serve` insists on these, but for mere doubts (`Warned`); `check` tells all as warnings, for it may run elsewhere
+or as someone else.
 """
 
 import os
@@ -8,13 +9,14 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
+from postroad.config.egress import check_egress
 from postroad.config.problem import Problem
 from postroad.config.schema import Config
 
 
 def check_host(config: Config) -> list[Problem]:
     """What on this host stands against running `config` as the current user; looks, and changes nothing."""
-    return [*_data_dir(config), *_user(config)]
+    return [*_data_dir(config), *_user(config), *check_egress(config)]
 
 
 def _data_dir(config: Config) -> Iterator[Problem]:

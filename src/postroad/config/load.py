@@ -2,7 +2,8 @@
 
 Each option is checked on its own first (pydantic, through `config.schema`), then the rules across
 options (`config.check`) over whatever is sound, so that one mistake does not hide another. The
-folder of captured mail and of the spool is made absolute here; nothing is created or changed.
+folder of captured mail and of the spool, and the files of sources, are made absolute here; nothing is
+created or changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from postroad.config.check import check
+from postroad.config.egress import anchored
 from postroad.config.locate import KeyPath
 from postroad.config.merge import read_document
 from postroad.config.mistakes import problems_of
@@ -86,32 +88,35 @@ def inspect_config(file: Path) -> Loaded:
         broken = [problem.path for problem in problems]
         problems += [problem for problem in found.problems if not _is_under(problem.path, broken)]
         warnings = [] if problems else found.warnings
-        config = config.model_copy(update={"data_dir": (file.parent / config.data_dir.expanduser()).absolute()})
-        if config.dsn.templates:
-            folder = (file.parent / Path(config.dsn.templates).expanduser()).absolute()
-            config = config.model_copy(update={"dsn": config.dsn.model_copy(update={"templates": str(folder)})})
+        folder = file.parent
+        aliases = tuple(entry.anchored(folder) for entry in config.aliases)
+        data_dir = (folder / config.data_dir.expanduser()).absolute()
+        found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder)}
+        config = anchored(config.model_copy(update=found_there), folder)
         problems += read_languages(config.dsn).problems
     return Loaded(None if problems else config, problems, warnings, document.places)
 
 
 def _validated(data: dict[str, object], problems: list[Problem]) -> Config | None:
     """The settings in `data`, with what is broken left out or stood in for after it was added to `problems`."""
-    for _ in range(2):
+    dropped: set[KeyPath] = set()  # options left out: that they are missing then is no finding
+    for _ in range(3):
         try:
             return Config.model_validate(data, strict=True)
         except ValidationError as error:
             found = problems_of(error, data)
-            problems += [problem for problem in found if problem not in problems]
-            _mend(data, [problem.path for problem in found])
+            problems += [problem for problem in found if problem not in problems and problem.path not in dropped]
+            _mend(data, [problem.path for problem in found], dropped)
     return None
 
 
-def _mend(data: dict[str, object], broken: Sequence[KeyPath]) -> None:
+def _mend(data: dict[str, object], broken: Sequence[KeyPath], dropped: set[KeyPath]) -> None:
     for path in broken:
         section, rest = str(path[0]), path[1:]
         table = data.get(section)
         if section in _STAND_INS:
             data[section] = _stood_in(section, table, rest)
+            dropped.add(path[:3])
         elif section == "hostname":
             data[section] = "stand-in.invalid"
         elif rest and isinstance(table, dict):
@@ -121,12 +126,19 @@ def _mend(data: dict[str, object], broken: Sequence[KeyPath]) -> None:
 
 
 def _stood_in(section: str, table: object, rest: KeyPath) -> object:
+    """`table` with the broken option of one element left out, or the element stood in for when that is no help."""
     stand_in = _STAND_INS[section]
+
+    def mended(element: object) -> object:
+        if len(rest) > 1 and isinstance(element, dict) and rest[1] in element:
+            return {key: value for key, value in element.items() if key != rest[1]}
+        return stand_in
+
     match table:
         case dict() if rest:
-            return {key: stand_in if key == rest[0] else value for key, value in table.items()}
+            return {key: mended(value) if key == rest[0] else value for key, value in table.items()}
         case tuple() if rest:
-            return tuple(stand_in if at == rest[0] else value for at, value in enumerate(table))
+            return tuple(mended(value) if at == rest[0] else value for at, value in enumerate(table))
         case _:
             return {"stand-in": stand_in} if section == "listeners" else (stand_in,)
 

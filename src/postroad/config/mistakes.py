@@ -18,7 +18,8 @@ from postroad.config.problem import Problem, path_text
 from postroad.config.schema import Config
 
 _SHOWN: Final = 80  # octets of an offending value worth repeating
-_UNION_MEMBERS: Final = ("is-instance[", "ipv4network", "ipv6network")
+_UNION_MEMBERS: Final = ("is-instance[", "lax-or-strict[", "ipv4network", "ipv6network")
+_FORMS: Final = ("<text>", "<table>")  # how an option that takes either was written
 _FOLLOWS: Final = "default_factory_not_called"  # only says that another finding exists
 
 
@@ -35,7 +36,7 @@ def problems_of(error: ValidationError, data: Mapping[str, object]) -> list[Prob
 
 
 def _problem(detail: ErrorDetails, data: Mapping[str, object]) -> Problem:
-    path = _written_path(detail["loc"])
+    path = _written_path(detail["loc"], data)
     match detail["type"]:
         case "extra_forbidden":
             return Problem(path, "unknown key" + _suggestion(path))
@@ -47,18 +48,27 @@ def _problem(detail: ErrorDetails, data: Mapping[str, object]) -> Problem:
             return Problem(path, f"{_shown(path, detail, data)}: expected {_expected(path, detail)}")
 
 
-def _written_path(loc: tuple[str | int, ...]) -> KeyPath:
-    # Pydantic adds "[key]" behind the name of a table whose name is wrong, and the member of a union that it tried.
+def _written_path(loc: tuple[str | int, ...], data: Mapping[str, object]) -> KeyPath:
+    # Pydantic adds "[key]" behind the name of a table whose name is wrong, the member of a union that it tried, and
+    # the place in a list that was made from a single text.
     kept: list[str | int] = []
+    value: object = data
     for part in loc:
         if isinstance(part, str) and (part == "[key]" or part.startswith(_UNION_MEMBERS)):
             break
+        if part in _FORMS:
+            continue
+        if isinstance(part, int) and isinstance(value, str):
+            break
+        value = value.get(part) if isinstance(value, Mapping) else None
         kept.append(part)
     return tuple(kept)
 
 
 def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> str:
-    """The offending value as it was written, or as it was made when nothing was written."""
+    """The offending value as it was written, or as it was made when nothing was written; a secret is not shown."""
+    if (field := field_at(path)) is not None and kind_of(field).unit == "secret":
+        return "(a secret, not shown)"
     value: object = data
     for part in path:
         if isinstance(value, tuple) and isinstance(part, int):
@@ -74,9 +84,12 @@ def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> s
 
 def _expected(path: KeyPath, detail: ErrorDetails) -> str:
     field = field_at(path)
-    if field is None:
+    is_entry = not isinstance(path[-1], int) and field is field_at(path[:-1])  # of an option with values by name
+    if field is None or (is_entry and "than" in detail["type"]):
         return detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     words = kind_of(field).words
+    if is_entry:
+        return words.removesuffix(" by name")
     if path and isinstance(path[-1], int):
         return words.removeprefix("list of ").removesuffix("s")
     bounds = bounds_text(field)
@@ -91,6 +104,8 @@ def field_at(path: KeyPath) -> FieldInfo | None:
         if isinstance(part, int):
             continue
         if model is None:
+            if field is not None and kind_of(field).words.endswith(" by name"):
+                continue  # `part` is the name of an entry
             return None
         if field is not None and kind_of(field).words == "tables by name":
             field = None  # `part` is the table's name
@@ -104,9 +119,12 @@ def field_at(path: KeyPath) -> FieldInfo | None:
 
 def model_of(field: FieldInfo) -> type[BaseModel] | None:
     """The settings that `field` holds, alone, as list elements or by name; None for a plain option."""
-    for part in (field.annotation, *get_args(field.annotation)):
+    parts: list[object] = [field.annotation]
+    while parts:
+        part = parts.pop(0)
         if isinstance(part, type) and issubclass(part, BaseModel):
             return part
+        parts += get_args(part)
     return None
 
 
@@ -137,8 +155,5 @@ def _step(field: FieldInfo) -> str:
 def _keys_in(path: KeyPath) -> list[str]:
     if not path:
         return list(Config.model_fields)
-    keys: Mapping[str, FieldInfo] = {}
     field = field_at(path) or Config.model_fields.get(str(path[0]))
-    if field is not None:
-        keys = getattr(model_of(field), "model_fields", {})
-    return list(keys)
+    return list(getattr(model_of(field), "model_fields", {})) if field is not None else []

@@ -30,6 +30,10 @@ class Problem(Struct, frozen=True, gc=False):
     place: Place | None = None
 
 
+class Warned(Problem, frozen=True, gc=False):
+    """A doubt: told, but it stops nothing."""
+
+
 def path_text(path: KeyPath) -> str:
     """`listeners.mx.bind[0]` for ("listeners", "mx", "bind", 0)."""
     out = ""

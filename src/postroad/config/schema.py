@@ -10,7 +10,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from postroad.aliases.settings import AliasSettings
 from postroad.delivery.settings import DeliverySettings
+from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
@@ -20,7 +22,7 @@ from postroad.net.settings import ResolverSettings
 from postroad.observe.settings import LogSettings
 from postroad.policy.settings import AccessSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
-from postroad.routing.settings import RouteSettings
+from postroad.routing.settings import EgressSettings, RouteSettings, Sites
 from postroad.spool.settings import SpoolSettings
 
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
@@ -55,6 +57,12 @@ def _listener_name(text: str) -> str:
     return text
 
 
+def _egress_name(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
+        raise ValueError(f"the name of a source or pool is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
+    return text
+
+
 def _path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value else value
 
@@ -69,6 +77,7 @@ def _default_postmaster(known: Mapping[str, object]) -> str:
 HostName = Annotated[str, AfterValidator(_host_name)]
 MailboxText = Annotated[str, AfterValidator(_mailbox)]
 ListenerName = Annotated[str, AfterValidator(_listener_name)]
+EgressName = Annotated[str, AfterValidator(_egress_name)]
 Folder = Annotated[Path, BeforeValidator(_path)]
 
 
@@ -112,6 +121,21 @@ class Config(Settings):
         min_length=1,
         json_schema_extra={"default": 'one route, "*" to "mx"'},
     )
+    egress: tuple[EgressSettings, ...] = Field(
+        (),
+        description="Where mail is sent from, unless its route says so; in order, the first that matches wins.",
+        json_schema_extra={"default": "the system's choice"},
+    )
+    sites: Sites = Field(
+        {},
+        description='Providers by the names of their MX hosts: a host name, or "*.domain" for all below; a next hop '
+        "belongs to the first site that has all its hosts.",
+    )
+    aliases: tuple[AliasSettings, ...] = Field(
+        (),
+        description="Recipients that stand for others: tables, asked in order.",
+        json_schema_extra={"default": "none"},
+    )
     queue: QueueSettings = Field(QueueSettings(), description="When to try again.")
     shaping: tuple[ShapingSettings, ...] = Field(
         (),
@@ -122,6 +146,14 @@ class Config(Settings):
     )
     dsn: DsnSettings = Field(DsnSettings(), description="Reports to senders.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How next hops are spoken to.")
+    sources: dict[EgressName, SourceSettings] = Field(
+        {},
+        description="From where mail can leave, by name; routes name one, or a pool of them.",
+        json_schema_extra={"default": "none"},
+    )
+    pools: dict[EgressName, PoolSettings] = Field(
+        {}, description="Sources that take turns, by name.", json_schema_extra={"default": "none"}
+    )
     spool: SpoolSettings = Field(SpoolSettings(), description="How accepted mail is kept.")
     limits: LimitsSettings = Field(LimitsSettings(), description="What one peer, and all together, may take.")
     process: ProcessSettings = Field(ProcessSettings(), description="The process itself.")

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from postroad.message.headers import header_section
 from postroad.message.mime import is_line_text, to_quoted_printable
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope, Recipient
@@ -78,13 +79,12 @@ class Cargo:
     async def _head(self) -> bytes:
         content = self.content
         if isinstance(content, bytes):
-            return content.partition(b"\r\n\r\n")[0]
+            return header_section(content)
         head = b""
         while len(head) < min(content.size, _HEAD_LIMIT):
             head += await read_block(content, len(head))
-            end = head.find(b"\r\n\r\n")
-            if end >= 0:
-                return head[:end]
+            if head.startswith(b"\r\n") or b"\r\n\r\n" in head:
+                return header_section(head)
         return head if len(head) < _HEAD_LIMIT else b"\xff"
 
     async def _whole(self) -> bytes:

@@ -67,6 +67,16 @@ def from_fault(words: str, command: str, target: Target, *, content_is_sent: boo
     return Deferred(Reply(451, "4.4.2", text), Scope.MESSAGE if content_is_sent else Scope.HOST, target)
 
 
+def from_missing_tls(words: str, target: Target) -> Deferred:
+    """What it means that TLS is required and there is none: another target may have it (RFC 3463 3.8)."""
+    return Deferred(Reply(451, "4.7.4", f"TLS is required, and {_name(target)} {words}"), Scope.HOST, target)
+
+
+def from_egress_fault(words: str) -> Deferred:
+    """What it means that we cannot send from where we were told to: no target is to blame, and all have to wait."""
+    return Deferred(Reply(451, "4.3.5", words), Scope.NEXT_HOP)
+
+
 def is_too_many(reply: Reply, command: str) -> bool:
     """True for "too many recipients": the rest goes in another transaction (RFC 5321 4.5.3.1.10).
 

@@ -5,57 +5,43 @@ All dialog is in `smtp.client`; here octets move and every wait has the time-out
 never raises for what the peer does: what was answered stays answered, and why the rest was not is told.
 """
 
-import ssl
-from collections.abc import Callable
-from typing import Protocol
-
 from msgspec import Struct
 
 from postroad.delivery.classify import CONNECT
+from postroad.delivery.dialing import REQUIRED, Dialing, PoolKey
 from postroad.delivery.fit import Fit
-from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.transfer import WAIT_FROM, read_some, send_content, send_small
-from postroad.model.errors import PeerError
+from postroad.model.errors import EgressError, PeerError
 from postroad.model.reply import Reply
 from postroad.model.route import LMTP, SMTPS, Target
 from postroad.net.stream import Stream
-from postroad.smtp.client import GREETING, ClientSession
+from postroad.smtp.client import GREETING, STARTTLS, ClientSession
 from postroad.smtp.transaction import CONTENT, DATA, Transaction
 
 
-class OpenStream(Protocol):
-    """How a connection is made: `net.stream.open_stream`."""
-
-    async def __call__(self, address: str, port: int, *, timeout: float) -> Stream:
-        """Connect to address and port, or to a unix socket with port 0, within seconds; PeerError when that fails."""
-
-
-class Dialing(Struct, frozen=True, gc=False):
-    """What every connection is opened with; `monotonic` is the clock's."""
-
-    settings: DeliverySettings
-    hostname: str
-    open_stream: OpenStream
-    tls_context: ssl.SSLContext
-    monotonic: Callable[[], float]
-
-
 class Unopened(Struct, gc=False):
-    """Why there is no connection: the peer `refused` at `command`, or `words`; `tls_failed`: plain text may do."""
+    """Why there is no connection: the peer `refused` at `command`, or `words`.
+
+    `tls_failed`: plain text may do; `lacks_tls`: it may not, and the peer has no TLS or none that works; `egress`: our
+    source or its proxy is the trouble.
+    """
 
     command: str
     words: str = ""
     refused: Reply | None = None
     tls_failed: bool = False
+    lacks_tls: bool = False
+    egress: bool = False
 
 
 class Connection:
     """One open connection, ready for a transaction; for one user at a time."""
 
     __slots__ = (
-        "_dialing",
         "_is_clean",
         "born",
+        "dialing",
+        "key",
         "messages",
         "recipient_limit",
         "session",
@@ -63,18 +49,21 @@ class Connection:
         "target",
         "tls",
         "used",
+        "was_kept",
     )
 
     def __init__(self, dialing: Dialing, target: Target, stream: Stream, session: ClientSession) -> None:
         """Over `stream`, which `session` has made ready."""
-        self._dialing = dialing
+        self.dialing = dialing
         self._is_clean = True
         self.target = target
+        self.key: PoolKey = dialing.pool_key(target)  # what the pool keeps it under
         self.stream = stream
         self.session = session
         self.tls = stream.tls
         self.born = self.used = dialing.monotonic()
         self.messages = 0
+        self.was_kept = False  # by the pool, where it may have died unseen
         settings = dialing.settings
         self.recipient_limit = min(
             settings.recipients_per_transaction, session.extensions.recipients or settings.recipients_per_transaction
@@ -102,7 +91,7 @@ class Connection:
                 if fitted.cargo.size < WAIT_FROM and isinstance(fitted.cargo.content, bytes):
                     send_small(self.stream, transaction, fitted)
                 else:
-                    timeout = self._dialing.settings.block_timeout
+                    timeout = self.dialing.settings.block_timeout
                     await send_content(self.stream, transaction, fitted, block_timeout=timeout)
                 await self._converse(transaction)
         except PeerError as error:
@@ -123,7 +112,7 @@ class Connection:
 
     async def _converse(self, transaction: Transaction) -> None:
         """Take replies until the content is wanted or the transaction ended."""
-        stream, monotonic = self.stream, self._dialing.monotonic
+        stream, monotonic = self.stream, self.dialing.monotonic
         deadline = 0.0
         while not (transaction.ended or transaction.wants_content):
             timeout = self._timeout(transaction.awaiting)
@@ -143,7 +132,7 @@ class Connection:
                 deadline = monotonic() + timeout
 
     def _timeout(self, awaiting: str) -> float:
-        settings = self._dialing.settings
+        settings = self.dialing.settings
         if awaiting == DATA:
             return settings.data_timeout
         return settings.done_timeout if awaiting == CONTENT else settings.command_timeout
@@ -151,9 +140,10 @@ class Connection:
 
 async def dial(dialing: Dialing, target: Target, *, starttls: bool) -> Connection | Unopened:
     """Connect to `target` and make the session ready; `starttls`: use TLS where the peer offers it."""
-    settings = dialing.settings
     try:
-        stream = await dialing.open_stream(target.address, target.port, timeout=settings.connect_timeout)
+        stream = await _connect(dialing, target)
+    except EgressError as error:
+        return Unopened(CONNECT, f"{dialing.egress_key}: {error}", egress=True)
     except PeerError as error:
         return Unopened(CONNECT, str(error))
     session = ClientSession(dialing.hostname, lmtp=target.scheme == LMTP, starttls=starttls and target.scheme != SMTPS)
@@ -166,13 +156,21 @@ async def dial(dialing: Dialing, target: Target, *, starttls: bool) -> Connectio
     return unopened or Connection(dialing, target, stream, session)
 
 
+async def _connect(dialing: Dialing, target: Target) -> Stream:
+    timeout, source = dialing.settings.connect_timeout, dialing.source
+    if source is None or not target.port:
+        return await dialing.open_stream(target.address, target.port, timeout=timeout)
+    ours = source.address_for(target)
+    return await dialing.open_stream(target.address, target.port, source=ours, proxy=source.proxy, timeout=timeout)
+
+
 async def _introduce(dialing: Dialing, target: Target, stream: Stream, session: ClientSession) -> Unopened | None:
     """Greeting, EHLO, STARTTLS, EHLO again; None when the session is ready."""
     settings = dialing.settings
     is_handshake = False
     try:
         if target.scheme == SMTPS:  # RFC 8314 3.3: TLS before the first octet
-            await stream.start_tls(dialing.tls_context, _server_name(target), settings.command_timeout)
+            await stream.start_tls(dialing.tls(), _server_name(target), settings.command_timeout)
         while not session.is_ready:
             timeout = settings.greeting_timeout if session.awaiting == GREETING else settings.command_timeout
             await _take_reply(dialing, stream, session, timeout)
@@ -180,11 +178,16 @@ async def _introduce(dialing: Dialing, target: Target, stream: Stream, session: 
                 return Unopened(session.awaiting, refused=session.refused)
             if session.wants_tls:
                 is_handshake = True
-                await stream.start_tls(dialing.tls_context, _server_name(target), settings.command_timeout)
+                await stream.start_tls(dialing.tls(), _server_name(target), settings.command_timeout)
                 is_handshake = False
                 stream.write(session.tls_started())
     except PeerError as error:
-        return Unopened(session.awaiting, str(error), tls_failed=is_handshake)
+        is_required = is_handshake and settings.tls == REQUIRED
+        words = f"fails at it: {error}" if is_required else str(error)
+        return Unopened(session.awaiting, words, tls_failed=is_handshake, lacks_tls=is_required)
+    if settings.tls == REQUIRED and not stream.tls and target.port:  # a socket of this host needs none
+        offered = "refuses STARTTLS" if session.extensions.starttls else "does not offer STARTTLS"
+        return Unopened(STARTTLS, offered, lacks_tls=True)
     return None
 
 

@@ -1,50 +1,77 @@
 """The recipients of one message to the targets of one route: each recipient ends with one outcome.
 
-Targets are tried in order. A failure of the host sends the recipients that are not settled to the next
-target at once (RFC 5321 5.1); any other outcome settles. At one target recipients go in as few transactions
-as it takes; the ones refused as too many go in another one (RFC 5321 4.5.3.1.10). A kept connection that
-turns out dead before the peer took MAIL is replaced once, at once, and blamed on nobody.
+Targets are tried in the order that `standing` gives. A failure of the host sends the recipients that are not settled
+to the next target at once (RFC 5321 5.1); any other outcome settles. At one target recipients go in as few
+transactions as it takes; the ones refused as too many go in another one (RFC 5321 4.5.3.1.10). A kept connection that
+turns out dead before the peer took MAIL is replaced once, at once, and blamed on nobody. Hosts that were left out are
+probed beside the mail: a connection is opened as for mail and kept as any other. A source that cannot be used makes
+way for the next one of its pool.
 """
 
+import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+import msgspec
+
+from postroad.delivery.balance import IPV4, IPV6
 from postroad.delivery.capture import capture
 from postroad.delivery.cargo import Cargo
-from postroad.delivery.classify import CONNECT, Result, from_fault, from_session_reply, settle
-from postroad.delivery.connection import Connection, Dialing, OpenStream, dial
+from postroad.delivery.classify import (
+    CONNECT,
+    Result,
+    from_egress_fault,
+    from_fault,
+    from_missing_tls,
+    from_session_reply,
+    settle,
+)
+from postroad.delivery.connection import Connection, dial
+from postroad.delivery.dialing import OFF, REQUIRED, Dialing, Dialings, OpenStream
+from postroad.delivery.egress import Egress
 from postroad.delivery.fit import Fit, fit, fit_plain, recipient_refusal
 from postroad.delivery.pool import Pool
 from postroad.delivery.recent import Recent
 from postroad.delivery.settings import DeliverySettings
+from postroad.delivery.standing import Standing
 from postroad.model.content import Content
 from postroad.model.errors import AddressError, SpoolError
 from postroad.model.outcome import Deferred, Failed, Outcome, Scope
+from postroad.model.records import Emit
 from postroad.model.reply import Reply
-from postroad.model.route import CAPTURE, Route, Target
+from postroad.model.route import CAPTURE, LEAST_BUSY, Route, Target
 from postroad.model.work import Work
 from postroad.net.clock import Clock
-from postroad.smtp.client import recipient_commands
+from postroad.net.proxy import HAPROXY
+from postroad.smtp.client import GREETING, recipient_commands
 
+PROBES: Final = 20  # probes at the same time; further ones come when mail for the host does
 _PLAIN_SECONDS: Final = 600.0  # a failed TLS handshake means plain text for this long
-_DOWN_SECONDS: Final = 30.0  # a target that could not be reached comes last for this long
+_FAMILY_NAMES: Final = MappingProxyType({IPV4: "IPv4", IPV6: "IPv6"})
 _NO_TARGET: Final = Deferred(Reply(451, "4.4.4", "route has no target"), Scope.NEXT_HOP)
 
 
 class Attempt:
-    """The state of one call: what is sent, and the outcome of each recipient as far as known."""
+    """The state of one call: what is sent, how, and the outcome of each recipient as far as known.
 
-    __slots__ = ("cargo", "outcomes", "works")
+    `has_choice`: the health of hosts matters; `egress_fault`: the source is the trouble.
+    """
 
-    def __init__(self, works: Sequence[Work], content: Content) -> None:
+    __slots__ = ("cargo", "dialing", "egress_fault", "has_choice", "outcomes", "works")
+
+    def __init__(self, works: Sequence[Work], content: Content, dialing: Dialing) -> None:
         """Nothing is settled yet."""
         self.works = works
         envelope = works[0].stored.envelope
         everyone = envelope.recipients
         self.cargo = Cargo(envelope, [everyone[work.index] for work in works], content)
         self.outcomes: list[Outcome | None] = [None] * len(works)
+        self.dialing = dialing
+        self.has_choice = False
+        self.egress_fault = ""
 
     def left(self) -> list[int]:
         """Which recipients have no outcome."""
@@ -59,7 +86,7 @@ class Attempt:
 class Deliverer:
     """Delivers; owns the idle connections."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the composition root passes every neighbour
         self,
         *,
         settings: DeliverySettings,
@@ -68,40 +95,121 @@ class Deliverer:
         open_stream: OpenStream,
         capture_folder: Path,
         tls_context: ssl.SSLContext,
+        egress: Egress,
+        emit: Emit,
     ) -> None:
         """Introduce ourselves as `hostname`; connect by `open_stream`; write captured mail to `capture_folder`."""
-        self._dialing = Dialing(settings, hostname, open_stream, tls_context, clock.monotonic)
-        self._starttls = settings.tls == "opportunistic"
+        self._dialings = Dialings(
+            settings,
+            hostname=hostname,
+            open_stream=open_stream,
+            tls=lambda: tls_context,
+            monotonic=clock.monotonic,
+        )
+        self._default = self._dialings.default
         self._monotonic = clock.monotonic
         self._pool = Pool(settings, clock)
         self._capture_folder = capture_folder
         self._plain = Recent(_PLAIN_SECONDS)
-        self._down = Recent(_DOWN_SECONDS)
+        self._standing = Standing(egress, clock, emit)
+        self._failing = self._standing.failing
+        self._probes: set[asyncio.Task[None]] = set()
 
-    async def deliver(self, route: Route, works: list[Work], content: Content) -> list[Outcome]:
+    def deliver(self, route: Route, works: list[Work], content: Content) -> Awaitable[list[Outcome]]:
         """Deliver `works`, recipients of one message, along `route`; one outcome each, in the same order."""
-        attempt = Attempt(works, content)
-        left = list(range(len(works)))
+        dialing = self._default if route.terms is None else self._dialings.of(None, route.terms)
+        attempt = Attempt(works, content, dialing)
+        if route.source:
+            return self._from_sources(route, attempt)
+        return self._along(route, attempt, list(range(len(works))))
+
+    async def close(self) -> None:
+        """Close the idle connections, politely and within seconds; connections in use close when given back."""
+        probes = list(self._probes)
+        for probe in probes:
+            probe.cancel()
+        await asyncio.gather(*probes, return_exceptions=True)
+        for connection in self._pool.close():
+            await connection.stream.wait_closed()
+
+    async def _along(self, route: Route, attempt: Attempt, left: list[int]) -> list[Outcome]:
+        """Deliver to the recipients `left` along `route`, as the attempt's dialing says."""
+        dialing = attempt.dialing
+        targets: Sequence[Target] = route.targets
         host = _NO_TARGET
-        for target in self._in_order(route.targets):
-            failure = await self._to_target(target, attempt, left)
+        is_counted = False
+        if len(targets) > 1 or not dialing.is_plain:
+            attempt.has_choice = len(targets) > 1
+            is_counted = route.balance == LEAST_BUSY
+            targets = self._standing.order(route, dialing)
+            self._probe_due(dialing)
+            if not targets and route.targets:
+                host = _no_family(route, dialing)
+        for target in targets:
+            if is_counted:
+                failure = await self._counted(target, attempt, left)
+            else:
+                failure = await self._to_target(target, attempt, left)
             if failure is None:
                 break
             host = failure
             left = attempt.left()
+            if failure.scope is Scope.NEXT_HOP:
+                attempt.egress_fault = failure.reply.text
+                break
         return [host if outcome is None else outcome for outcome in attempt.outcomes]
 
-    async def close(self) -> None:
-        """Close the idle connections, politely and within seconds; connections in use close when given back."""
-        for connection in self._pool.close():
-            await connection.stream.wait_closed()
+    async def _from_sources(self, route: Route, attempt: Attempt) -> list[Outcome]:
+        """Send from the source or pool of the route: from the next of a pool when one cannot be sent from."""
+        sources = self._standing.sources(route.source)
+        if not sources:
+            words = f"the route asks for the source {route.source}, and neither [sources] nor [pools] has it"
+            return [from_egress_fault(words)] * len(attempt.works)
+        outcomes: list[Outcome] = []
+        for source in sources:
+            attempt.dialing = self._dialings.of(source, route.terms)
+            attempt.egress_fault = ""
+            left = attempt.left()
+            try:
+                outcomes = await self._along(route, attempt, left)
+            finally:
+                self._standing.end_source_probe(source)
+            for index in left:
+                outcomes[index] = told = msgspec.structs.replace(outcomes[index], source=source.name)
+                if attempt.outcomes[index] is not None:
+                    attempt.outcomes[index] = told
+            if not attempt.egress_fault:
+                self._standing.source_worked(source)
+                break
+            self._standing.source_failed(source, attempt.egress_fault)
+        return outcomes
 
-    def _in_order(self, targets: tuple[Target, ...]) -> Sequence[Target]:
-        """The targets as the route has them, but those that could not be reached a moment ago last."""
-        if len(targets) < 2 or not self._down:
-            return targets
-        now = self._monotonic()
-        return sorted(targets, key=lambda target: self._down.has(target, now))
+    async def _counted(self, target: Target, attempt: Attempt, left: list[int]) -> Deferred | None:
+        """As `_to_target`, counted among the deliveries under way."""
+        balance = self._standing.balance
+        balance.hold(target)
+        try:
+            return await self._to_target(target, attempt, left)
+        finally:
+            balance.free(target)
+
+    def _probe_due(self, dialing: Dialing) -> None:
+        for target in self._standing.take_due(dialing):
+            if len(self._probes) >= PROBES:
+                self._standing.end_probe(target, dialing)
+                continue
+            probe = asyncio.create_task(self._probe(target, dialing))
+            self._probes.add(probe)
+            probe.add_done_callback(self._probes.discard)
+
+    async def _probe(self, target: Target, dialing: Dialing) -> None:
+        """Open a connection as for mail; the pool keeps it a while for the mail that may come."""
+        try:
+            opened = await self._open(target, dialing, has_choice=True)
+            if isinstance(opened, Connection):
+                self._pool.give(opened)
+        finally:
+            self._standing.end_probe(target, dialing)
 
     async def _to_target(self, target: Target, attempt: Attempt, left: list[int]) -> Deferred | None:
         """Settle the recipients `left` at `target`, or tell why the host took no more of them."""
@@ -112,11 +220,12 @@ class Deliverer:
                 return captured
             attempt.settle(left, captured)
             return None
-        connection = self._pool.take(target)
+        dialing = attempt.dialing
+        connection = self._pool.take(target if dialing is self._default else dialing.pool_key(target))
         try:
             while left:
                 if connection is None:
-                    opened = await self._open(target)
+                    opened = await self._open(target, dialing, has_choice=attempt.has_choice)
                     if isinstance(opened, Deferred):
                         return opened
                     connection = opened
@@ -157,34 +266,52 @@ class Deliverer:
         everyone = attempt.cargo.recipients
         recipients = [everyone[index] for index in batch]
         commands = recipient_commands(recipients, dsn=fitted.dsn, smtputf8=fitted.smtputf8)
-        was_used = connection.messages > 0
+        was_used = connection.messages > 0 or connection.was_kept
         transaction, fault = await connection.transact(fitted, commands)
         if was_used and not transaction.has_begun and (fault or transaction.closing is not None):
             return None
         result = settle(transaction, fault, target, dsn=extensions.dsn, tls=connection.tls)
         for index, outcome in zip(batch, result.outcomes, strict=True):
             attempt.outcomes[index] = outcome if outcome is not result.host else None
+        if attempt.has_choice:
+            if result.host is not None:
+                self._standing.fail(target, attempt.dialing, str(result.host.reply), fatal=False)
+            elif fault:  # the peer may have the message, and does not answer
+                self._standing.fail(target, attempt.dialing, fault, fatal=False)
+            elif self._failing:
+                self._standing.succeed(target, attempt.dialing)
         if result.too_many > 1 and not any(result.outcomes[-result.too_many :]):
             # It takes so many and then none: no need to learn that again with each message.
             connection.recipient_limit = max(1, len(batch) - result.too_many)
         return result
 
-    async def _open(self, target: Target) -> Connection | Deferred:
-        """A new connection to `target`; after a failed TLS handshake in plain text."""
-        starttls = self._starttls and not self._plain.has(target, self._monotonic())
-        opened = await dial(self._dialing, target, starttls=starttls)
-        if not isinstance(opened, Connection) and opened.tls_failed:
+    async def _open(self, target: Target, dialing: Dialing, *, has_choice: bool) -> Connection | Deferred:
+        """A new connection to `target`; after a failed TLS handshake in plain text, unless TLS is required."""
+        tls = dialing.settings.tls
+        starttls = tls == REQUIRED or (tls != OFF and not self._plain.has(target, self._monotonic()))
+        opened = await dial(dialing, target, starttls=starttls)
+        if not isinstance(opened, Connection) and opened.tls_failed and not opened.lacks_tls:
             self._plain.note(target, self._monotonic())
-            opened = await dial(self._dialing, target, starttls=False)
+            opened = await dial(dialing, target, starttls=False)
         if isinstance(opened, Connection):
-            if self._down:
-                self._down.drop(target)
+            if self._failing and has_choice:
+                self._standing.answer(target, dialing)
             return opened
+        if opened.egress:
+            return from_egress_fault(opened.words)
         if opened.refused is not None:
-            return from_session_reply(opened.refused, opened.command, target)
-        if opened.command == CONNECT:
-            self._down.note(target, self._monotonic())
-        return from_fault(opened.words, opened.command, target)
+            failure = from_session_reply(opened.refused, opened.command, target)
+        elif opened.lacks_tls:
+            failure = from_missing_tls(opened.words, target)
+        else:
+            failure = from_fault(opened.words, opened.command, target)
+        if has_choice:
+            # HAProxy takes our connection before it has one: a target that cannot be reached shows as silence.
+            proxy = None if dialing.source is None else dialing.source.proxy
+            behind = proxy is not None and proxy.scheme == HAPROXY and opened.command == GREETING
+            fatal = opened.refused is None and (opened.command == CONNECT or behind)
+            self._standing.fail(target, dialing, str(failure.reply), fatal=fatal)
+        return failure
 
 
 def _refuse_unfit(attempt: Attempt, fitted: Fit, left: list[int], target: Target) -> list[int]:
@@ -199,3 +326,14 @@ def _refuse_unfit(attempt: Attempt, fitted: Fit, left: list[int], target: Target
         else:
             attempt.outcomes[index] = refusal
     return fit_ones
+
+
+def _no_family(route: Route, dialing: Dialing) -> Deferred:
+    """All addresses of the next hop are of a family that the source or the preference does not use."""
+    preference = dialing.preference
+    key = f"sources.{preference.source}" if preference.source else "delivery"
+    why = f"has no {_FAMILY_NAMES[preference.lacks]} address" if preference.lacks else f'has ip = "{preference.ip}"'
+    addresses = ", ".join(dict.fromkeys(target.address for target in route.targets))
+    return Deferred(
+        Reply(451, "4.4.4", f"no address can be used: {key} {why}, and there are: {addresses}"), Scope.NEXT_HOP
+    )

@@ -1,28 +1,30 @@
-"""Idle connections kept for the next message to the same target, bounded in number, age and messages.
+"""Idle connections kept for the next message to the same target and source, bounded in number, age and messages.
 
-The newest one is used first, so that what is not needed grows old and goes. One timer serves all. A
-peer's own limit of messages a session is kept (LIMITS MAILMAX, RFC 9422 5.1).
+The newest one is used first, so that what is not needed grows old and goes. Where a connection has served one
+message only, some are kept and no more: mail for many places must not hold a connection to each. One timer
+serves all. A peer's own limit of messages a session is kept (LIMITS MAILMAX, RFC 9422 5.1).
 """
 
 from collections.abc import Callable
 from typing import Final
 
 from postroad.delivery.connection import Connection
+from postroad.delivery.dialing import PoolKey
 from postroad.delivery.settings import DeliverySettings
-from postroad.model.route import Target
 from postroad.net.clock import Clock, Timer
 
 _IDLE_LIMIT: Final = 1000  # file descriptors are for mail that flows
+_ONCE_LIMIT: Final = 100  # idle connections, from which on one that served one message is closed
 
 
 class Pool:
-    """Idle connections by target; `take` one, `give` it back after use."""
+    """Idle connections by what they were opened for; `take` one, `give` it back after use."""
 
     def __init__(self, settings: DeliverySettings, clock: Clock) -> None:
         """Keep connections as `settings` says."""
         self._settings = settings
         self._clock = clock
-        self._idle: dict[Target, list[Connection]] = {}
+        self._idle: dict[PoolKey, list[Connection]] = {}
         self._count = 0
         self._timer: Timer | None = None
         self._is_closed = False
@@ -31,9 +33,9 @@ class Pool:
         """Idle connections in all."""
         return self._count
 
-    def take(self, target: Target) -> Connection | None:
-        """The connection to `target` that was used last, if one is alive."""
-        idle = self._idle.get(target)
+    def take(self, key: PoolKey) -> Connection | None:
+        """The connection under `key` that was used last, if one is alive."""
+        idle = self._idle.get(key)
         while idle:
             connection = idle.pop()
             self._count -= 1
@@ -44,7 +46,7 @@ class Pool:
 
     def is_fit(self, connection: Connection) -> bool:
         """True when `connection` may carry another message."""
-        settings = self._settings
+        settings = connection.dialing.settings
         most = settings.connection_messages
         limit = connection.session.extensions.messages
         if connection.messages >= most or (limit and connection.messages >= limit):
@@ -54,11 +56,13 @@ class Pool:
     def give(self, connection: Connection) -> None:
         """`connection` is not needed now: kept, or closed when it is spent."""
         idle = self._settings.connection_idle
-        if idle <= 0 or self._is_closed or self._count >= _IDLE_LIMIT or not self.is_fit(connection):
+        limit = _ONCE_LIMIT if connection.messages < 2 else _IDLE_LIMIT
+        if idle <= 0 or self._is_closed or self._count >= limit or not self.is_fit(connection):
             connection.close()
             return
         connection.used = self._clock.monotonic()
-        self._idle.setdefault(connection.target, []).append(connection)
+        connection.was_kept = True
+        self._idle.setdefault(connection.key, []).append(connection)
         self._count += 1
         if self._timer is None:
             self._timer = self._clock.call_later(idle, self._sweep)
@@ -83,14 +87,14 @@ class Pool:
 
     def _drop(self, is_spent: Callable[[Connection], bool]) -> list[Connection]:
         dropped: list[Connection] = []
-        for target, connections in list(self._idle.items()):
+        for key, connections in list(self._idle.items()):
             keep: list[Connection] = []
             for connection in connections:
                 (dropped if is_spent(connection) else keep).append(connection)
             if keep:
-                self._idle[target] = keep
+                self._idle[key] = keep
             else:
-                del self._idle[target]
+                del self._idle[key]
         self._count -= len(dropped)
         for connection in dropped:
             connection.close()

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from postroad.model.option import Duration, Settings
 
+IpChoice = Literal["any", "ipv4", "ipv6", "prefer-ipv4", "prefer-ipv6"]
+
 
 class DeliverySettings(Settings):
     """How next hops are spoken to."""
@@ -39,6 +41,11 @@ class DeliverySettings(Settings):
     recipients_per_transaction: int = Field(
         100, description="Recipients in one transaction at most; the peer's own limit may be lower.", ge=1, le=10_000
     )
-    tls: Literal["opportunistic", "off"] = Field(
-        "opportunistic", description="STARTTLS where the next hop offers it, without verification; or never."
+    tls: Literal["opportunistic", "required", "off"] = Field(
+        "opportunistic",
+        description="STARTTLS where the next hop offers it; always, or the mail waits; never. Without verification.",
+    )
+    ip: IpChoice = Field(
+        "any",
+        description="Which addresses of a host are used, and which kind is tried first; any: in the order of DNS.",
     )

@@ -5,8 +5,10 @@ section, adds our Received field as prefix, and puts it. The caller answers the 
 spool has made the message durable (RFC 5321 4.2.5, 6.1).
 """
 
-from collections.abc import Callable
-from typing import Protocol
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -14,13 +16,21 @@ from postroad.listener.settings import LimitsSettings
 from postroad.message.trace import Hop, format_date, read_head, received_field
 from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import SpoolError, SpoolFullError
+from postroad.model.expansion import Expanded, Expansion, Incoming, Unexpanded
 from postroad.model.queueid import QueueIds
-from postroad.model.records import Emit, MessageAccepted
+from postroad.model.records import Emit, MessageAccepted, PolicyFaulted, RecipientExpanded, Record
 from postroad.model.reply import Reply
 from postroad.model.work import Stored, Work
 from postroad.smtp import replies
 from postroad.smtp.events import MailFrom, MessageEnded
 from postroad.spool.draft import Draft
+
+EXPAND_SECONDS: Final = 60.0  # for all look-ups of one message
+TOLD: Final = 20  # addresses of an expansion in its record
+
+Expand = Callable[[Incoming], Expanded | Unexpanded | Awaitable[Expanded | Unexpanded]]
+Announce = Callable[[Envelope, list[Recipient], bytes], None]
+Rewrite = Callable[[Envelope], tuple[Envelope, list[Record]]]  # the routes' last word on who gets a message
 
 
 class Spooling(Protocol):
@@ -86,7 +96,11 @@ class Gathering:
 
     def _look(self, piece: bytes) -> None:
         self._head += piece
-        self._head_open = b"\r\n\r\n" not in self._head and len(self._head) <= self._header_limit
+        self._head_open = (
+            not self._head.startswith(b"\r\n")
+            and b"\r\n\r\n" not in self._head
+            and len(self._head) <= self._header_limit
+        )
 
     def finish(self) -> tuple[bytes | Draft, bytes]:
         """(content, its beginning with the whole header section)."""
@@ -117,8 +131,16 @@ class Intake:
         queue_ids: QueueIds,
         limits: LimitsSettings,
         inline: int,
+        expand: Expand | None = None,
+        announce: Announce | None = None,
+        rewrite: Rewrite | None = None,
     ) -> None:
-        """`admit` is the queue's one door; `now` gives microseconds since 1970; `inline` octets stay in memory."""
+        """`admit` is the queue's one door; `now` gives microseconds since 1970; `inline` octets stay in memory.
+
+        `expand` may change recipients; `announce` tells a sender that asked for it which of them became several;
+        `rewrite` replaces recipients of the envelope, and tells what is to be reported of it.
+        """
+        self._rewrite = rewrite
         self._spool = spool
         self._admit = admit
         self._emit = emit
@@ -127,6 +149,9 @@ class Intake:
         self._queue_ids = queue_ids
         self._limits = limits
         self._inline = inline
+        self._expand = expand
+        self._announce = announce
+        self._expanding: set[asyncio.Task[None]] = set()
         self._date_second = -1
         self._date = ""
 
@@ -162,7 +187,77 @@ class Intake:
                 else Receipt(replies.HEADERS_TOO_BIG, f"header section of {head.size} octets")
             )
             return
-        envelope = self._envelope(mail, recipients, ended, origin, head.message_id)
+        if self._expand is None:
+            self._put(mail, recipients, ended, origin, head.message_id, content, done)
+            return
+
+        def proceed(answer: Expanded | Unexpanded) -> None:
+            if isinstance(answer, Unexpanded):
+                gathering.discard()
+                done(Receipt(answer.reply, answer.reason))
+                return
+            told = partial(self._tell, answer.expansions, beginning) if answer.expansions else None
+            given, became = recipients, answer.recipients
+            self._put(mail, given, ended, origin, head.message_id, content, done, became=became, told=told)
+
+        incoming = Incoming(mail.path, recipients, origin, ended.size)
+        try:
+            found = self._expand(incoming)
+        except Exception as error:  # noqa: BLE001  a policy's seam: a fault in the door defers this message alone
+            proceed(self._fault(repr(error)))
+            return
+        if isinstance(found, Expanded | Unexpanded):
+            proceed(found)
+        else:
+            task = asyncio.ensure_future(self._expand_later(found, proceed))
+            self._expanding.add(task)
+            task.add_done_callback(self._expanding.discard)
+
+    async def _expand_later(
+        self, pending: Awaitable[Expanded | Unexpanded], proceed: Callable[[Expanded | Unexpanded], None]
+    ) -> None:
+        try:
+            async with asyncio.timeout(EXPAND_SECONDS):
+                answer = await pending
+        except TimeoutError:
+            answer = Unexpanded(replies.ALIASES_UNAVAILABLE, f"recipients: no answer within {EXPAND_SECONDS:g} s")
+        except Exception as error:  # noqa: BLE001  the seam, as above
+            answer = self._fault(repr(error))
+        proceed(answer)
+
+    def _fault(self, reason: str) -> Unexpanded:
+        self._emit(PolicyFaulted(at=self._now(), policy="recipients", stage="message", reason=reason))
+        return Unexpanded(replies.POLICY_ERROR, f"changing recipients failed: {reason}")
+
+    def _tell(self, expansions: tuple[Expansion, ...], beginning: bytes, envelope: Envelope) -> None:
+        """Report what became of recipients, and to the sender where it asked (RFC 3461 5.2.7.3)."""
+        for expansion in expansions:
+            recipient, to = expansion.recipient.address.text, expansion.to
+            self._emit(
+                RecipientExpanded(at=envelope.arrived, id=envelope.id, recipient=recipient, to=to[:TOLD], count=len(to))
+            )
+        asked = [entry.recipient for entry in expansions if len(entry.to) > 1 and entry.recipient.wants_success()]
+        if asked and self._announce is not None and not envelope.sender.is_null:
+            self._announce(envelope, asked, beginning)
+
+    def _put(  # noqa: PLR0913, PLR0917  once a message: no object is made to carry these
+        self,
+        mail: MailFrom,
+        given: list[Recipient],
+        ended: MessageEnded,
+        origin: Origin,
+        message_id: str,
+        content: bytes | Draft,
+        done: Callable[[Receipt], None],
+        *,
+        became: list[Recipient] | None = None,
+        told: Callable[[Envelope], None] | None = None,
+    ) -> None:
+        """Make the message durable for `given`, or for what they `became`; `told` is called when it is."""
+        envelope = self._envelope(mail, given, given if became is None else became, ended, origin, message_id)
+        notes: Sequence[Record] = ()
+        if self._rewrite is not None:
+            envelope, notes = self._rewrite(envelope)
 
         def durable(stored: Stored, works: list[Work]) -> None:
             self._emit(
@@ -171,13 +266,17 @@ class Intake:
                     id=envelope.id,
                     origin=origin,
                     sender=mail.path.text,
-                    recipients=len(recipients),
+                    recipients=len(envelope.recipients),
                     size=envelope.size,
                     message_id=envelope.message_id,
                 )
             )
+            for note in notes:
+                self._emit(note)
             done(Receipt(replies.queued(envelope.id)))
             self._admit(stored, works)
+            if told is not None:
+                told(envelope)
 
         def failed(error: SpoolError) -> None:
             full = isinstance(error, SpoolFullError)
@@ -186,7 +285,13 @@ class Intake:
         self._spool.put(envelope, content, durable, failed)
 
     def _envelope(
-        self, mail: MailFrom, recipients: list[Recipient], ended: MessageEnded, origin: Origin, message_id: str
+        self,
+        mail: MailFrom,
+        given: list[Recipient],
+        recipients: list[Recipient],
+        ended: MessageEnded,
+        origin: Origin,
+        message_id: str,
     ) -> Envelope:
         now = self._now()
         second = now // 1_000_000
@@ -194,7 +299,7 @@ class Intake:
             self._date_second = second
             self._date = format_date(now)
         queue_id = self._queue_ids.new(now)
-        only = recipients[0].address.text if len(recipients) == 1 else ""
+        only = given[0].address.text if len(given) == 1 else ""  # never what an alias hides
         protocol = "UTF8SMTP" if mail.smtputf8 else origin.protocol
         hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only)
         return Envelope(

@@ -108,6 +108,7 @@ class Listeners:
             messages=limits.messages_per_session,
             command_line=limits.command_line,
             errors=limits.errors_per_session,
+            junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
         )
         return Terms(

@@ -35,6 +35,15 @@ class LimitsSettings(Settings):
     recipients_per_message: int = Field(
         1000, description="Recipients of one transaction; more get 452 4.5.3 (RFC 5321 4.5.3.1.10).", ge=100, le=100_000
     )
+    expanded_recipients: int = Field(
+        10_000,
+        description="Addresses looked at to find what one message's recipients stand for; more get 451 4.3.5.",
+        ge=100,
+        le=1_000_000,
+    )
+    alias_depth: int = Field(
+        20, description="Aliases of aliases of one recipient, one after the other; more get 451 4.3.5.", ge=1, le=100
+    )
     command_line: Size = Field(
         4096, description="Octets of one command line (RFC 5321 4.5.3.1.4, RFC 3461 4).", ge=1024, le=65536
     )
@@ -43,6 +52,12 @@ class LimitsSettings(Settings):
     messages_per_session: int = Field(100_000, description="Messages in one session before 421 4.7.0.", ge=1)
     errors_per_session: int = Field(
         20, description="Refused commands in one session before 421 4.7.0.", ge=1, le=10_000
+    )
+    junk_commands: int = Field(
+        100,
+        description="NOOP, RSET, VRFY, HELP and EHLO without a message in between; each one more counts as an error.",
+        ge=10,
+        le=100_000,
     )
     command_timeout: Duration = Field(
         "5m", description="Wait for the next command (RFC 5321 4.5.3.2.7).", ge=300, le=86400

@@ -23,6 +23,7 @@ FAILED: Final = "failed"
 DELAYED: Final = "delayed"
 RELAYED: Final = "relayed"
 DELIVERED: Final = "delivered"
+EXPANDED: Final = "expanded"
 
 _WORDS_LIMIT: Final = 2000  # characters kept of what a remote host said
 _LINE: Final = 76
@@ -151,6 +152,7 @@ def _subject(report: Report) -> str:
     subjects = (
         (FAILED, texts.subject_failed),
         (DELAYED, texts.subject_delayed),
+        (EXPANDED, texts.subject_success),
         (RELAYED, texts.subject_success),
         (DELIVERED, texts.subject_success),
     )
@@ -192,6 +194,7 @@ def _paragraphs(report: Report) -> list[tuple[str, str]]:
     sentences = (
         (FAILED, texts.failed.format(arrived=arrived)),
         (DELAYED, texts.delayed.format(arrived=arrived, until=until)),
+        (EXPANDED, texts.expanded.format(arrived=arrived)),
         (RELAYED, texts.relayed.format(arrived=arrived)),
         (DELIVERED, texts.delivered.format(arrived=arrived)),
     )
@@ -206,8 +209,14 @@ def _story(notice: Notice, texts: Texts, *, utf8: bool) -> list[str]:
         said = form.format(host=host, reply=said, command=command)
     if notice.expired:
         said = texts.expired_after.format(reply=said) if said else texts.expired
-    address = f"<{_clean(notice.recipient.address.text, utf8=utf8)}>:"
+    address = f"<{_clean(notice.recipient.address.text, utf8=utf8)}>{_sent_to(notice.recipient, texts, utf8=utf8)}:"
     return _pieces(f"{address} {said}" if said else address, indent="    ")
+
+
+def _sent_to(recipient: Recipient, texts: Texts, *, utf8: bool) -> str:
+    """Whom the message was sent to, when that is another address than the one it failed at: an alias."""
+    original = _original_recipient(recipient.orcpt, utf8=utf8).partition("; ")[2] if recipient.orcpt else ""
+    return f" ({texts.sent_to.format(address=original)})" if original and original != recipient.address.text else ""
 
 
 def _status_part(report: Report, *, utf8: bool) -> bytes:

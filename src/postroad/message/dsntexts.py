@@ -1,8 +1,8 @@
 """The words of reports to people, by language; what programs read stays English (RFC 3464, RFC 3461).
 
-A text has placeholders in braces, only those that it lists: "{hostname}", "{arrived}", "{until}", "{host}", "{reply}",
-"{command}". English and German come along; others, and other words, come from templates. Placeholders are checked
-when templates are read, so that no report can fail for its words later. Pure.
+A text has placeholders in braces, such as "{hostname}", only those that `PLACEHOLDERS` lists for it. English and German
+come along; others, and other words, come from templates. Placeholders are checked when templates are read, so that no
+report can fail for its words later. Pure.
 """
 
 from collections.abc import Mapping
@@ -39,6 +39,11 @@ class Texts(Struct, frozen=True, forbid_unknown_fields=True):
         "The message you sent, taken here on {arrived}, was passed on to the next mail system for the recipients "
         "below. That system does not report deliveries, so this is the last report you get."
     )
+    expanded: str = (
+        "The message you sent, taken here on {arrived}, was passed on to the several addresses that each of the "
+        "recipients below stands for. You will be told when one of them fails, as you asked, but no more of success."
+    )
+    sent_to: str = "sent to <{address}>"
     delivered: str = "The message you sent, taken here on {arrived}, was delivered to the recipients below."
     said: str = "{host} said: {reply}"
     said_to: str = "{host} said: {reply} (in reply to {command})"
@@ -54,6 +59,8 @@ PLACEHOLDERS: Final = MappingProxyType(
         "failed": frozenset({"arrived"}),
         "delayed": frozenset({"arrived", "until"}),
         "relayed": frozenset({"arrived"}),
+        "expanded": frozenset({"arrived"}),
+        "sent_to": frozenset({"address"}),
         "delivered": frozenset({"arrived"}),
         "said": frozenset({"host", "reply"}),
         "said_to": frozenset({"host", "reply", "command"}),
@@ -80,6 +87,11 @@ GERMAN: Final = Texts(
         "Ihre Nachricht, hier angenommen am {arrived}, wurde für die unten genannten Empfänger an das nächste "
         "Mailsystem übergeben. Jenes System meldet keine Zustellungen; dies ist der letzte Bericht."
     ),
+    expanded=(
+        "Ihre Nachricht, hier angenommen am {arrived}, wurde an die Adressen weitergegeben, für die jeder der unten "
+        "genannten Empfänger steht. Schlägt eine davon fehl, erfahren Sie es wie gewünscht, von Erfolgen nichts mehr."
+    ),
+    sent_to="gesendet an <{address}>",
     delivered="Ihre Nachricht, hier angenommen am {arrived}, wurde den unten genannten Empfängern zugestellt.",
     said="{host} antwortete: {reply}",
     said_to="{host} antwortete: {reply} (auf {command})",

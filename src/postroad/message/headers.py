@@ -5,13 +5,31 @@ without regard to case, with the obsolete white space before the colon allowed (
 unfolded (RFC 5322 2.2.3). Lines ended by a bare LF are read too, since normalising is the listener's choice. Pure.
 """
 
+from typing import Final
+
+_NAME: Final = bytes(sign for sign in range(33, 127) if sign != 58)  # RFC 5322 2.2: printable, no colon
+
+_FIELD_LIMIT: Final = 256  # octets of a field's name; the longest real ones have some 50
+
 
 def header_section(content: bytes) -> bytes:
-    """The header section of `content` with its last CRLF, without the blank line; all of it when none comes."""
+    """The header section of `content` with its last CRLF, without the blank line.
+
+    Nothing when the content begins with a blank line, or with a line that is no field and no blank line comes;
+    all of it when it begins with a field and no blank line comes.
+    """
     if content.startswith(b"\r\n"):
         return b""
     end = content.find(b"\r\n\r\n")
-    return content if end < 0 else content[: end + 2]
+    if end >= 0:
+        return content[: end + 2]
+    return content if begins_with_field(content) else b""
+
+
+def begins_with_field(content: bytes) -> bool:
+    """True when the first line is a header field, as far as can be seen (RFC 5322 2.2)."""
+    name = content[:_FIELD_LIMIT].partition(b":")[0].rstrip(b" \t")
+    return 0 < len(name) < min(len(content), _FIELD_LIMIT) and name.isascii() and not name.translate(None, _NAME)
 
 
 def field(section: bytes, name: bytes) -> bytes | None:

@@ -10,7 +10,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from postroad.message.headers import begins_with_field, header_section
+
 MESSAGE_ID_LIMIT: Final = 256  # octets kept of a Message-ID for logs
+_SUSPICIOUS: Final = 64 << 10  # header sections are not that large
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
 
 
@@ -35,8 +38,9 @@ class Hop(Struct, frozen=True, gc=False):
 
 def read_head(content: bytes) -> Head:
     """The facts of the header section at the start of `content`; all of it when no blank line comes."""
-    end = content.find(b"\r\n\r\n")
-    head = content[: end + 2] if end >= 0 else content
+    head = header_section(content)
+    if len(head) > _SUSPICIOUS and not begins_with_field(head):
+        head = b""  # text without a header section, up to its first blank line
     lower = head.lower()
     hops = lower.count(b"\nreceived:")
     if lower.startswith(b"received:"):

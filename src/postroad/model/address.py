@@ -194,6 +194,8 @@ def _parse_domain_octets(raw: bytes, *, utf8: bool) -> tuple[str, str]:
         looked_up = idna.encode(text, uts46=True).decode("ascii").lower()
     except (UnicodeError, idna.IDNAError) as error:
         raise AddressError(f"internationalised domain is not valid: {error}") from None
+    if not text.isprintable():
+        raise AddressError("domain has a character that does not print")
     if len(looked_up) > DOMAIN_LIMIT:
         raise AddressError(f"domain is longer than {DOMAIN_LIMIT} octets")
     return looked_up, text
@@ -222,7 +224,7 @@ def _parse_literal(raw: bytes) -> tuple[str, str]:
     try:
         if not colon:
             return f"[{IPv4Address(inner)}]", text
-        if tag.lower() == "ipv6":
+        if tag.lower() == "ipv6" and "%" not in rest:  # a scope is no part of it, and may hold anything
             return f"[ipv6:{IPv6Address(rest)}]", text
     except (AddressValueError, ValueError):
         raise AddressError("address literal holds no valid address") from None

@@ -27,11 +27,20 @@ class MxRecord(Struct, frozen=True, gc=False):
     exchange: str
 
 
+class SrvRecord(Struct, frozen=True, gc=False):
+    """One SRV record (RFC 2782); `target` is as in `MxRecord`, "" where the service is not to be had at all."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+
+
 class Answer(Struct, frozen=True, gc=False):
-    """The records of one question: text for A, AAAA, CNAME, PTR, NS and TXT, `MxRecord` for MX."""
+    """The records of one question: `MxRecord` for MX, `SrvRecord` for SRV, text for all else."""
 
     status: DnsStatus
-    records: tuple[str | MxRecord, ...] = ()
+    records: tuple[str | MxRecord | SrvRecord, ...] = ()
     ttl: int = 0
     authentic: bool = False
     canonical: str = ""  # the name after CNAMEs

@@ -31,6 +31,14 @@ class PeerError(PostroadError):
     """The remote server broke the protocol, or the connection to it broke or timed out."""
 
 
+class EgressError(PeerError):
+    """We cannot send from where we were told to: the source's address or its proxy is the trouble, not the peer."""
+
+
+class TableError(PostroadError):
+    """A table that is looked into cannot answer now; what depends on it is tried again later."""
+
+
 class SpoolError(PostroadError):
     """The spool could not do what was asked; nothing was promised and nothing is lost."""
 

@@ -8,7 +8,8 @@ error. Durations ("90s", "5m", "4h", "5d") become float seconds, sizes ("50MiB")
 from ipaddress import ip_address
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from msgspec import Struct
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, InstanceOf
 
 NEVER: Final = float("inf")
 _UNITS: Final = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86400.0), ("w", 604800.0))
@@ -30,6 +31,40 @@ class Settings(BaseModel):
     """Base of all settings: frozen, unknown keys refused, defaults checked like given values."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=False)
+
+
+class Secret(Struct, frozen=True):
+    """A secret as it was given: the text itself, or where to read it; never shown."""
+
+    text: str = ""
+    file: str = ""
+    env: str = ""
+
+    def __repr__(self) -> str:
+        """Where it comes from, and nothing of what it is."""
+        if self.file or self.env:
+            return f"Secret(file={self.file!r}, env={self.env!r})"
+        return "Secret(hidden)" if self.text else "Secret()"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        """True when one is given."""
+        return bool(self.text or self.file or self.env)
+
+
+def parse_secret(value: object) -> Secret:
+    """A secret from text, `{ file = "..." }` or `{ env = "..." }`; ValueError never repeats the value."""
+    match value:
+        case Secret():
+            return value
+        case str() if value:
+            return Secret(text=value)
+        case {"file": str(file), **more} if file and not more:
+            return Secret(file=file)
+        case {"env": str(env), **more} if env and not more:
+            return Secret(env=env)
+    raise ValueError('a secret is text, { file = "/path/to/it" } or { env = "NAME" }')
 
 
 def parse_duration(value: object) -> float:
@@ -108,3 +143,4 @@ Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Nameserver = Annotated[str, AfterValidator(_nameserver)]
+SecretText = Annotated[InstanceOf[Secret], BeforeValidator(parse_secret)]

@@ -1,4 +1,4 @@
-"""What became of one attempt for one recipient: delivered, deferred or failed.
+"""What became of one attempt for one recipient: delivered, deferred, failed, or held because a route says so.
 
 Only a proven end is final; everything else is deferred and tried again. `scope` says how far an
 outcome applies, so that a dead host is not blamed on a recipient. RFC 5321 4.5.4, 6.1.
@@ -22,12 +22,16 @@ class Scope(Enum):
 
 
 class Delivered(Struct, frozen=True, gc=False):
-    """The next hop took responsibility; `dsn_passed`: reporting success is its part (RFC 3461 5.2.2)."""
+    """The next hop took responsibility; `dsn_passed`: reporting success is its part (RFC 3461 5.2.2).
+
+    `source` is the egress source it was sent from, "" for the system's choice, here and in the others.
+    """
 
     reply: Reply
     target: Target | None = None
     dsn_passed: bool = False
     tls: str = ""
+    source: str = ""
 
 
 class Deferred(Struct, frozen=True, gc=False):
@@ -41,6 +45,7 @@ class Deferred(Struct, frozen=True, gc=False):
     scope: Scope = Scope.RECIPIENT
     target: Target | None = None
     command: str = ""
+    source: str = ""
     original: str = ""
     pause: float = 0.0
 
@@ -52,7 +57,17 @@ class Failed(Struct, frozen=True, gc=False):
     scope: Scope = Scope.RECIPIENT
     target: Target | None = None
     command: str = ""
+    source: str = ""
     original: str = ""
 
 
 Outcome = Delivered | Deferred | Failed
+
+
+class Held(Struct, frozen=True, gc=False):
+    """No attempt before somebody releases the recipient, because its route says so; `reason` in words for people."""
+
+    reason: str
+
+
+Decided = Outcome | Held  # what may become of a recipient whose turn it is

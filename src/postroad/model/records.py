@@ -77,8 +77,26 @@ class MessageAccepted(Record, frozen=True, tag="MessageAccepted"):
     message_id: str
 
 
+class RecipientRewritten(Record, frozen=True, tag="RecipientRewritten"):
+    """A route replaced one recipient of an accepted message by `to`; `reason` is the route."""
+
+    id: str
+    recipient: str
+    to: str
+    reason: str
+
+
+class RecipientExpanded(Record, frozen=True, tag="RecipientExpanded"):
+    """Aliases turned one recipient of an accepted message into `count` others; `to` names the first 20."""
+
+    id: str
+    recipient: str
+    to: tuple[str, ...]
+    count: int
+
+
 class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
-    """The next hop took responsibility for one recipient; the delays are seconds as in Postfix's a/b/c/d."""
+    """The next hop took one recipient, sent from the egress `source` if any; the delays as in Postfix's a/b/c/d."""
 
     id: str
     sender: str
@@ -91,6 +109,7 @@ class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
     delays: tuple[float, float, float, float]
     size: int = 0
     tls: str = ""
+    source: str = ""
 
 
 class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
@@ -112,6 +131,7 @@ class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
     delay: float
     delays: tuple[float, float, float, float]
     due: int
+    source: str = ""
     original: str = ""
     moved_to: str = ""
 
@@ -134,11 +154,22 @@ class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
     delay: float
     delays: tuple[float, float, float, float]
     expired: bool = False
+    source: str = ""
     original: str = ""
 
 
+class RecipientHeld(Record, frozen=True, tag="RecipientHeld"):
+    """One recipient is not tried until somebody releases it, and why."""
+
+    id: str
+    sender: str
+    recipient: str
+    lane: str
+    reason: str
+
+
 class DsnQueued(Record, frozen=True, tag="DsnQueued"):
-    """A DSN entered the queue: `kind` is failed, delayed or relayed, `report` its queue id, `size` its octets."""
+    """A DSN entered the queue: `kind` is failed, delayed, expanded or relayed, `report` its id, `size` its octets."""
 
     id: str
     report: str
@@ -174,6 +205,38 @@ class LaneResumed(Record, frozen=True, tag="LaneResumed"):
     """A suspended next hop took mail again."""
 
     lane: str
+
+
+class TargetSuspended(Record, frozen=True, tag="TargetSuspended"):
+    """One host of several fails and gets no mail, and why; it is probed from `until` on (microseconds since 1970)."""
+
+    target: str
+    until: int
+    reason: str
+    source: str = ""
+
+
+class TargetResumed(Record, frozen=True, tag="TargetResumed"):
+    """A suspended host answers again after `seconds`; its share of the mail grows from now on."""
+
+    target: str
+    seconds: float
+    source: str = ""
+
+
+class SourceSuspended(Record, frozen=True, tag="SourceSuspended"):
+    """An egress source cannot be sent from, by itself or by its proxy; pools try it again from `until` on."""
+
+    source: str
+    until: int
+    reason: str
+
+
+class SourceResumed(Record, frozen=True, tag="SourceResumed"):
+    """A suspended egress source sends again after `seconds`."""
+
+    source: str
+    seconds: float
 
 
 class SpoolRecovered(Record, frozen=True, tag="SpoolRecovered"):
@@ -223,6 +286,23 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
     policy: str
     stage: str
     reason: str
+
+
+class TableLoaded(Record, frozen=True, tag="TableLoaded"):
+    """A file of aliases is in force with so many `entries`, at start and after it changed; `doubts` are odd lines."""
+
+    table: str
+    entries: int
+    doubts: int = 0
+
+
+class TableRefused(Record, frozen=True, tag="TableRefused"):
+    """A file of aliases changed and cannot be used, the old one stays in force: the first of `problems`, at `line`."""
+
+    table: str
+    line: int
+    reason: str
+    problems: int
 
 
 class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):

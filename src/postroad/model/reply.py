@@ -7,7 +7,7 @@ The same type holds what we say (catalogued in smtp/replies.py) and what a remot
 from msgspec import Struct
 
 
-class Reply(Struct, frozen=True, gc=False, omit_defaults=True):
+class Reply(Struct, frozen=True, gc=False, omit_defaults=True, cache_hash=True):
     """One reply: `code` 200-599, `enhanced` "x.y.z" or "" where none is given, `text` with lines parted by LF."""
 
     code: int

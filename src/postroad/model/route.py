@@ -1,9 +1,11 @@
 """Where a recipient goes: next hop, targets, the whole plan.
 
-A lane is the text that names a next hop: "mx:example.com", "smtp://mail1.internal:25", or several
-next hops of a route joined by ",", and behind "?" how they are used where that is not the default:
-"smtp://a:25,smtp://b:25*3?balance=weighted&source=news". Mail of one lane shares connections, limits
-and suspensions; the text alone says all that the plan is made from.
+A lane is the text that names a next hop: "mx:example.com", "smtp://mail1.internal:25", or several next hops
+of a route joined by ",", a weight behind one as "*3", and behind "?" what is not the default, joined by "&":
+`balance`, `source`, `fallback` (a lane itself, in percent encoding), with it `after` (seconds, or "never") and `on`
+(codes joined by ","): "smtp://a:25,smtp://b:25*3?balance=weighted&source=news". What a route does instead of sending
+is a lane too: "hold:ROUTE", "discard:ROUTE", "fail:550 5.7.1 text". Mail of one lane shares connections, limits
+and suspensions; the text alone says all that the plan is made from. `routing.lanes` reads and writes it.
 """
 
 from typing import Final
@@ -15,6 +17,11 @@ SMTPS: Final = "smtps"
 LMTP: Final = "lmtp"
 MX: Final = "mx"
 CAPTURE: Final = "capture"
+SMTP_SRV: Final = "smtp+srv"
+
+HOLD: Final = "hold"
+DISCARD: Final = "discard"
+FAIL: Final = "fail"
 
 FAILOVER: Final = "failover"
 ROUND_ROBIN: Final = "round-robin"
@@ -38,6 +45,8 @@ class NextHop(Struct, frozen=True, gc=False):
         """As written in the configuration, in canonical form."""
         if self.scheme in (MX, CAPTURE):
             return f"{MX}:{self.host}" if self.scheme == MX else "capture:"
+        if self.scheme == SMTP_SRV:
+            return f"{SMTP_SRV}://{self.host}"
         if self.path:
             return f"{self.scheme}://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -54,8 +63,8 @@ class Placement(Struct, frozen=True, gc=False):
 class Target(Struct, frozen=True, gc=False):
     """One host, address and port to try: `address` is an IP address, or a socket's path when `port` is 0.
 
-    Targets of one `tier` stand beside each other and share the mail as the route's balance says, each by its
-    `weight`; the next tier is for when no target of this one takes the mail.
+    Targets of one `tier` stand beside each other and share the mail as the route's balance says, each host by its
+    `weight`, which its addresses have in common; the next tier is for when no target of this one takes the mail.
     """
 
     scheme: str

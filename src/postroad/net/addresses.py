@@ -4,6 +4,7 @@ A listener bound to 0.0.0.0 or [::] is reached at every address of the host: the
 /proc/net say which those are. Read at start; an address that comes later is caught by the hop count.
 """
 
+import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -22,6 +23,17 @@ def host_addresses() -> list[str]:
     """All unicast addresses of this host, in text form; only the loopback's where the kernel does not tell."""
     found = {"127.0.0.1", "::1", *_read_v4(_lines(_ROUTES_V4)), *_read_v6(_lines(_ADDRESSES_V6))}
     return sorted(found)
+
+
+def is_own_address(address: str) -> bool:
+    """True when a connection can be made from the IP address `address`: the kernel is asked, nothing is sent."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _reached(ip: str) -> list[str]:

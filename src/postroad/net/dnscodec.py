@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.model.dns import Answer, DnsStatus, MxRecord
+from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord
 
 KINDS: Final = MappingProxyType(
     {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "TLSA": 52}
@@ -239,7 +239,7 @@ def _escape(label: bytes) -> str:
     return "".join(chr(octet) if octet in _PLAIN[:-1] else f"\\{octet:03d}" for octet in label).lower()
 
 
-def _read_value(data: bytes, record: _Record) -> str | MxRecord:
+def _read_value(data: bytes, record: _Record) -> str | MxRecord | SrvRecord:
     """The record's data in the form of model/dns.py; ValueError when it is malformed."""
     start, end = record.start, record.end
     match record.kind:
@@ -256,7 +256,7 @@ def _read_value(data: bytes, record: _Record) -> str | MxRecord:
             return _read_text(data, start, end)
         case 33:
             priority, weight, port = _SRV.unpack_from(data, start)
-            return f"{priority} {weight} {port} {_whole_name(data, start + 6, end) or '.'}"
+            return SrvRecord(priority, weight, port, _whole_name(data, start + 6, end))
         case 52 if end - start > 3:
             return f"{data[start]} {data[start + 1]} {data[start + 2]} {data[start + 3 : end].hex()}"
         case 6:

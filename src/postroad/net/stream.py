@@ -8,19 +8,22 @@ both ways. Whatever goes wrong with the peer or the network becomes a PeerError 
 import asyncio
 import errno
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final, cast
 
-from postroad.model.errors import PeerError
+from postroad.model.errors import EgressError, PeerError
 from postroad.model.option import NEVER
+from postroad.net.proxy import Proxy, shake_hands
 from postroad.net.tls import describe
 
 AtTurnEnd = Callable[[Callable[[], None]], object]
 
 READ_LIMIT: Final = 256 * 1024  # unread octets above which we stop taking more from the peer
 _CLOSE_TIMEOUT: Final = 5.0  # a peer that takes nothing any more must not hold a closed connection
+_BIND_ADDRESS_NO_PORT: Final = 24  # IP_BIND_ADDRESS_NO_PORT of Linux, which the socket module does not name
 _TIMER_SLACK: Final = 0.002  # loops round timers to milliseconds
 
 _WORDS: Final = MappingProxyType(
@@ -146,6 +149,10 @@ class Stream(asyncio.Protocol):
         if not data and self._error:
             raise PeerError(self._error)
         return data
+
+    def unread(self, data: bytes) -> None:
+        """Put `data` back before what is unread."""
+        self._buffer = data + self._buffer
 
     async def start_tls(self, context: ssl.SSLContext, server_hostname: str | None, timeout: float) -> None:
         """Begin TLS as the client; PeerError when the handshake fails, and the connection is of no use then.
@@ -294,29 +301,89 @@ class Stream(asyncio.Protocol):
 
 
 async def open_stream(
-    address: str, port: int, *, source: str | None = None, timeout: float, at_turn_end: AtTurnEnd | None = None
+    address: str,
+    port: int,
+    *,
+    source: str = "",
+    proxy: Proxy | None = None,
+    timeout: float,
+    at_turn_end: AtTurnEnd | None = None,
 ) -> Stream:
     """Connect to the IP address `address` and `port`, or to the unix socket `address` when `port` is 0.
 
-    `source` is the local IP address to connect from; `at_turn_end` runs a callback at the end of the event loop's
-    turn (`net.turn`), when what was written leaves. PeerError after `timeout` seconds or when refused.
+    `source` is the local IP address to connect from, or the one that HAProxy is to connect from; `proxy` is who
+    connects for us; a unix socket needs neither. `at_turn_end` runs a callback at the end of the event loop's turn
+    (`net.turn`), when what was written leaves. PeerError after `timeout` seconds or when refused; EgressError, which
+    is one, when the source or the proxy is the reason.
     """
     loop = asyncio.get_running_loop()
-    local = (source, 0) if source else None
 
     def make() -> Stream:
         return Stream(at_turn_end)
 
+    if proxy is not None and port:
+        return await _open_by_proxy(make, proxy, address, port, source=source, timeout=timeout)
     try:
         async with asyncio.timeout(timeout):
-            if port:
-                _, stream = await loop.create_connection(make, address, port, local_addr=local)
-            else:
+            if not port:
                 _, stream = await loop.create_unix_connection(make, address)
+            elif source:
+                _, stream = await _connect_from(make, source, address, port)
+            else:
+                _, stream = await loop.create_connection(make, address, port)
     except TimeoutError:
         raise PeerError(f"connection timed out after {_seconds(timeout)}") from None
     except OSError as error:
         raise PeerError(describe_error(error)) from None
+    return stream
+
+
+async def _connect_from(
+    make: Callable[[], Stream], source: str, address: str, port: int
+) -> tuple[asyncio.Transport, Stream]:
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    ours = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        ours.setblocking(False)
+        ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ours.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)  # or each connection would use up a port
+        try:
+            ours.bind((source, 0))
+        except OSError as error:
+            words = "is not on this host" if error.errno == errno.EADDRNOTAVAIL else describe_error(error)
+            raise EgressError(f"{source} {words}") from None
+        await loop.sock_connect(ours, (address, port))
+        return await loop.create_connection(make, sock=ours)
+    except BaseException:
+        ours.close()
+        raise
+
+
+async def _open_by_proxy(
+    make: Callable[[], Stream], proxy: Proxy, address: str, port: int, *, source: str, timeout: float
+) -> Stream:
+    """`timeout` for the connection to the proxy, and again for what it does for us."""
+    words = f"timed out after {_seconds(timeout)}"
+    try:
+        async with asyncio.timeout(timeout):
+            _, stream = await asyncio.get_running_loop().create_connection(make, proxy.host, proxy.port)
+    except TimeoutError:
+        raise EgressError(f"{proxy}: connection {words}") from None
+    except OSError as error:
+        raise EgressError(f"{proxy}: {describe_error(error)}") from None
+    done = False
+    try:
+        async with asyncio.timeout(timeout):
+            await shake_hands(stream, proxy, address, port, source=source, timeout=timeout)
+        done = True
+    except TimeoutError:
+        raise PeerError(f"connection {words}") from None
+    except EgressError as error:
+        raise EgressError(f"{proxy} {error}") from None
+    finally:
+        if not done:
+            stream.abort()
     return stream
 
 

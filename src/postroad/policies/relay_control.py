@@ -1,15 +1,15 @@
 """Who may send where: the policy that keeps Postroad from being an open relay.
 
-A client in `access.relay_networks` may send anywhere; anyone may send to `access.relay_domains`; all
-else is refused. A local part that asks to be routed on (percent hack, bang path, quoted at sign)
-counts as "elsewhere" for strangers, whatever its domain. RFC 5321 7.9, RFC 2505 2.1.
+A client in `access.relay_networks` may send anywhere; anyone may send to `access.relay_domains` and to
+the postmaster; all else is refused. A local part that asks to be routed on (percent hack, bang path, quoted at sign)
+counts as "elsewhere" for strangers, whatever its domain. RFC 5321 7.9, RFC 5321 4.5.1, RFC 2505 2.1.
 """
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from postroad.model.address import Mailbox
+from postroad.model.address import NULL_PATH, Mailbox
 from postroad.policy.context import RcptContext
 from postroad.policy.settings import AccessSettings
 from postroad.policy.verdict import Accept, Reject, Verdict
@@ -21,8 +21,9 @@ REMEMBERED: Final = 4096  # clients whose network is known; most connect again
 class RelayControl:
     """The policy, bound to its settings."""
 
-    def __init__(self, access: AccessSettings) -> None:
-        """Compile `access` once."""
+    def __init__(self, access: AccessSettings, postmaster: Mailbox = NULL_PATH) -> None:
+        """Compile `access` once; mail to `postmaster` is taken from anyone."""
+        self._postmaster = postmaster
         self._networks = access.relay_networks
         self.network_of = lru_cache(maxsize=REMEMBERED)(self._network_of)
         self._domains = frozenset(domain for domain in access.relay_domains if not domain.startswith("*."))
@@ -61,6 +62,8 @@ class RelayControl:
 
     def decide_stranger(self, recipient: Mailbox) -> Verdict:
         """The verdict for a client outside the relay networks."""
+        if recipient == self._postmaster and not recipient.is_null:
+            return Accept("postmaster is always reachable (RFC 5321 4.5.1)")
         entry = self.relay_domain_of(recipient)
         if entry is None:
             return Reject(

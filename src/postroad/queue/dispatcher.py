@@ -8,11 +8,11 @@ is given back to the spool exactly once, settled or released, also when a worker
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from postroad.model.errors import SpoolError
-from postroad.model.outcome import Deferred, Failed, Outcome, Scope
+from postroad.model.outcome import Decided, Deferred, Scope
 from postroad.model.queueid import QueueIds
 from postroad.model.records import DeliveryFaulted, Emit, LaneResumed, LaneSuspended, SpoolFaulted
 from postroad.model.reply import Reply
@@ -177,7 +177,7 @@ class Dispatcher:
         ready = self._ready
         now = self._clock.now
         batch: Batch | None = None
-        unroutable: Deferred | Failed | None = None
+        unroutable: Decided | None = None
         again = False
         try:
             if lane.shape is UNPLANNED:
@@ -217,7 +217,7 @@ class Dispatcher:
             self._ready.rations.open_due(self._clock.now())
             self._call_waiting()
 
-    async def _survey(self, lane: Lane) -> Deferred | Failed | None:
+    async def _survey(self, lane: Lane) -> Decided | None:
         """Look the route of `lane` up, on which its limits depend, before any of its mail goes; why there is none."""
         route = self._cached_plan(lane.name)
         if route is None:
@@ -258,13 +258,14 @@ class Dispatcher:
         self._ready.finish(len(batch.works))
         self._release(batch.works)
 
-    async def _attempt(self, lane: Lane, batch: Batch, unroutable: Deferred | Failed | None) -> None:
+    async def _attempt(self, lane: Lane, batch: Batch, unroutable: Decided | None) -> None:
         """Deliver one batch and settle it; `unroutable` tells why there is no route, where that is known."""
         clock = self._clock
         works = batch.works
         stored = batch.stored
         began = planned = clock.monotonic()
         content = stored.content
+        outcomes: Sequence[Decided]
         sane = False  # a fault of our own tells nothing about the next hop
         try:
             route = unroutable or self._cached_plan(lane.name) or await self._plan(lane.name)
@@ -299,7 +300,7 @@ class Dispatcher:
         elif sane:
             self._judge(lane, outcomes, now)
 
-    def _judge(self, lane: Lane, outcomes: list[Outcome], now: int) -> None:
+    def _judge(self, lane: Lane, outcomes: Sequence[Decided], now: int) -> None:
         """Let the lane learn from the outcomes of one batch."""
         throttle = lane.throttle
         failure = host_failure(outcomes)

@@ -71,12 +71,16 @@ class Feeder:
         """Keep the window filled with what is due in the spool."""
         ready = self._ready
         clock = self._clock
+        told = ""
         while not ready.draining:
             try:
                 await self._refill()
                 due = await self._spool.next_due(ready.closed(clock.now()))
+                told = ""
             except SpoolError as error:
-                self._emit(SpoolFaulted(at=clock.now(), reason=str(error)))
+                if str(error) != told:  # once, and then it is asked every second
+                    told = str(error)
+                    self._emit(SpoolFaulted(at=clock.now(), reason=told))
                 due = clock.now() + microseconds(FAULT_PAUSE)
             now = clock.now()
             if due is not None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from postroad.model.outcome import Deferred, Failed
+from postroad.model.outcome import Decided
 from postroad.model.route import Route
 from postroad.queue.shaping import Shaping, terms_of
 from postroad.queue.spooling import CachedPlan, Plan
@@ -30,7 +30,7 @@ class ShapedPlans:
         route = self._cached_plan(lane)
         return route if route is None else self._shape(route)
 
-    async def plan(self, lane: str) -> Route | Deferred | Failed:
+    async def plan(self, lane: str) -> Route | Decided:
         """The route of `lane`, looked up anew, or why there is none."""
         planned = await self._plan(lane)
         return self._shape(planned) if isinstance(planned, Route) else planned

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.model.option import parse_duration
-from postroad.model.outcome import Deferred, Failed, Outcome
+from postroad.model.outcome import Decided, Deferred, Failed
 from postroad.model.reply import Reply
 from postroad.queue.patterns import matches_any
 
@@ -63,9 +63,9 @@ def forms_of(reply: Reply) -> tuple[str, ...]:
     return full, bare
 
 
-def remap(outcomes: list[Outcome], rules: Sequence[ReplyRule]) -> tuple[list[Outcome], Suspension | None]:
+def remap(outcomes: Sequence[Decided], rules: Sequence[ReplyRule]) -> tuple[list[Decided], Suspension | None]:
     """`outcomes` as `rules` read them, and the pause that one of them asks for."""
-    changed: list[Outcome] = []
+    changed: list[Decided] = []
     pause: Suspension | None = None
     for outcome in outcomes:
         if isinstance(outcome, Deferred | Failed) and outcome.command:
@@ -88,7 +88,7 @@ def _find(reply: Reply, rules: Sequence[ReplyRule]) -> int:
     return -1
 
 
-def _changed(outcome: Deferred | Failed, rule: ReplyRule) -> Outcome:
+def _changed(outcome: Deferred | Failed, rule: ReplyRule) -> Deferred | Failed:
     said = outcome.reply
     fails = rule.action == FAIL
     kind, code = ("5", 554) if fails else ("4", 451)
@@ -97,6 +97,6 @@ def _changed(outcome: Deferred | Failed, rule: ReplyRule) -> Outcome:
     else:
         reply, original = Reply(code, f"{kind}{said.enhanced[1:] or '.0.0'}", said.text), str(said)
     if fails:
-        return Failed(reply, outcome.scope, outcome.target, outcome.command, original)
+        return Failed(reply, outcome.scope, outcome.target, outcome.command, outcome.source, original)
     pause = rule.seconds if rule.action == RETRY else 0.0
-    return Deferred(reply, outcome.scope, outcome.target, outcome.command, original, pause)
+    return Deferred(reply, outcome.scope, outcome.target, outcome.command, outcome.source, original, pause)

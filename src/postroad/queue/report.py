@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from postroad.message.dsn import (
     DELAYED,
     DELIVERED,
+    EXPANDED,
     FAILED,
     RELAYED,
     Notice,
@@ -46,7 +47,7 @@ def is_copied(notice: Notice, classes: AbstractSet[str], *, is_report: bool) -> 
 def kind_of(notices: list[Notice]) -> str:
     """The kind of a report with these notices, of which there is at least one: its worst action."""
     actions = {notice.action for notice in notices}
-    return next(action for action in (FAILED, DELAYED, RELAYED, DELIVERED) if action in actions)
+    return next(action for action in (FAILED, DELAYED, EXPANDED, RELAYED, DELIVERED) if action in actions)
 
 
 def returns_content(envelope: Envelope, notices: list[Notice], limit: int) -> bool:

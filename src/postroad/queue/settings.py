@@ -4,6 +4,7 @@ Units are those of model/option.py. An option that a rule does not give is left 
 end to `[queue]` and `[delivery]`. RFC 5321 4.5.4.1 asks for at least 4 to 5 days before giving up.
 """
 
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, field_validator
@@ -198,3 +199,9 @@ class DsnSettings(Settings):
         (),
         description='What the postmaster gets a copy of: "bounce" all failures, "2bounce" failures of reports, "delay" warnings, or failures by class of their enhanced code.',
     )
+
+    def anchored(self, folder: Path) -> "DsnSettings":
+        """The same with a relative folder of templates taken from `folder`, that of the configuration file."""
+        if not self.templates:
+            return self
+        return self.model_copy(update={"templates": str((folder / Path(self.templates).expanduser()).absolute())})

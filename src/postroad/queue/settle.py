@@ -5,13 +5,20 @@ everything else waits for its retry schedule, or goes on at the fallback of its 
 `telling`. Called with the works of one message. Pure: the time and the jitter come in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
 from msgspec import Struct
 
-from postroad.model.outcome import Deferred, Delivered, Failed, Outcome, Scope
-from postroad.model.records import MessageRemoved, RecipientDeferred, RecipientDelivered, RecipientFailed, Record
+from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held, Scope
+from postroad.model.records import (
+    MessageRemoved,
+    RecipientDeferred,
+    RecipientDelivered,
+    RecipientFailed,
+    RecipientHeld,
+    Record,
+)
 from postroad.model.reply import Reply
 from postroad.model.route import Fallback
 from postroad.model.work import Change, Status, Stored, Work
@@ -71,7 +78,7 @@ def _nothing(_lane: str) -> Known:
 
 
 def settle(
-    works: list[Work], outcomes: list[Outcome], moment: Moment, retries: Retries, known: Known = NOTHING_KNOWN
+    works: list[Work], outcomes: Sequence[Decided], moment: Moment, retries: Retries, known: Known = NOTHING_KNOWN
 ) -> Settlement:
     """Turn one outcome for each of `works`, all of one message, into decisions."""
     settlement = Settlement([], [], [], [])
@@ -92,6 +99,8 @@ def settle(
         elif isinstance(outcome, Failed):
             final += 1
             _fail(settlement, work, outcome, spent)
+        elif isinstance(outcome, Held):
+            _hold(settlement, work, outcome, now, retries.schedule_for(work, None, known.site))
         else:
             assert_never(outcome)
     _remove(settlement, stored, final, now)
@@ -151,6 +160,7 @@ def _deliver(settlement: Settlement, work: Work, outcome: Delivered, spent: Spen
             delays=spent.delays,
             size=envelope.size,
             tls=outcome.tls,
+            source=outcome.source,
         )
     )
     if recipient.notify:
@@ -222,6 +232,7 @@ def _deferral(work: Work, outcome: Deferred, change: Change, spent: Spent) -> Re
         due=change.due,
         original=outcome.original,
         moved_to=change.lane,
+        source=outcome.source,
     )
 
 
@@ -231,6 +242,26 @@ def _fail(settlement: Settlement, work: Work, outcome: Failed, spent: Spent) -> 
     settlement.changes.append(Change(work, Status.FAILED, attempts=attempts, reply=reason))
     settlement.records.append(_failure(work, outcome, outcome.reply, attempts, spent=spent))
     tell_failure(settlement, work, words_of(work, outcome), status_of(outcome.reply, "5.0.0"), spent)
+
+
+def _hold(settlement: Settlement, work: Work, outcome: Held, now: int, schedule: RetrySchedule) -> None:
+    """Keep the recipient until somebody releases it: it is not tried, warned of or given up meanwhile."""
+    envelope = work.stored.envelope
+    change = _waits(work, work.due, outcome.reason)
+    change.status = Status.HELD
+    change.deadline = schedule.deadline(envelope, warned=work.warned)
+    settlement.changes.append(change)
+    settlement.pending.append(work)
+    settlement.records.append(
+        RecipientHeld(
+            at=now,
+            id=envelope.id,
+            sender=envelope.sender.text,
+            recipient=work.recipient.address.text,
+            lane=work.lane,
+            reason=outcome.reason,
+        )
+    )
 
 
 def _expire(settlement: Settlement, work: Work, outcome: Deferred | None, spent: Spent) -> None:
@@ -265,6 +296,7 @@ def _failure(
         delays=spent.delays,
         expired=expired,
         original="" if outcome is None else outcome.original,
+        source="" if outcome is None else outcome.source,
     )
 
 

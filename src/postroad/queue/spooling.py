@@ -9,11 +9,11 @@ from typing import Protocol
 
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope
-from postroad.model.outcome import Deferred, Failed, Outcome
+from postroad.model.outcome import Decided, Outcome
 from postroad.model.route import Route
 from postroad.model.work import Change, Stored, Work
 
-Plan = Callable[[str], Awaitable[Route | Deferred | Failed]]
+Plan = Callable[[str], Awaitable[Route | Decided]]
 CachedPlan = Callable[[str], Route | None]
 Deliver = Callable[[Route, list[Work], Content], Awaitable[list[Outcome]]]
 Reports = Sequence[tuple[Envelope, bytes]]

@@ -23,7 +23,8 @@ _FINAL_DELIVERY: Final = (LMTP, CAPTURE)  # what these take has arrived; anythin
 class Settlement(Struct, gc=False):
     """Decisions about works of one message: row changes, what its sender is told, records for once it is durable.
 
-    `pending` are the works among them that wait for a later try; `untold` is what its sender is not told.
+    `pending` are the works among them that go on waiting, for a later try or to be released; `untold` is what its
+    sender is not told.
     """
 
     changes: list[Change]
@@ -78,7 +79,7 @@ def tell_success(settlement: Settlement, work: Work, outcome: Delivered, spent: 
             DELIVERED if arrived else RELAYED,
             status_of(outcome.reply, "2.0.0"),
             diagnostic=str(outcome.reply),
-            remote=_host(target),
+            remote="" if target is None or target.scheme == CAPTURE else _host(target),
             at=spent.now,
         )
     )

@@ -8,11 +8,12 @@ is alive, too: what it takes is what it named, or one less than there are. RFC 5
 hosts. Pure; times are microseconds since 1970.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from postroad.model.outcome import Deferred, Outcome, Scope
+from postroad.model.outcome import Decided, Deferred, Scope
 from postroad.queue.retry import JITTER
 from postroad.queue.settings import QueueSettings
 from postroad.queue.times import NEVER, microseconds
@@ -145,7 +146,7 @@ def new_throttle(rules: ThrottleRules) -> Throttle:
     return Throttle(rules, min(START, rules.limit), rules.limit)
 
 
-def host_failure(outcomes: list[Outcome]) -> Deferred | None:
+def host_failure(outcomes: Sequence[Decided]) -> Deferred | None:
     """The outcome that tells of a failing next hop; None when any outcome shows that it answered."""
     blamed: Deferred | None = None
     for outcome in outcomes:

@@ -6,7 +6,7 @@ proven absence of any address is one too; whatever DNS could not tell now is a d
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from itertools import chain, groupby, zip_longest
 from typing import Final
 
@@ -44,12 +44,16 @@ class Located(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """Targets in order, never empty; `partial` when some host could not be looked up now."""
+    """Targets in order, never empty; `partial` when some host could not be looked up now.
+
+    `hosts` are all that may take the mail, also those without an address now. A target's weight is that of its host.
+    """
 
     targets: tuple[Target, ...]
     reason: str
     ttl: int
     partial: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 def choose_exchanges(
@@ -60,7 +64,7 @@ def choose_exchanges(
     `own_names` are the names, in lower case, by which MX records mean us.
     """
     if answer.is_temporary:
-        return _deferral(f"MX of {domain}", answer.status)
+        return deferral(f"MX of {domain}", answer.status)
     if answer.status is DnsStatus.NO_NAME:
         return _failure(550, "5.1.2", f"domain not found: {domain}")
     records = [record for record in answer.records if isinstance(record, MxRecord)]
@@ -81,7 +85,7 @@ def locate(host: str, ipv4: Answer, ipv6: Answer) -> Located:
     """The addresses of `host` from its A and AAAA answers: both kinds in turn, the order within one as DNS gave it."""
     v4 = [record for record in ipv4.records if isinstance(record, str)]
     v6 = [record for record in ipv6.records if isinstance(record, str)]
-    mixed = chain.from_iterable(zip_longest(v6, v4))
+    mixed = chain.from_iterable(zip_longest(map(plain_address, v6), v4))
     addresses = tuple(dict.fromkeys(address for address in mixed if address and _is_unicast(address)))[:ADDRESS_LIMIT]
     ttl = min(answer.ttl for answer in (ipv4, ipv6) if answer.records or not addresses)
     if addresses:
@@ -101,13 +105,18 @@ def plan_domain(
         default=None,
     )
     kept = [(one, place) for one, place in pairs if ours is None or one.preference < ours]
-    targets = tuple(target for _, place in kept for target in targets_of(SMTP, place, SMTP_PORT))
-    unknown = [place for _, place in kept if _is_unknown(place)]
+    preferences = sorted({one.preference for one, place in kept if place.addresses})
+    tiers = {preference: tier for tier, preference in enumerate(preferences)}
+    targets: list[Target] = []
+    for one, place in kept:
+        targets += targets_of(SMTP, place, SMTP_PORT, tier=tiers.get(one.preference, 0))
+    unknown = [place for _, place in kept if is_unknown(place)]
     if targets:
         ttl = min(place.ttl for _, place in kept if place.addresses)
-        return Plan(targets, "; ".join(_describe(domain, pairs, ours)), ttl, partial=bool(unknown))
+        hosts = tuple(dict.fromkeys(one.host for one, _ in kept))
+        return Plan(tuple(targets), "; ".join(_describe(domain, pairs, ours)), ttl, bool(unknown), hosts)
     if unknown:
-        return _deferral(f"address of {unknown[0].host}", unknown[0].status)
+        return deferral(f"address of {unknown[0].host}", unknown[0].status)
     if ours is not None:
         return _loop(domain)
     if exchanges[0].implicit:
@@ -118,22 +127,24 @@ def plan_domain(
 
 def plan_literal(domain: str, *, is_own: Callable[[str, int], bool]) -> Plan | Failed:
     """The plan for an address literal, "[192.0.2.1]" or "[ipv6:2001:db8::1]" (RFC 5321 4.1.3)."""
-    address = domain[1:-1].removeprefix("ipv6:")
+    address = plain_address(domain[1:-1].removeprefix("ipv6:"))
+    if not _is_unicast(address):
+        return _failure(550, "5.1.2", f"nobody takes mail at the address {domain}")
     if is_own(address, SMTP_PORT):
         return _loop(domain)
-    return Plan((Target(SMTP, address, address, SMTP_PORT),), "address literal", 3600)
+    return Plan((Target(SMTP, address, address, SMTP_PORT),), "address literal", 3600, hosts=(address,))
 
 
-def targets_of(scheme: str, located: Located, port: int) -> Iterator[Target]:
+def targets_of(scheme: str, located: Located, port: int, *, weight: int = 1, tier: int = 0) -> Iterator[Target]:
     """One target an address."""
-    return (Target(scheme, located.host, address, port) for address in located.addresses)
+    return (Target(scheme, located.host, address, port, weight, tier) for address in located.addresses)
 
 
 def _order(records: Sequence[MxRecord], shuffle: Shuffle) -> list[Exchange]:
     """Best first, equals shuffled, each host once at its best preference, no names that can be none."""
     best: dict[str, int] = {}
     for record in records:
-        if _is_host(record.exchange):
+        if is_host(record.exchange):
             best[record.exchange] = min(record.preference, best.get(record.exchange, record.preference))
     exchanges = []
     for preference, group in groupby(sorted(best.items(), key=_preference), key=_preference):
@@ -147,7 +158,7 @@ def _preference(item: tuple[str, int]) -> int:
     return item[1]
 
 
-def _is_host(name: str) -> bool:
+def is_host(name: str) -> bool:
     """False for what cannot be looked up: the root, an IP address where a name belongs, characters no name has."""
     if not name or name.rpartition(".")[2].isdigit():
         return False
@@ -157,13 +168,22 @@ def _is_host(name: str) -> bool:
         return False
 
 
+def plain_address(address: str) -> str:
+    """`address`, or the IPv4 address that it holds mapped into IPv6 (RFC 4291 2.5.5.2): they are one host."""
+    if not address.startswith("::ffff:"):
+        return address
+    mapped = IPv6Address(address).ipv4_mapped
+    return address if mapped is None else str(mapped)
+
+
 def _is_unicast(address: str) -> bool:
     """False for 0.0.0.0, which would connect to this very host, and for multicast."""
     ip = ip_address(address)
     return not (ip.is_unspecified or ip.is_multicast)
 
 
-def _is_unknown(place: Located) -> bool:
+def is_unknown(place: Located) -> bool:
+    """True for a host whose addresses DNS could not tell now."""
     return place.status in (DnsStatus.FAILED, DnsStatus.TIMED_OUT)
 
 
@@ -177,7 +197,7 @@ def _describe(domain: str, pairs: Sequence[tuple[Exchange, Located]], ours: int 
         if ours is not None and one.preference >= ours:
             yield f"{one.host} left out: preference {ours} is our own address"
         elif not place.addresses:
-            yield f"{one.host} left out: {'no address' if not _is_unknown(place) else place.status.value}"
+            yield f"{one.host} left out: {'no address' if not is_unknown(place) else place.status.value}"
 
 
 def _loop(domain: str) -> Failed:
@@ -188,5 +208,6 @@ def _failure(code: int, enhanced: str, text: str) -> Failed:
     return Failed(Reply(code, enhanced, text), Scope.NEXT_HOP)
 
 
-def _deferral(what: str, status: DnsStatus) -> Deferred:
+def deferral(what: str, status: DnsStatus) -> Deferred:
+    """DNS did not tell `what` now."""
     return Deferred(Reply(451, "4.4.3", f"DNS look-up of the {what} failed: {status.value}"), Scope.NEXT_HOP)

@@ -1,8 +1,9 @@
 """The router: from a recipient to its lane, and from a lane to a route.
 
 Places recipients by the rules, looks the hosts of a lane's next hops up and strings their targets together
-in order (failover). A next hop that DNS cannot tell about now is passed over while another one is there.
-A route holds for as long as the DNS answers it came from, within bounds. RFC 5321 5.1.
+as its balance says. A next hop that DNS cannot tell about now is passed over while another one is there.
+A route holds for as long as the DNS answers it came from, within bounds. A lane that is no next hop but a
+decision (fail, discard, hold) has its outcome at once. RFC 5321 5.1.
 """
 
 import asyncio
@@ -11,10 +12,11 @@ from ipaddress import ip_address
 from typing import Final
 
 from postroad.model.dns import DnsStatus, Lookup
-from postroad.model.outcome import Deferred, Failed, Scope
+from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held, Scope
 from postroad.model.reply import Reply
-from postroad.model.route import CAPTURE, MX, NextHop, Route, Target
+from postroad.model.route import CAPTURE, DISCARD, FAIL, FAILOVER, MX, SMTP_SRV, NextHop, Route, Target
 from postroad.net.clock import Clock, SystemClock
+from postroad.routing.lanes import LaneSpec, parse_failure, parse_lane
 from postroad.routing.mx import (
     Located,
     Plan,
@@ -25,7 +27,10 @@ from postroad.routing.mx import (
     plan_literal,
     targets_of,
 )
-from postroad.routing.rules import Rules, parse_lane
+from postroad.routing.rules import Rules
+from postroad.routing.sites import Sites
+from postroad.routing.srv import choose_services, plan_services, question_of
+from postroad.routing.tiers import HopPlan, string_together
 
 _SHORTEST: Final = 5.0  # even a record with TTL 0 may serve the messages that are there now
 _LONGEST: Final = 300.0  # equal MX hosts get their share: a new plan shuffles them anew
@@ -37,10 +42,10 @@ class Router:
     """Plans routes; `plan` and `cached_plan` are what the queue asks.
 
     `own_names` and `own_addresses` (address, port) tell which hosts are ourselves; `shuffle` puts a list into
-    random order.
+    random order; `sites` has the names of providers.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the composition root passes the parts by name
         self,
         rules: Rules,
         lookup: Lookup,
@@ -48,14 +53,18 @@ class Router:
         own_names: Collection[str],
         own_addresses: Collection[tuple[str, int]],
         shuffle: Shuffle,
+        sites: Sites | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Without `clock`, the machine's."""
         self.place = rules.place
+        self.place_released = rules.place_released
         self._lookup = lookup
         self._own_names = frozenset(name.lower() for name in own_names)
         self._own_addresses = frozenset(own_addresses)
+        self._own_ports = frozenset(port for _, port in own_addresses)
         self._shuffle = shuffle
+        self._sites = sites or Sites({})
         self._clock = clock or SystemClock()
         self._routes: dict[str, tuple[float, Route]] = {}
 
@@ -69,23 +78,28 @@ class Router:
             return None
         return kept[1]
 
-    async def plan(self, lane: str) -> Route | Deferred | Failed:
-        """The route of `lane`, looked up anew, or why there is none now, or never."""
+    async def plan(self, lane: str) -> Route | Decided:
+        """The route of `lane`, looked up anew; or why there is none now, or never; or what is done instead."""
         try:
-            hops = parse_lane(lane)
+            spec = parse_lane(lane)
         except ValueError as error:
             # Mail that an earlier configuration took: whoever changed it can still repair it.
             words = f"next hop {lane}: {error}" if lane else "no route matches the recipient"
             return Deferred(Reply(451, "4.3.5", words), Scope.NEXT_HOP)
-        plans = [await self._plan_hop(hop) for hop in hops]
+        if spec.action:
+            return _outcome(spec)
+        plans = [await self._plan_hop(hop) for hop in spec.hops]
         usable = [plan for plan in plans if isinstance(plan, Plan)]
         if not usable:
             return _worst([plan for plan in plans if not isinstance(plan, Plan)])
         partial = any(plan.partial for plan in usable) or any(isinstance(plan, Deferred) for plan in plans)
         ttl = min(max(min(plan.ttl for plan in usable), _SHORTEST), _PARTIAL if partial else _LONGEST)
         reasons = (plan.reason if isinstance(plan, Plan) else f"passed over: {plan.reply.text}" for plan in plans)
-        targets = dict.fromkeys(target for plan in usable for target in plan.targets)
-        route = Route(lane, tuple(targets), "; then ".join(reasons), ttl)
+        pairs = [(hop, plan) for hop, plan in zip(spec.hops, plans, strict=True) if isinstance(plan, Plan)]
+        targets = string_together([HopPlan(hop, plan.targets) for hop, plan in pairs], spec.balance)
+        site = self._sites.site_of([host for plan in usable for host in plan.hosts])
+        joint = "; then " if spec.balance == FAILOVER else "; beside "
+        route = Route(lane, targets, joint.join(reasons), ttl, spec.balance, site, spec.source)
         self._keep(route)
         return route
 
@@ -99,6 +113,8 @@ class Router:
             return Plan((Target(CAPTURE, CAPTURE, "", 0),), "captured into a folder", 3600)
         if hop.scheme == MX:
             return await self._plan_domain(hop.host)
+        if hop.scheme == SMTP_SRV:
+            return await self._plan_service(question_of(hop.host))
         if hop.path:
             return Plan((Target(hop.scheme, hop.path, hop.path, 0),), str(hop), 3600)
         return await self._plan_host(hop)
@@ -114,7 +130,21 @@ class Router:
         located = await asyncio.gather(*(self._locate(exchange.host) for exchange in chosen))
         plan = plan_domain(domain, chosen, located, is_own=self._is_own)
         if isinstance(plan, Plan) and answer.ttl < plan.ttl:
-            return Plan(plan.targets, plan.reason, answer.ttl, plan.partial)
+            return Plan(plan.targets, plan.reason, answer.ttl, plan.partial, plan.hosts)
+        return plan
+
+    async def _plan_service(self, name: str) -> Plan | Deferred:
+        """RFC 2782: SRV, then the addresses of its hosts."""
+        answer = await self._lookup(name, "SRV")
+        chosen = choose_services(
+            name, answer, own_names=self._own_names, own_ports=self._own_ports, shuffle=self._shuffle
+        )
+        if isinstance(chosen, Deferred):
+            return chosen
+        located = await asyncio.gather(*(self._locate(service.host) for service in chosen))
+        plan = plan_services(name, chosen, located, is_own=self._is_own)
+        if isinstance(plan, Plan) and answer.ttl < plan.ttl:
+            return Plan(plan.targets, plan.reason, answer.ttl, plan.partial, plan.hosts)
         return plan
 
     async def _plan_host(self, hop: NextHop) -> Plan | Deferred:
@@ -129,7 +159,7 @@ class Router:
         )
         if not targets:
             return Deferred(Reply(451, "4.4.6", f"next hop {hop} is this server itself"), Scope.NEXT_HOP)
-        return Plan(targets, str(hop), located.ttl)
+        return Plan(targets, str(hop), located.ttl, hosts=(hop.host,))
 
     async def _locate(self, host: str) -> Located:
         if _is_address(host):
@@ -139,6 +169,17 @@ class Router:
 
     def _is_own(self, address: str, port: int) -> bool:
         return (address, port) in self._own_addresses
+
+
+def _outcome(spec: LaneSpec) -> Decided:
+    """What becomes of recipients whose route sends nothing."""
+    route = f"route {spec.words}".rstrip()
+    if spec.action == FAIL:
+        return Failed(parse_failure(spec.words))
+    if spec.action == DISCARD:
+        # To report success is nobody's part: what was thrown away was not delivered.
+        return Delivered(Reply(250, "2.0.0", f"discarded by {route}"), dsn_passed=True)
+    return Held(f"held by {route}")
 
 
 def _worst(plans: list[Deferred | Failed]) -> Deferred | Failed:

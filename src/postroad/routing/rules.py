@@ -2,72 +2,70 @@
 
 Routes are tried in order and the first that matches wins. For each domain the rules that can match at
 all are found once and remembered, so that placing a recipient is one dictionary look-up unless a rule
-asks for a local part, a sender or a listener. Lanes are texts: next hops joined by commas.
+asks for more than its domain. A route that rewrites places nothing: it has had its say when the message was
+accepted (`routing.rewrite`).
 """
 
 from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
 
-from postroad.model.address import Mailbox, parse_domain, parse_mailbox
+from postroad.model.address import Mailbox
 from postroad.model.envelope import Envelope, Recipient
-from postroad.model.errors import AddressError
-from postroad.model.route import CAPTURE, LMTP, MX, SMTP, NextHop, Placement
-from postroad.routing.settings import RouteSettings
+from postroad.model.route import CAPTURE, FAIL, HOLD, MX, Fallback, NextHop, Placement
+from postroad.routing.lanes import LaneSpec, format_lane, parse_next_hop
+from postroad.routing.patterns import Conditions, compile_patterns
+from postroad.routing.settings import EgressSettings, HopSettings, RouteSettings, ThenSettings
 
-_DEFAULT_PORTS: Final = MappingProxyType(
-    {SMTP: 25, LMTP: 24}
-)  # RFC 5321 4.5.4.2 and the port LMTP servers take by custom (RFC 2033 5)
 _REMEMBERED: Final = 10_000  # domains; forgotten all at once, they are quickly found again
-_FORMS: Final = '"smtp://host:port", "lmtp://host:port", "lmtp:///path", "mx" or "capture:"'
-_LATER: Final = MappingProxyType(
-    {
-        "smtps": "smtps:// (TLS from the first octet) is not supported yet; smtp:// uses STARTTLS where offered",
-        "smtp+srv": "smtp+srv:// (SRV look-up) is not supported yet; name the host itself, as in smtp://host:port",
-    }
-)
 
 
-def parse_next_hop(text: str) -> NextHop:
-    """The next hop that `text` names in the configuration or in a lane; ValueError tells what is wrong with it.
+class Rule(Struct, frozen=True):
+    """One route, compiled: `spec` is its lane as far as it is the same for all, `rewrite` a pattern or ""."""
 
-    "mx" stands for the recipient's domain; "mx:example.net" is the form with the domain filled in, and
-    may be written to send mail by way of another domain's MX.
-    """
-    if text in (MX, f"{MX}:"):
-        return NextHop(MX)
-    if text == f"{CAPTURE}:":
-        return NextHop(CAPTURE)
-    scheme, mark, rest = text.partition("://")
-    if not mark:
-        if text.startswith(f"{MX}:"):
-            return NextHop(MX, _domain(text[len(MX) + 1 :]))
-        raise ValueError(f'a next hop is written {_FORMS}; did you mean "smtp://{text}"?' if text else "it is empty")
-    if scheme in _LATER:
-        raise ValueError(_LATER[scheme])
-    if scheme not in _DEFAULT_PORTS:
-        raise ValueError(f'"{scheme}://" is not known; a next hop is written {_FORMS}')
-    if scheme == LMTP and rest.startswith("/"):
-        return _parse_socket(rest)
-    host, port = _split_port(rest, scheme)
-    return NextHop(scheme, host, port)
+    conditions: Conditions
+    spec: LaneSpec
+    reason: str
+    fallback: Fallback | None = None
+    fallback_hops: tuple[NextHop, ...] = ()
+    rewrite: str = ""
+
+    def is_plain(self, domain: str) -> bool:
+        """True when every recipient at `domain` matches, whatever the message."""
+        return self.conditions.about_recipients and self.conditions.recipients.covers(domain)
+
+    def placement(self, domain: str, source: str = "", why: str = "") -> Placement:
+        """Where recipients at `domain` wait; `source` is where their mail leaves from unless the route names one."""
+        spec = self.spec
+        if spec.action:
+            return Placement(format_lane(spec), self.reason)
+        source = spec.source or source
+        fallback = self.fallback
+        if fallback is not None:
+            lane = format_lane(LaneSpec(_filled(self.fallback_hops, domain), spec.balance, source))
+            fallback = Fallback(lane, fallback.after, fallback.on)
+        lane = format_lane(LaneSpec(_filled(spec.hops, domain), spec.balance, source, fallback))
+        return Placement(lane, f"{self.reason}{why}")
 
 
-def parse_lane(lane: str) -> tuple[NextHop, ...]:
-    """The next hops that `lane` names, in order; ValueError when it names none or something else."""
-    return tuple(parse_next_hop(text) for text in lane.split(","))
+class Egress(Struct, frozen=True):
+    """One egress rule, compiled."""
+
+    conditions: Conditions
+    source: str
+    why: str
 
 
 class Rules:
     """The routes, compiled; made by `compile_rules`."""
 
-    def __init__(self, rules: Sequence["_Rule"]) -> None:
-        """Take `rules` in the order they are to be tried."""
-        self._rules = tuple(rules)
-        self._by_domain: dict[str, Placement | tuple[tuple[_Rule, Placement], ...]] = {}
+    def __init__(self, rules: Sequence[Rule], egress: Sequence[Egress] = ()) -> None:
+        """Take `rules` and `egress` in the order they are to be tried."""
+        self._rules = tuple(rule for rule in rules if not rule.rewrite)
+        self._egress = tuple(egress)
+        self._by_domain: dict[str, Placement | tuple[tuple[Rule, Placement], ...]] = {}
+        self._sourced: dict[tuple[str, str, str], Placement] = {}
 
     def place(self, envelope: Envelope, recipient: Recipient) -> Placement | None:
         """The lane for `recipient` and why, or None when no route matches.
@@ -80,181 +78,141 @@ class Rules:
             found = self._remember(domain)
         if isinstance(found, Placement):
             return found
-        return next((placement for rule, placement in found if rule.admits(envelope, recipient.address)), None)
+        for rule, placement in found:
+            if rule.conditions.hold(envelope, recipient.address):
+                return self._with_source(rule, placement, envelope, recipient.address) if self._egress else placement
+        return None
 
-    def _remember(self, domain: str) -> Placement | tuple[tuple["_Rule", Placement], ...]:
+    def place_released(self, envelope: Envelope, recipient: Recipient) -> Placement | None:
+        """As `place`, for a recipient that somebody released: routes that hold are passed over."""
+        domain = recipient.address.domain
+        for rule in self._rules if domain else ():
+            if rule.spec.action != HOLD and rule.conditions.hold(envelope, recipient.address):
+                return self._with_source(rule, rule.placement(domain), envelope, recipient.address)
+        return None
+
+    def _remember(self, domain: str) -> Placement | tuple[tuple[Rule, Placement], ...]:
         if len(self._by_domain) >= _REMEMBERED:
             self._by_domain.clear()
         candidates = []
         for rule in self._rules if domain else ():
-            if rule.concerns(domain):
+            if rule.conditions.concern(domain):
                 candidates.append((rule, rule.placement(domain)))
                 if rule.is_plain(domain):
                     break  # no later one can win
         plain = len(candidates) == 1 and candidates[0][0].is_plain(domain)
+        if plain and self._egress and _leaves(candidates[0][0].spec):
+            plain = False
         found = candidates[0][1] if plain else tuple(candidates)
         self._by_domain[domain] = found
         return found
 
+    def _with_source(self, rule: Rule, placement: Placement, envelope: Envelope, recipient: Mailbox) -> Placement:
+        """`placement`, from the source that the egress rules choose where the route does not."""
+        if not _leaves(rule.spec):
+            return placement
+        egress = next((one for one in self._egress if one.conditions.hold(envelope, recipient)), None)
+        if egress is None:
+            return placement
+        key = (recipient.domain, rule.reason, egress.why)
+        found = self._sourced.get(key)
+        if found is None:
+            if len(self._sourced) >= _REMEMBERED:
+                self._sourced.clear()
+            found = self._sourced[key] = rule.placement(recipient.domain, egress.source, egress.why)
+        return found
 
-def compile_rules(routes: Sequence[RouteSettings]) -> Rules:
-    """The rules of `routes`; with none at all everything goes by MX. ValueError for a malformed next hop or pattern."""
+
+def compile_rules(routes: Sequence[RouteSettings], egress: Sequence[EgressSettings] = ()) -> Rules:
+    """The rules of `routes` and `egress`; without routes everything goes by MX.
+
+    ValueError for a malformed next hop or pattern.
+    """
+    return Rules(compile_routes(routes), [_compile_egress(one, number) for number, one in enumerate(egress, 1)])
+
+
+def compile_routes(routes: Sequence[RouteSettings]) -> list[Rule]:
+    """Each of `routes`, compiled, in order."""
     if not routes:
-        return Rules([_compile(RouteSettings(next_hops=(MX,)), "default route")])
-    return Rules([_compile(route, _name(route, number)) for number, route in enumerate(routes, 1)])
+        return [_compile(RouteSettings(next_hops=(MX,)), 0)]
+    return [_compile(route, number) for number, route in enumerate(routes, 1)]
 
 
-class _Patterns(Struct, frozen=True):
-    """A list of patterns in look-up form: `parents` of "*.domain", `null` for "<>", `any` for "*"."""
-
-    domains: frozenset[str]
-    parents: frozenset[str]
-    mailboxes: frozenset[tuple[str, str]]
-    mailbox_domains: frozenset[str]
-    any: bool
-    null: bool
-
-    def covers(self, domain: str) -> bool:
-        """True when every address at `domain` matches."""
-        if self.any or domain in self.domains:
-            return True
-        parent = domain
-        while self.parents and "." in parent:
-            parent = parent.partition(".")[2]
-            if parent in self.parents:
-                return True
-        return False
-
-    def match(self, mailbox: Mailbox) -> bool:
-        """True when `mailbox` matches; local parts are compared without regard to case."""
-        if mailbox.is_null:
-            return self.null or self.any
-        return self.covers(mailbox.domain) or (mailbox.local.lower(), mailbox.domain) in self.mailboxes
+def hop_text(hop: str | HopSettings) -> str:
+    """A next hop as the configuration has it, without its weight."""
+    return hop if isinstance(hop, str) else hop.hop
 
 
-class _Rule(Struct, frozen=True):
-    """One route, compiled; None stands for a condition that was not given."""
-
-    recipients: _Patterns
-    senders: _Patterns | None
-    listeners: frozenset[str] | None
-    hops: tuple[NextHop, ...]
-    reason: str
-
-    def concerns(self, domain: str) -> bool:
-        """True when some recipient at `domain` may match."""
-        return domain in self.recipients.mailbox_domains or self.recipients.covers(domain)
-
-    def is_plain(self, domain: str) -> bool:
-        """True when every recipient at `domain` matches, whoever the sender and whatever the listener."""
-        return self.senders is None and self.listeners is None and self.recipients.covers(domain)
-
-    def admits(self, envelope: Envelope, recipient: Mailbox) -> bool:
-        """True when all conditions hold."""
-        if self.listeners is not None and envelope.origin.listener not in self.listeners:
-            return False
-        if self.senders is not None and not self.senders.match(envelope.sender):
-            return False
-        return self.recipients.match(recipient)
-
-    def placement(self, domain: str) -> Placement:
-        """Where recipients at `domain` wait."""
-        hops = (NextHop(MX, domain) if hop.scheme == MX and not hop.host else hop for hop in self.hops)
-        return Placement(",".join(map(str, hops)), self.reason)
+def _filled(hops: Sequence[NextHop], domain: str) -> tuple[NextHop, ...]:
+    """`hops` with the recipient's domain where "mx" stands for it."""
+    return tuple(NextHop(MX, domain, weight=hop.weight) if hop.scheme == MX and not hop.host else hop for hop in hops)
 
 
-def _compile(route: RouteSettings, reason: str) -> _Rule:
-    return _Rule(
-        _compile_patterns(route.recipients),
-        _compile_patterns(route.senders) if route.senders else None,
+def _leaves(spec: LaneSpec) -> bool:
+    """True for mail that is sent, from a source that its route does not name."""
+    return not spec.source and any(hop.scheme != CAPTURE for hop in spec.hops)
+
+
+def _compile(route: RouteSettings, number: int) -> Rule:
+    label = route.name or str(number)
+    then = route.then
+    if (then is None) == (not route.next_hops):
+        raise ValueError(f"route {label}: next_hops or then, one of the two")
+    conditions = Conditions(
+        compile_patterns(route.recipients),
+        compile_patterns(route.senders) if route.senders else None,
         frozenset(route.listeners) or None,
-        tuple(parse_next_hop(text) for text in route.next_hops),
-        reason,
+        frozenset(route.logins) or None,
+        route.larger_than,
+        route.smaller_than,
+        frozenset(route.tags) or None,
     )
+    reason = _words(route, label) if number else "default route"
+    if isinstance(then, ThenSettings):
+        spec = LaneSpec(action=FAIL, words=then.fail or "")
+        return Rule(conditions, spec, reason, rewrite=then.rewrite or "")
+    if then is not None:
+        return Rule(conditions, LaneSpec(action=then, words=label), reason)
+    spec = LaneSpec(_compile_hops(route.next_hops), route.balance, route.source or "")
+    if not route.fallback:
+        return Rule(conditions, spec, reason)
+    fallback = Fallback("", route.fallback_after, route.fallback_on)
+    return Rule(conditions, spec, reason, fallback, _compile_hops(route.fallback))
 
 
-def _compile_patterns(patterns: Sequence[str]) -> _Patterns:
-    try:
-        mailboxes = [parse_mailbox(text) for text in patterns if "@" in text]
-        names = [text for text in patterns if "@" not in text and text not in ("*", "<>")]
-        domains = [parse_domain(text) for text in names if not text.startswith("*.")]
-        parents = [parse_domain(text[2:]) for text in names if text.startswith("*.")]
-    except AddressError as error:
-        raise ValueError(f"pattern: {error}") from None
-    return _Patterns(
-        frozenset(domains),
-        frozenset(parents),
-        frozenset((mailbox.local.lower(), mailbox.domain) for mailbox in mailboxes),
-        frozenset(mailbox.domain for mailbox in mailboxes),
-        any="*" in patterns,
-        null="<>" in patterns,
+def _compile_hops(hops: Sequence[str | HopSettings]) -> tuple[NextHop, ...]:
+    compiled = []
+    for one in hops:
+        hop = parse_next_hop(hop_text(one))
+        weight = 1 if isinstance(one, str) else one.weight
+        compiled.append(NextHop(hop.scheme, hop.host, hop.port, hop.path, weight))
+    return tuple(compiled)
+
+
+def _compile_egress(rule: EgressSettings, number: int) -> Egress:
+    conditions = Conditions(
+        compile_patterns(rule.recipients),
+        compile_patterns(rule.senders) if rule.senders else None,
+        tags=frozenset(rule.tags) or None,
     )
+    return Egress(conditions, rule.source, f"; from {rule.source} by egress rule {number}")
 
 
-def _name(route: RouteSettings, number: int) -> str:
+def _words(route: RouteSettings, label: str) -> str:
     """The route in words: `route 2 (recipients = ["*"])`."""
-    parts = [f"recipients = {_listed(route.recipients)}"]
-    parts += [f"senders = {_listed(route.senders)}"] * bool(route.senders)
-    parts += [f"listeners = {_listed(route.listeners)}"] * bool(route.listeners)
-    return f"route {number} ({', '.join(parts)})"
+    lists = (
+        ("recipients", route.recipients),
+        ("senders", route.senders),
+        ("listeners", route.listeners),
+        ("logins", route.logins),
+        ("tags", route.tags),
+    )
+    parts = [f"{name} = {_listed(texts)}" for name, texts in lists if texts]
+    parts += [f"larger_than = {route.larger_than}"] * bool(route.larger_than)
+    parts += [f"smaller_than = {route.smaller_than}"] * bool(route.smaller_than)
+    return f"route {label} ({', '.join(parts)})"
 
 
 def _listed(texts: Sequence[str]) -> str:
     shown = [f'"{text}"' for text in texts[:3]]
     return f"[{', '.join(shown + ['...'] * (len(texts) > 3))}]"
-
-
-def _parse_socket(path: str) -> NextHop:
-    if "," in path or not path.isprintable():
-        raise ValueError("the path of a socket may hold no comma and no control character")
-    if path.endswith("/"):
-        raise ValueError(f'"{path}" is a folder, not a socket')
-    return NextHop(LMTP, path=path)
-
-
-def _split_port(rest: str, scheme: str) -> tuple[str, int]:
-    """Host and port of `host`, `host:port`, `[v6]` or `[v6]:port`."""
-    if "@" in rest:
-        raise ValueError("user and password in a next hop are not supported")
-    if "/" in rest:
-        raise ValueError(f'"/{rest.partition("/")[2]}" behind the host has no meaning')
-    if rest.startswith("["):
-        inner, bracket, tail = rest[1:].partition("]")
-        if not bracket or (tail and not tail.startswith(":")):
-            raise ValueError('an IPv6 address is written "[2001:db8::1]:port"')
-        host, port_text = _ipv6(inner), tail[1:] if tail else None
-    elif rest.count(":") > 1:
-        raise ValueError(f'an IPv6 address goes in brackets: "{scheme}://[{rest}]"')
-    else:
-        name, colon, tail = rest.partition(":")
-        host, port_text = _host(name), tail if colon else None
-    if port_text is None:
-        return host, _DEFAULT_PORTS[scheme]
-    if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text) <= 65535):
-        raise ValueError(f'"{port_text}" is no port between 1 and 65535')
-    return host, int(port_text)
-
-
-def _ipv6(text: str) -> str:
-    try:
-        return str(IPv6Address(text))
-    except (AddressValueError, ValueError):
-        raise ValueError(f'"{text}" is no IPv6 address') from None
-
-
-def _host(text: str) -> str:
-    if not text:
-        raise ValueError("it has no host")
-    if not text.rpartition(".")[2].isdigit():  # no top-level domain is a number, so this is meant as an address
-        return _domain(text)
-    try:
-        return str(IPv4Address(text))
-    except (AddressValueError, ValueError):
-        raise ValueError(f'"{text}" is no IPv4 address') from None
-
-
-def _domain(text: str) -> str:
-    try:
-        return parse_domain(text)
-    except AddressError as error:
-        raise ValueError(str(error)) from None

@@ -150,7 +150,7 @@ def _recipient_command(recipient: Recipient, *, smtputf8: bool) -> str:
     text = f"RCPT TO:<{recipient.address.text}>"
     if recipient.notify:
         text = f"{text} NOTIFY={_notify_words(recipient.notify)}"
-    original = recipient.orcpt or _original_recipient(recipient.address.text, smtputf8=smtputf8)
+    original = recipient.orcpt or original_recipient(recipient.address.text)
     return f"{text} ORCPT={original}" if smtputf8 or original.isascii() else text
 
 
@@ -165,9 +165,10 @@ def _notify_words(notify: int) -> str:
     return ",".join(word for bit, word in _NOTIFY if notify & bit)
 
 
-def _original_recipient(address: str, *, smtputf8: bool) -> str:
-    if address.isascii() or not smtputf8:
-        return f"rfc822;{encode_xtext(address)}" if address.isascii() else address
+def original_recipient(address: str) -> str:
+    """The value of ORCPT for `address` (RFC 3461 4.2)."""
+    if address.isascii():
+        return f"rfc822;{encode_xtext(address)}"
     # RFC 6533 3: utf-8-addr-unitext holds UTF-8 as it is, and a few signs as \x{HH}.
     return "utf-8;" + "".join(
         sign if sign > " " and sign not in "+=\\\x7f" else f"\\x{{{ord(sign):X}}}" for sign in address

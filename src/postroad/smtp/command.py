@@ -67,8 +67,8 @@ def parse_rcpt(argument: bytes, *, utf8: bool) -> RcptTo:
     if "ORCPT" in known:
         kind, semicolon, address = orcpt.partition(";")
         form = utf8 and kind.lower() == "utf-8" and address.isprintable()  # RFC 6533 3
-        if not (kind and semicolon and address and len(orcpt) <= ORCPT_LIMIT and (form or is_xtext(address))):
-            raise RefusalError(replies.SYNTAX, "ORCPT is not type;xtext of at most 500 characters")
+        if not (is_atom(kind) and semicolon and address and len(orcpt) <= ORCPT_LIMIT and (form or is_xtext(address))):
+            raise RefusalError(replies.SYNTAX, "ORCPT is not atom;xtext of at most 500 characters")
     return RcptTo(path, notify, orcpt)
 
 
@@ -92,6 +92,17 @@ def parse_hello(argument: bytes) -> str:
     if not text.isprintable():
         raise RefusalError(replies.SYNTAX, "the name in EHLO or HELO has control characters")
     return text
+
+
+def refuse_argument(argument: bytes, verb: str) -> None:
+    """Raise when a command that takes no argument has one (RFC 5321 4.3.2, code 501)."""
+    if argument.strip():
+        raise RefusalError(replies.SYNTAX, f"{verb} takes no argument")
+
+
+def is_atom(text: str) -> bool:
+    """True when `text` is an atom (RFC 5322 3.2.3), as types of addresses are (RFC 3461 4.2)."""
+    return bool(text) and text.isascii() and text.isprintable() and not set(text) & set(' ()<>@,;:\\".[]')
 
 
 def is_xtext(text: str) -> bool:
@@ -153,6 +164,8 @@ def _mailbox(path: bytes, *, sender: bool, utf8: bool) -> Mailbox:
         mailbox = parse_path(path, utf8=utf8)
     except AddressError as error:
         raise RefusalError(replies.BAD_SENDER if sender else replies.BAD_RECIPIENT, str(error)) from None
+    if sender and not (mailbox.domain or mailbox.is_null):  # only RCPT may have it bare (RFC 5321 4.1.1.3)
+        raise RefusalError(replies.BAD_SENDER, "sender without a domain")
     if mailbox.is_null and not sender:
         raise RefusalError(replies.BAD_RECIPIENT, "the null path is no recipient")
     return mailbox

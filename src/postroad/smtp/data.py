@@ -107,6 +107,72 @@ def _terminator_prefix_at_end(data: bytes) -> int:
     return 0
 
 
+class Input:
+    """Octets of the peer that nothing has used yet; command lines, counted octets, or all are cut off its front.
+
+    A command line that is too long is dropped as it comes, and told at its end. `octets` is empty when nothing is left;
+    its first ones may have been used already.
+    """
+
+    __slots__ = ("_at", "_dropping", "_limit", "octets")
+
+    def __init__(self, limit: int) -> None:
+        """Take command lines of at most `limit` octets with their CRLF (RFC 5321 4.5.3.1.4)."""
+        self._limit = limit
+        self.octets = b""
+        self._at = 0  # what is before was used; cutting that off for each line would copy the rest each time
+        self._dropping = False
+
+    def __len__(self) -> int:
+        return len(self.octets) - self._at
+
+    def add(self, data: bytes) -> None:
+        """More octets came."""
+        self.octets = self.octets[self._at :] + data if self.octets else data
+        self._at = 0
+
+    def put_back(self, rest: bytes) -> None:
+        """All octets were taken, and `rest` of them is left."""
+        self.octets, self._at = rest, 0
+
+    def everything(self) -> bytes:
+        """All octets."""
+        octets, at = self.octets, self._at
+        self.octets, self._at = b"", 0
+        return octets[at:] if at else octets
+
+    def take(self, count: int) -> bytes:
+        """The next `count` octets, fewer when there are no more."""
+        at = self._at
+        if len(self.octets) - at <= count:
+            return self.everything()
+        self._at = at + count
+        return self.octets[at : at + count]
+
+    def line(self) -> tuple[bytes | None, str]:
+        """(line, problem): the next line without CRLF, None while it is incomplete; a problem spoils it."""
+        octets, at = self.octets, self._at
+        end = octets.find(b"\n", at)
+        if end < 0:
+            if self._dropping or len(octets) - at >= self._limit:
+                self._dropping = True
+                self.octets, self._at = b"", 0
+            return None, ""
+        if end + 1 == len(octets):
+            self.octets, self._at = b"", 0
+        else:
+            self._at = end + 1
+        if self._dropping or end - at >= self._limit:
+            self._dropping = False
+            return b"", "too long"
+        if end == at or octets[end - 1] != 13:
+            return b"", "bare LF"
+        line = octets[at : end - 1]
+        if b"\r" in line or b"\0" in line:
+            return b"", "bare CR or NUL"
+        return line, ""
+
+
 class ChunkReader:
     """Takes the octets after "BDAT size", gives them on; a CR at the end of a read waits for what follows."""
 
@@ -121,43 +187,13 @@ class ChunkReader:
         """One more chunk of `size` octets follows."""
         self.size = self.left = size
 
-    def feed(self, data: bytes, *, last: bool) -> tuple[bytes, bytes]:
-        """(content, rest): content of the open chunk, and the octets after it; `last`: it is the last chunk."""
-        piece, rest = data[: self.left], data[self.left :]
+    def feed(self, source: Input, *, last: bool) -> bytes:
+        """Content of the open chunk, cut off the front of `source`; `last`: it is the last chunk."""
+        piece = source.take(self.left)
         self.left -= len(piece)
         piece = self._held + piece
         if piece[-1:] == b"\r" and not (last and self.left == 0):
             self._held = b"\r"
-            return piece[:-1], rest
+            return piece[:-1]
         self._held = b""
-        return piece, rest
-
-
-class LineReader:
-    """Cuts command lines out of the input; a line that is too long is dropped as it comes, and told at its end."""
-
-    __slots__ = ("_dropping", "_limit")
-
-    def __init__(self, limit: int) -> None:
-        """Take lines of at most `limit` octets with their CRLF (RFC 5321 4.5.3.1.4)."""
-        self._limit = limit
-        self._dropping = False
-
-    def take(self, buffer: bytes) -> tuple[bytes | None, bytes, str]:
-        """(line, rest, problem): the next line without CRLF, None while it is incomplete; a problem spoils it."""
-        end = buffer.find(b"\n")
-        if end < 0:
-            if self._dropping or len(buffer) >= self._limit:
-                self._dropping = True
-                return None, b"", ""
-            return None, buffer, ""
-        rest = buffer[end + 1 :]
-        if self._dropping or end >= self._limit:
-            self._dropping = False
-            return b"", rest, "too long"
-        if end == 0 or buffer[end - 1] != 13:
-            return b"", rest, "bare LF"
-        line = buffer[: end - 1]
-        if b"\r" in line or b"\0" in line:
-            return b"", rest, "bare CR or NUL"
-        return line, rest, ""
+        return piece

@@ -5,12 +5,16 @@ RFC 3030, DSN RFC 3461, ENHANCEDSTATUSCODES RFC 2034, LIMITS RFC 9422, HELP RFC 
 """
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from postroad.smtp import replies
 
 
 class Offer(Struct, frozen=True, gc=False):
-    """What one listener offers and enforces; sizes in octets, counts per session or transaction."""
+    """What one listener offers and enforces; sizes in octets, counts per session or transaction.
+
+    `ehlo` and `helo` are the whole answers to these commands, encoded once.
+    """
 
     hostname: str
     message_size: int
@@ -18,7 +22,14 @@ class Offer(Struct, frozen=True, gc=False):
     messages: int
     command_line: int
     errors: int
+    junk: int
     normalise: bool = False
+    ehlo: bytes = b""
+    helo: bytes = b""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "ehlo", replies.hello(self.hostname, self.keywords()).encode())
+        force_setattr(self, "helo", replies.hello(self.hostname, ()).encode())
 
     def keywords(self) -> tuple[str, ...]:
         """The keywords in the order they are sent."""
@@ -34,11 +45,3 @@ class Offer(Struct, frozen=True, gc=False):
             f"LIMITS RCPTMAX={self.recipients} MAILMAX={self.messages}",
             "HELP",
         )
-
-    def ehlo(self) -> bytes:
-        """The whole answer to EHLO, encoded."""
-        return replies.hello(self.hostname, self.keywords()).encode()
-
-    def helo(self) -> bytes:
-        """The whole answer to HELO, encoded."""
-        return replies.hello(self.hostname, ()).encode()

@@ -28,6 +28,8 @@ TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing connection")
 STORAGE_FULL: Final = Reply(452, "4.3.1", "Insufficient system storage, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients, send the rest in another transaction")
 STORAGE_ERROR: Final = Reply(451, "4.3.0", "Local error in processing, try again later")
+ALIASES_UNAVAILABLE: Final = Reply(451, "4.3.0", "Recipients cannot be looked up now, try again later")
+ALIAS_ERROR: Final = Reply(451, "4.3.5", "Error in the aliases of a recipient, try again later")
 POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later")
 
 UNKNOWN_COMMAND: Final = Reply(500, "5.5.2", "Command not recognized")
@@ -82,6 +84,11 @@ def relay_access_denied(recipient: Mailbox) -> Reply:
     return Reply(554, "5.7.1", f"<{recipient}>: Relay access denied")
 
 
+def unknown_recipient(recipient: Mailbox) -> Reply:
+    """There is no such name in a domain whose names are all known."""
+    return Reply(550, "5.1.1", f"<{recipient}>: No such recipient")
+
+
 class Entry(NamedTuple):
     """One catalogued reply: its name here, a sample, and what it means to the peer and to the operator."""
 
@@ -117,6 +124,8 @@ CATALOGUE: Final = (
         "`limits.recipients_per_message` is reached; the client sends the rest again.",
     ),
     Entry("STORAGE_ERROR", STORAGE_ERROR, "Writing to the spool failed; nothing was accepted."),
+    Entry("ALIASES_UNAVAILABLE", ALIASES_UNAVAILABLE, "A database of `[[aliases]]` did not answer."),
+    Entry("ALIAS_ERROR", ALIAS_ERROR, "The aliases of a recipient form a loop, lead too far, or to no address."),
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
     Entry("UNKNOWN_COMMAND", UNKNOWN_COMMAND, "No such command."),
     Entry("LINE_TOO_LONG", LINE_TOO_LONG, "A command line is longer than `limits.command_line`."),
@@ -149,6 +158,11 @@ CATALOGUE: Final = (
         "relay_access_denied",
         relay_access_denied(Mailbox("user@example.net")),
         "Neither the client's network nor the domain is in `[access]`.",
+    ),
+    Entry(
+        "unknown_recipient",
+        unknown_recipient(Mailbox("user@example.com")),
+        "No table has this name of a domain that `[[aliases]]` with `strict = true` are for.",
     ),
 )
 

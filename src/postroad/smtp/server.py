@@ -11,11 +11,12 @@ from types import MappingProxyType
 
 from postroad.model.reply import Reply
 from postroad.smtp import replies
-from postroad.smtp.command import RefusalError, parse_bdat, parse_hello, parse_mail, parse_rcpt
-from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, LineReader
+from postroad.smtp.command import RefusalError, parse_bdat, parse_hello, parse_mail, parse_rcpt, refuse_argument
+from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, Input
 from postroad.smtp.events import Aborted, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
 from postroad.smtp.extensions import Offer
-from postroad.smtp.state import HTTP, NO_ERRORS, NOT_IMPLEMENTED, State
+from postroad.smtp.state import HTTP, LINES_A_TURN, NOT_IMPLEMENTED, State
+from postroad.smtp.tally import Tally
 
 
 class ServerSession:
@@ -24,12 +25,11 @@ class ServerSession:
     def __init__(self, offer: Offer) -> None:
         """Begin a session on the terms of `offer`; the caller calls `greet` first."""
         self._offer = offer
-        self._buffer = b""
+        self._input = Input(offer.command_line)
+        self._lines_left = LINES_A_TURN
         self._out: list[bytes] = []
         self._waiting: Event | None = None
         self._queue: deque[Event] = deque()
-        self._errors = 0
-        self._lines = LineReader(offer.command_line)
         self._dots = DotReader()
         self._chunks: ChunkReader | None = None
         self._check = ContentCheck(limit=0, normalise=False, binary=False)
@@ -43,21 +43,27 @@ class ServerSession:
         self.rejected = 0  # refused ones
         self.messages = 0
         self.left = ""  # why the session is over
-        self.verbs: dict[bytes, int] = {}
+        self.tally = Tally(offer)
 
     # -- octets in and out ---------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the peer."""
-        self._buffer = self._buffer + data if self._buffer else data
+        self._input.add(data)
 
     @property
     def buffered(self) -> int:
         """Octets taken that no event has used yet; the caller stops reading when it grows."""
-        return len(self._buffer)
+        return len(self._input)
+
+    @property
+    def is_behind(self) -> bool:
+        """True when enough was obeyed for now: send what there is to send, then take events again."""
+        return not self._lines_left and self._waiting is None and self.state is not State.CLOSED
 
     def data_to_send(self) -> bytes:
-        """The replies since the last call, as one piece."""
+        """The replies since the last call, as one piece; begins the next turn."""
+        self._lines_left = LINES_A_TURN
         out = self._out
         if not out:
             return b""
@@ -81,7 +87,7 @@ class ServerSession:
 
     @property
     def is_closed(self) -> bool:
-        """True when nothing more will be read: write what is to be sent, then close."""
+        """True when nothing more will be read: write, then close."""
         return self.state is State.CLOSED
 
     @property
@@ -101,17 +107,20 @@ class ServerSession:
         while self._waiting is None:
             if self._queue:
                 event: Event | None = self._queue.popleft()
-            elif self._buffer:
+            elif self._input.octets:
                 state = self.state
                 if state is State.DATA:
                     event = self._read_dots()
                 elif state is State.CHUNK:
                     event = self._read_chunk()
+                elif not self._lines_left:
+                    return None
                 else:
-                    line = self._next_line()
+                    self._lines_left -= 1
+                    line, problem = self._input.line()
                     if line is None:
                         return None
-                    event = self._obey(line)
+                    event = self._refuse_line(problem) if problem else self._obey(line)
             elif self.state is State.CHUNK and self._chunks is not None and not self._chunks.left:
                 event = self._read_chunk()  # a chunk of no octets is complete at once
             else:
@@ -143,6 +152,7 @@ class ServerSession:
                 self.state = State.MAIL
         elif isinstance(event, MessageEnded):
             self.messages += positive
+            self.tally.message()
             self._end_transaction()
         elif isinstance(event, DataStarted):
             if not self._answer_start(reply, positive=positive):
@@ -152,7 +162,7 @@ class ServerSession:
             self.hello = event.name
             self.extended = event.extended
             self.state = State.READY
-            self._out.append(self._offer.ehlo() if event.extended else self._offer.helo())
+            self._out.append(self._offer.ehlo if event.extended else self._offer.helo)
             return
         self._out.append(replies.encode(reply))
         if not positive:
@@ -176,26 +186,21 @@ class ServerSession:
 
     # -- command lines -------------------------------------------------------------------------
 
-    def _next_line(self) -> bytes | None:
-        """The next command line, b"" when it was refused, None while it is incomplete."""
-        line, self._buffer, problem = self._lines.take(self._buffer)
-        if not problem:
-            return line if line is None else line or b" "
+    def _refuse_line(self, problem: str) -> Event:
         reply = replies.LINE_TOO_LONG if problem == "too long" else replies.BARE_NEWLINE
         self._refuse("command", reply, f"command line: {problem}")
-        return b""
+        return self._queue.popleft()
 
     def _obey(self, line: bytes) -> Event | None:
-        if not line:
-            return None  # already refused
         verb, _, argument = line.partition(b" ")
         verb = verb.upper()
         handler = self._VERBS.get(verb)
         if handler is None:
             self._unknown(verb)
             return None
-        verbs = self.verbs
-        verbs[verb] = verbs.get(verb, 0) + 1
+        if not self.tally.command(verb):
+            self._lose_patience()
+            return None
         try:
             return handler(self, argument)
         except RefusalError as refusal:
@@ -205,7 +210,7 @@ class ServerSession:
             return None
 
     def _unknown(self, verb: bytes) -> None:
-        self.verbs[b"UNKNOWN"] = self.verbs.get(b"UNKNOWN", 0) + 1
+        self.tally.command(b"UNKNOWN")
         if verb in NOT_IMPLEMENTED:
             self._refuse("command", replies.NOT_IMPLEMENTED, f"{verb.decode()} is not offered")
         elif verb in HTTP:
@@ -246,8 +251,7 @@ class ServerSession:
         return event
 
     def _data(self, argument: bytes) -> Event:
-        if argument.strip():
-            raise RefusalError(replies.SYNTAX, "DATA takes no argument")
+        refuse_argument(argument, "DATA")
         mail = self._require_recipients()
         if self.state is State.CHUNKS or mail.body == "BINARYMIME":  # RFC 3030 2 and 3
             raise RefusalError(replies.BDAT_ONLY, "DATA for content that must come by BDAT")
@@ -279,8 +283,7 @@ class ServerSession:
         return self.mail
 
     def _rset(self, argument: bytes) -> None:
-        if argument.strip():
-            raise RefusalError(replies.SYNTAX, "RSET takes no argument")
+        refuse_argument(argument, "RSET")
         self._abandon()
         self._out.append(replies.encode(replies.OK))
 
@@ -296,30 +299,26 @@ class ServerSession:
         self._out.append(replies.CANNOT_VERIFY.encode())
 
     def _quit(self, argument: bytes) -> None:
-        if argument.strip():
-            raise RefusalError(replies.SYNTAX, "QUIT takes no argument")
+        refuse_argument(argument, "QUIT")
         self.close(replies.GOODBYE, "quit")
 
     # -- content -------------------------------------------------------------------------------
 
     def _read_dots(self) -> Event | None:
         dots = self._dots
-        piece, self._buffer = dots.feed(self._buffer)
+        piece, rest = dots.feed(self._input.everything())
+        if rest:
+            self._input.put_back(rest)
         chunk = self._check.take(piece)
         if not dots.ended:
             return chunk
         self.state = State.CHUNKS  # the content is complete; only its answer is open
-        ended = self._check.ended()
-        if chunk is None:
-            return ended
-        self._queue.append(ended)
-        return chunk
+        return self._end_content(chunk)
 
     def _read_chunk(self) -> Event | None:
         chunks = self._chunks
-        if chunks is None:
-            raise AssertionError("a chunk without BDAT")
-        piece, self._buffer = chunks.feed(self._buffer, last=self._last_chunk)
+        assert chunks is not None, "a chunk without BDAT"
+        piece = chunks.feed(self._input, last=self._last_chunk)
         if self._skip is not None:
             if not chunks.left:
                 self._skipped(*self._skip)
@@ -331,6 +330,10 @@ class ServerSession:
         if self._check.is_sound and not self._last_chunk:
             self._out.append(replies.chunk_taken(chunks.size).encode())
             return chunk
+        return self._end_content(chunk)
+
+    def _end_content(self, chunk: Event | None) -> Event:
+        """The event of the content's end, behind its last `chunk` if there is one."""
         ended = self._check.ended()
         if chunk is None:
             return ended
@@ -355,12 +358,12 @@ class ServerSession:
         self._count_error(reply)
 
     def _count_error(self, reply: Reply) -> None:
-        if reply in NO_ERRORS:
-            return
-        self._errors += 1
-        if self._errors >= self._offer.errors:
-            self._queue.append(Refused("command", replies.TOO_MANY_ERRORS, "limits.errors_per_session"))
-            self.close(replies.TOO_MANY_ERRORS, "too many errors")
+        if not self.tally.refusal(reply):
+            self._lose_patience()
+
+    def _lose_patience(self) -> None:
+        self._queue.append(Refused("command", replies.TOO_MANY_ERRORS, "limits.errors_per_session"))
+        self.close(replies.TOO_MANY_ERRORS, "too many errors")
 
     def _abandon(self) -> None:
         """End a transaction that brought no message."""
@@ -378,7 +381,7 @@ class ServerSession:
     def _leave(self, reason: str) -> None:
         self.state = State.CLOSED
         self.left = reason
-        self._buffer = b""
+        self._input.put_back(b"")
 
     _VERBS = MappingProxyType(
         {

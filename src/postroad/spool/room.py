@@ -101,7 +101,7 @@ class Room:
             if free < self._floor:
                 self._close("less than spool.free_space is free")
             return
-        if free < self._floor + self._floor // 10:
+        if free < max(self._floor + self._floor // 10, MARGIN):
             return
         if self._refused_at is not None:
             if self._free_then < 0:

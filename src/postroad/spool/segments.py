@@ -147,6 +147,9 @@ def _scan(window: _Window, segment: Segment, mark: bytes, start: int) -> Iterato
             offset = following or end
             continue
         frame = _frame(window.get(offset, header.length), offset, header)
+        if frame.damage and _is_unfinished(window, offset, stop, segment, mark):
+            yield Hole(offset, end - offset, "the end of a write that did not finish", torn=True)
+            return
         if frame.damage and stop < end and read_header(window.get(stop, HEADER_LENGTH), 0, mark) is None:
             # Octets may be missing here: the next frame may begin within what should be this one.
             following = _next_header(window, offset + HEADER_LENGTH, end, mark)
@@ -168,6 +171,19 @@ def _frame(octets: bytes, offset: int, header: Header) -> Frame:
     return Frame(offset, header, head, body)
 
 
+def _is_unfinished(window: _Window, offset: int, stop: int, segment: Segment, mark: bytes) -> bool:
+    """True when a frame that is not whole is the last thing in room written ahead (journal.py): nobody was promised it.
+
+    Only a segment whose writer did not end it, by a crash, has such room: zeros up to its end, and no frame in them.
+    """
+    end = segment.end
+    if segment.trusted is not None or stop >= end:
+        return False
+    if _next_header(window, offset + HEADER_LENGTH, end, mark) is not None:
+        return False
+    return not any(window.get(at, min(_WINDOW, end - at)).strip(b"\0") for at in range(stop, end, _WINDOW))
+
+
 def _next_header(window: _Window, offset: int, end: int, mark: bytes) -> int | None:
     """Where the next valid header of this spool begins."""
     signature = MAGIC + mark
@@ -187,9 +203,8 @@ def _next_header(window: _Window, offset: int, end: int, mark: bytes) -> int | N
 def _hole(window: _Window, offset: int, stop: int, segment: Segment) -> Hole:
     length = stop - offset
     if stop == segment.end and segment.trusted is None:
-        octets = window.get(offset, min(length, _WINDOW))
-        signature = MAGIC[: len(octets)]
-        if not octets.strip(b"\0") or (length < HEADER_LENGTH and octets.startswith(signature)):
+        begun = window.get(offset, min(length, _WINDOW)).rstrip(b"\0")
+        if len(begun) < HEADER_LENGTH and begun.startswith(MAGIC[: len(begun)]):
             return Hole(offset, length, "the end of a write that did not finish", torn=True)
     return Hole(offset, length, "no valid frame header")
 

@@ -71,7 +71,7 @@ class Spool(Protocol):
         """These works are no longer held in memory."""
 
     async def lease(self, want: int, now: int, closed: Collection[str]) -> list[Work]:
-        """At most `want` works that are due, in lanes that are not `closed`: oldest first, fairly over the lanes."""
+        """At most `want` due works outside `closed` lanes, oldest first, fairly over lanes; SpoolError: ask again."""
 
     async def lapsed(self, want: int, now: int) -> list[Work]:
         """At most `want` works that nobody holds and whose deadline has come."""
@@ -173,6 +173,7 @@ class EmbeddedSpool:
             emit=self._emit,
             end=lambda: commits.end,
             hold=lambda on: commits.hold(on=on),
+            faulted=self._room.faulted,
         )
         self._maintenance = Maintenance(
             self._catalog,

@@ -3,7 +3,7 @@
 import pytest
 
 from postroad.cli.explain import NotingLookup, Question, answer_text
-from postroad.model.dns import Answer, DnsStatus, MxRecord
+from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,11 @@ from postroad.model.dns import Answer, DnsStatus, MxRecord
         ),
         (Answer(DnsStatus.FOUND, (MxRecord(0, ""),)), "0 . (null MX)"),
         (Answer(DnsStatus.FOUND, ("192.0.2.1", "192.0.2.2")), "192.0.2.1, 192.0.2.2"),
+        (
+            Answer(DnsStatus.FOUND, (SrvRecord(20, 0, 25, "b.test"), SrvRecord(10, 5, 2525, "a.test"))),
+            "10 5 a.test:2525, 20 0 b.test:25",
+        ),
+        (Answer(DnsStatus.FOUND, (SrvRecord(0, 0, 0, ""),)), "0 0 . (not available)"),
         (Answer(DnsStatus.NO_NAME), "NXDOMAIN"),
         (Answer(DnsStatus.TIMED_OUT), "timed out"),
     ],

@@ -35,8 +35,19 @@ def test_routes_after_a_catch_all_are_never_reached() -> None:
     ]
 
 
-@pytest.mark.parametrize("condition", [{"senders": ["<>"]}, {"listeners": ["mx"]}, {"recipients": ["*.example.com"]}])
-def test_a_route_with_a_condition_is_no_catch_all(condition: dict[str, list[str]]) -> None:
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"senders": ["<>"]},
+        {"listeners": ["mx"]},
+        {"recipients": ["*.example.com"]},
+        {"logins": ["*"]},
+        {"tags": ["a"]},
+        {"larger_than": 1},
+        {"smaller_than": "1MiB"},
+    ],
+)
+def test_a_route_with_a_condition_is_no_catch_all(condition: dict[str, object]) -> None:
     assert _warnings(routes=[{"next_hops": ["mx"], **condition}]) == [
         'routes: no route takes all mail: what matches none waits until it expires; end with recipients = ["*"]'
     ]

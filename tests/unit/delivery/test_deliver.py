@@ -9,6 +9,7 @@ import pytest
 from postroad.model.address import Mailbox, parse_mailbox
 from postroad.model.envelope import NOTIFY_SUCCESS, Recipient
 from postroad.model.outcome import Deferred, Delivered, Failed, Scope
+from postroad.model.records import TargetSuspended
 from postroad.model.reply import Reply
 from postroad.model.route import SMTP, SMTPS, Target
 from tests.support.delivering import CONTENT, PREFIX, SENT, Large, Sender, make_works, to
@@ -177,11 +178,15 @@ async def test_limits_of_a_connection() -> None:
     assert [taken.session for taken in peer.taken] == [0, 1]
 
 
-async def test_unreachable_target_is_tried_last_for_a_while() -> None:
-    async with Peer() as peer, Sender() as sender:
-        assert sender.deliverer._in_order((NOBODY, to(peer).targets[0]))[0] == NOBODY
+async def test_unreachable_target_is_left_out() -> None:
+    async with Peer() as peer, Peer(script={"MAIL": ["421 later"] * 2}) as busy, Sender() as sender:
         await sender.send(to(NOBODY, peer))
-        assert sender.deliverer._in_order((NOBODY, to(peer).targets[0]))[1] == NOBODY
+        (outcome,) = await sender.send(to(NOBODY, busy))
+    assert outcome.target == to(busy).targets[0]  # nobody waits for a host that is known to be dead
+    (record,) = sender.records
+    assert isinstance(record, TargetSuspended)
+    assert record.target == str(NOBODY)
+    assert "connection refused" in record.reason
 
 
 @pytest.mark.parametrize("extensions", [["PIPELINING"], ["CHUNKING"], ["PIPELINING", "CHUNKING"], []])

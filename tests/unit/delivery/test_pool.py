@@ -1,5 +1,6 @@
 """Idle connections: newest first, gone with age, none kept after the end."""
 
+import contextlib
 from pathlib import Path
 
 from postroad.model.outcome import Delivered
@@ -53,3 +54,15 @@ async def test_nothing_is_kept_after_the_end() -> None:
         (outcome,) = await sender.send(to(peer))
         assert type(outcome) is Delivered
         assert len(sender.deliverer._pool) == 0
+
+
+async def test_mail_for_many_places_holds_few_connections() -> None:
+    async with contextlib.AsyncExitStack() as stack, Sender(connection_idle="60s") as sender:
+        peers = [await stack.enter_async_context(Peer()) for _ in range(120)]
+        for peer in peers:
+            await sender.send(to(peer))
+        assert len(sender.deliverer._pool) == 100
+        await sender.send(to(peers[0]))
+        await sender.send(to(peers[119]))
+        assert len(sender.deliverer._pool) == 100
+        assert [len(peers[0].raw), len(peers[119].raw)] == [1, 2]

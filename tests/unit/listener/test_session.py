@@ -1,6 +1,7 @@
 """Conversations: pausing, late answers, drains, drops, and what is recorded."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -9,6 +10,7 @@ from postroad.model.errors import SpoolError, SpoolFullError
 from postroad.model.records import CommandRefused, ConnectionClosed, ConnectionOpened, MessageAccepted
 from postroad.policy.context import RcptContext
 from postroad.policy.verdict import Accept, Verdict
+from postroad.smtp.state import LINES_A_TURN
 from tests.support.conversation import Desk, converse
 
 ENVELOPE = b"EHLO c.example\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
@@ -98,7 +100,7 @@ def test_a_full_disk_refuses_a_chunk_after_reading_it() -> None:
 
 
 def test_input_is_not_read_without_bound() -> None:
-    desk = Desk()
+    desk = Desk(limits=LimitsSettings(junk_commands=100_000))
     desk.spool.late = []
     conversation, transport = desk.connect()
     conversation.data_received(ENVELOPE + MESSAGE + b"NOOP\r\n" * 100_000)
@@ -107,6 +109,52 @@ def test_input_is_not_read_without_bound() -> None:
         step()
         steps.append(transport.reading)
     assert steps == [False, True, False, True]
+
+
+def test_a_flood_of_commands_leaves_turns_to_others() -> None:
+    """However much came in one read, only so many lines are obeyed before replies leave and others have their turn."""
+    turns: list[Callable[[], None]] = []
+    desk = Desk(limits=LimitsSettings(junk_commands=100_000), at_turn_end=turns.append)
+    conversation, transport = desk.connect()
+    transport.written = b""
+    conversation.data_received(b"NOOP\r\n" * 1000)
+    counts = [transport.written.count(b"250 ")]
+    while turns:
+        turns.pop(0)()
+        if transport.written.count(b"250 ") != counts[-1]:
+            counts.append(transport.written.count(b"250 "))
+    assert counts == list(range(0, 1001, LINES_A_TURN))
+
+
+def test_a_peer_that_reads_no_replies_gets_no_more_of_them() -> None:
+    turns: list[Callable[[], None]] = []
+    desk = Desk(limits=LimitsSettings(junk_commands=100_000), at_turn_end=turns.append)
+    conversation, transport = desk.connect()
+    conversation.data_received(b"NOOP\r\n" * 1000)
+    conversation.pause_writing()
+    before = len(transport.written)
+    while turns:
+        turns.pop(0)()
+    stopped = transport.written.count(b"250 ")
+    assert stopped == LINES_A_TURN
+    assert len(transport.written) > before
+    conversation.resume_writing()
+    while turns:
+        turns.pop(0)()
+    assert transport.written.count(b"250 ") == 1000
+
+
+def test_all_of_a_flood_is_obeyed_before_a_half_closed_connection_goes() -> None:
+    turns: list[Callable[[], None]] = []
+    desk = Desk(limits=LimitsSettings(junk_commands=100_000), at_turn_end=turns.append)
+    conversation, transport = desk.connect()
+    conversation.data_received(b"NOOP\r\n" * 250 + b"QUIT\r\n")
+    assert conversation.eof_received()
+    while turns:
+        turns.pop(0)()
+    assert transport.written.count(b"250 ") == 250
+    assert transport.written.endswith(b"221 2.0.0 Bye\r\n")
+    assert transport.closed
 
 
 def test_content_waits_for_the_disk() -> None:
@@ -136,6 +184,19 @@ def test_many_bad_messages_at_once_do_not_pile_up() -> None:
     bad = ENVELOPE + b"bare\nline\r\n.\r\n"
     written = converse(Desk(limits=limits), [bad * 2000, b"QUIT\r\n"])
     assert written.count(b"554 5.6.0") == 2000
+
+
+@pytest.mark.parametrize("command", [b"RSET\r\n", b"RSET\r\nMAIL FROM:<>\r\n", b"RSET\r\nNOOP\r\n"])
+def test_a_drain_lets_nothing_new_begin(command: bytes) -> None:
+    desk = Desk()
+    conversation, transport = desk.connect()
+    conversation.data_received(b"EHLO c\r\nMAIL FROM:<a@example.org>\r\n")
+    conversation.drain()
+    states = [transport.closed]
+    conversation.data_received(command)
+    states.append(transport.closed)
+    assert states == [False, True]
+    assert transport.written.endswith(b"421 4.3.2 Service shutting down, try again later\r\n")
 
 
 def test_drain_lets_a_transaction_finish() -> None:

@@ -46,6 +46,14 @@ def report(*notices: Notice, original: bytes = ORIGINAL, full: bool = True, **mo
     return Report("dsn1", "relay.example.net", NOW, envelope, notices or (notice(),), original, full)
 
 
+def test_an_alias_is_named_beside_the_address_that_failed() -> None:
+    content = compose(report(notice("bob@example.org", orcpt="rfc822;info+2Bx@example.com"), notice("c@example.org")))
+    assert b"\r\n<bob@example.org> (sent to <info+x@example.com>): mx.example.org said:" in content
+    assert b"\r\n<c@example.org>: mx.example.org said:" in content
+    same = compose(report(notice("bob@example.org", orcpt="rfc822;bob@example.org")))
+    assert b"\r\n<bob@example.org>: mx.example.org said:" in same
+
+
 def parse(content: bytes) -> EmailMessage:
     """The report as a message, its lines checked on the way."""
     assert content.endswith(b"\r\n")

@@ -71,3 +71,19 @@ def test_any_octets_are_survived(section: bytes, name: bytes) -> None:
     found = fields(section, name)
     assert field(section, name) == (found[0] if found else None)
     assert all(b"\n" not in value for value in found)
+
+
+@pytest.mark.parametrize(
+    ("content", "section"),
+    [
+        (b"A: 1\r\n\r\nbody", b"A: 1\r\n"),
+        (b"A: 1\r\n", b"A: 1\r\n"),
+        (b"\r\nReceived: in the body\r\n\r\n", b""),
+        (b"text without any header\r\nmore\r\n", b""),
+        (b"", b""),
+        (b": no name\r\n", b""),
+        (b"x" * 300 + b": too long a name\r\n", b""),
+    ],
+)
+def test_where_the_header_section_ends(content: bytes, section: bytes) -> None:
+    assert header_section(content) == section

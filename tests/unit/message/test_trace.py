@@ -48,3 +48,9 @@ def test_head_without_body_or_id() -> None:
     assert read_head(b"A: b\r\n").size == 6
     assert read_head(b"Message-ID: <" + b"x" * 999 + b">\r\n\r\n").message_id.startswith("<xxx")
     assert read_head(b"Message-ID: \x1b[31m\r\n\r\n").message_id == ""
+
+
+def test_text_without_a_header_section_has_none() -> None:
+    for content in (b"\r\n" + b"Received: x\r\n" * 60, b"text\r\n" * 200_000, b"text\r\n" * 200_000 + b"\r\nmore"):
+        head = read_head(content)
+        assert (head.size, head.hops) == (0, 0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.model.dns import Answer, DnsStatus, MxRecord
+from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord
 from postroad.net.dnscodec import CHAIN_LIMIT, KINDS, TTL_LIMIT, Reading, encode_name, encode_question, read_answer
 
 SOA = "ns.example.com. hostmaster.example.com. 1 3600 600 86400 30"
@@ -57,13 +57,14 @@ def test_questions_are_what_dnspython_reads(kind: str) -> None:
         ("PTR", "relay.example.com.", "relay.example.com"),
         ("CNAME", "www.example.net.", "www.example.net"),
         ("PTR", r"a\.b\032c.example.com.", r"a\046b\032c.example.com"),
-        ("SRV", "0 5 587 submission.example.com.", "0 5 587 submission.example.com"),
-        ("SRV", "0 0 0 .", "0 0 0 ."),
+        ("SRV", "0 5 587 Submission.Example.com.", SrvRecord(0, 5, 587, "submission.example.com")),
+        ("SRV", "65535 65534 65533 a.example.net.", SrvRecord(65535, 65534, 65533, "a.example.net")),
+        ("SRV", "0 0 0 .", SrvRecord(0, 0, 0, "")),
         ("TLSA", f"3 1 1 {'d2ab' * 16}", f"3 1 1 {'d2ab' * 16}"),
         ("SOA", SOA, "ns.example.com hostmaster.example.com 1 3600 600 86400 30"),
     ],
 )
-def test_every_kind(kind: str, data: str, expected: str | MxRecord) -> None:
+def test_every_kind(kind: str, data: str, expected: str | MxRecord | SrvRecord) -> None:
     reading = ask(kind, f"example.com. 300 {kind} {data}")
     assert reading.answer == Answer(DnsStatus.FOUND, (expected,), 300, authentic=False, canonical="example.com")
 

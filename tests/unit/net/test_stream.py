@@ -12,7 +12,7 @@ from typing import Self
 import pytest
 import uvloop
 
-from postroad.model.errors import PeerError
+from postroad.model.errors import EgressError, PeerError
 from postroad.net.stream import READ_LIMIT, Stream, open_stream
 from postroad.net.tls import describe, opportunistic_context
 
@@ -122,7 +122,7 @@ def test_source_address_and_no_delay(run: Run) -> None:
             sock = stream._transport.get_extra_info("socket")
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
             await finish(stream)
-            with pytest.raises(PeerError, match="source address is not on this host"):
+            with pytest.raises(EgressError, match="192.0.2.77 is not on this host"):
                 await open_stream("127.0.0.1", peer.port, source="192.0.2.77", timeout=5)
 
     run(scene())

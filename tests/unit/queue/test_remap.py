@@ -40,9 +40,9 @@ def test_meanings_change_and_the_original_is_kept() -> None:
     )
     assert pause is None
     assert changed == [
-        Failed(Reply(554, "5.2.1", "off"), Scope.RECIPIENT, TARGET, "RCPT", "450 4.2.1 off"),
-        Deferred(Reply(451, "4.7.1", "no"), Scope.RECIPIENT, TARGET, "RCPT", "550 5.7.1 no"),
-        Deferred(Reply(451, "4.3.0", "hm"), Scope.RECIPIENT, TARGET, "RCPT", "", 300),
+        Failed(Reply(554, "5.2.1", "off"), Scope.RECIPIENT, TARGET, "RCPT", original="450 4.2.1 off"),
+        Deferred(Reply(451, "4.7.1", "no"), Scope.RECIPIENT, TARGET, "RCPT", original="550 5.7.1 no"),
+        Deferred(Reply(451, "4.3.0", "hm"), Scope.RECIPIENT, TARGET, "RCPT", pause=300),
         said(452, "4.2.2", "full"),
     ]
 

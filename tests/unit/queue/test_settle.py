@@ -5,13 +5,14 @@ import pytest
 from postroad.message.dsn import DELAYED, DELIVERED, FAILED, RELAYED
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import NOTIFY_DELAY, NOTIFY_NEVER, NOTIFY_SUCCESS, Recipient
-from postroad.model.outcome import Deferred, Delivered, Failed, Scope
+from postroad.model.outcome import Deferred, Delivered, Failed, Held, Scope
 from postroad.model.records import (
     DsnSuppressed,
     MessageRemoved,
     RecipientDeferred,
     RecipientDelivered,
     RecipientFailed,
+    RecipientHeld,
     Record,
 )
 from postroad.model.reply import Reply
@@ -153,6 +154,18 @@ def test_a_held_recipient_stays_held() -> None:
     works = message()
     works[0].status = Status.HELD
     assert lapse(works, NOW + 601 * SECOND, SCHEDULE).changes[0].status is Status.HELD
+
+
+def test_a_route_that_holds_keeps_the_recipient_without_an_attempt() -> None:
+    works = message("bob@example.org", "carol@example.org", lane="hold:review")
+    works[0].attempts = 2
+    settlement = settle(works, [Held("held by route review"), OK], Moment(NOW + 86_400 * SECOND), SCHEDULE)
+    held, _ = settlement.changes
+    assert (held.status, held.attempts, held.reply) == (Status.HELD, 2, "held by route review")
+    assert held.due == works[0].due
+    assert settlement.pending == [works[0]]
+    assert [type(record) for record in settlement.records] == [RecipientHeld, RecipientDelivered]
+    assert not settlement.notices
 
 
 def test_parking_counts_no_attempt_and_keeps_the_due_time() -> None:

@@ -185,10 +185,11 @@ def test_targets_in_order() -> None:
         (
             Target("smtp", "a.test", "2001:db8::1", 25),
             Target("smtp", "a.test", "192.0.2.1", 25),
-            Target("smtp", "b.test", "192.0.2.2", 25),
+            Target("smtp", "b.test", "192.0.2.2", 25, tier=1),
         ),
         "MX of example.com: 10 a.test, 20 b.test",
         50,
+        hosts=("a.test", "b.test"),
     )
 
 
@@ -246,3 +247,22 @@ def test_literals() -> None:
         assert isinstance(result, Plan)
         assert result.targets == (Target("smtp", address, address, 25),)
         assert codes(plan_literal(domain, is_own=lambda address, port: True)) == (Failed, 554, "5.4.6", Scope.NEXT_HOP)
+
+
+@pytest.mark.parametrize("domain", ["[ipv6:::ffff:192.0.2.1]", "[ipv6:::ffff:c000:201]", "[192.0.2.1]"])
+def test_a_literal_that_means_us_in_any_form_is_a_loop(domain: str) -> None:
+    plan = plan_literal(domain, is_own=lambda address, _: address == "192.0.2.1")
+    assert isinstance(plan, Failed)
+    assert plan.reply.enhanced == "5.4.6"
+
+
+@pytest.mark.parametrize("domain", ["[0.0.0.0]", "[224.0.0.1]", "[ipv6:::]", "[ipv6:ff02::1]", "[ipv6:::ffff:0.0.0.0]"])
+def test_a_literal_that_is_no_host_fails(domain: str) -> None:
+    plan = plan_literal(domain, is_own=lambda _address, _port: False)
+    assert isinstance(plan, Failed)
+    assert plan.reply.enhanced == "5.1.2"
+
+
+def test_an_address_mapped_into_ipv6_is_the_ipv4_address() -> None:
+    place = locate("mx.example", found("192.0.2.1"), found("::ffff:192.0.2.1", "::ffff:192.0.2.2"))
+    assert place.addresses == ("192.0.2.1", "192.0.2.2")

@@ -1,4 +1,4 @@
-"""Rules: next hops as written, patterns, and that the first match wins, cached or not."""
+"""Rules: patterns and conditions, the lanes that come of them, and that the first match wins, cached or not."""
 
 import pytest
 from hypothesis import given
@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.envelope import Envelope, Origin, Recipient
-from postroad.model.route import NextHop, Placement
-from postroad.routing.rules import compile_rules, parse_lane, parse_next_hop
-from postroad.routing.settings import RouteSettings
+from postroad.model.route import Fallback, Placement
+from postroad.routing.lanes import fallback_of, parse_lane
+from postroad.routing.rules import Rules, compile_rules
+from postroad.routing.settings import EgressSettings, HopSettings, RouteSettings, ThenSettings
 
 
 def envelope(sender: str = "me@example.org", listener: str = "mx") -> Envelope:
@@ -22,83 +23,6 @@ def recipient(address: str) -> Recipient:
 
 def route(*next_hops: str, **conditions: tuple[str, ...]) -> RouteSettings:
     return RouteSettings(next_hops=next_hops, **conditions)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected", "canonical"),
-    [
-        ("mx", NextHop("mx"), "mx:"),
-        ("mx:", NextHop("mx"), "mx:"),
-        ("mx:Example.COM", NextHop("mx", "example.com"), "mx:example.com"),
-        ("mx:[192.0.2.1]", NextHop("mx", "[192.0.2.1]"), "mx:[192.0.2.1]"),
-        ("mx:[IPv6:2001:db8:0::1]", NextHop("mx", "[ipv6:2001:db8::1]"), "mx:[ipv6:2001:db8::1]"),
-        ("capture:", NextHop("capture"), "capture:"),
-        ("smtp://Mail1.Internal", NextHop("smtp", "mail1.internal", 25), "smtp://mail1.internal:25"),
-        ("smtp://mail1:2525", NextHop("smtp", "mail1", 2525), "smtp://mail1:2525"),
-        ("smtp://bücher.example", NextHop("smtp", "xn--bcher-kva.example", 25), "smtp://xn--bcher-kva.example:25"),
-        ("smtp://192.0.2.1:26", NextHop("smtp", "192.0.2.1", 26), "smtp://192.0.2.1:26"),
-        ("smtp://[2001:DB8::1]:26", NextHop("smtp", "2001:db8::1", 26), "smtp://[2001:db8::1]:26"),
-        ("smtp://[::1]", NextHop("smtp", "::1", 25), "smtp://[::1]:25"),
-        ("lmtp://store.internal", NextHop("lmtp", "store.internal", 24), "lmtp://store.internal:24"),
-        ("lmtp:///run/dovecot/lmtp", NextHop("lmtp", path="/run/dovecot/lmtp"), "lmtp:///run/dovecot/lmtp"),
-    ],
-)
-def test_next_hops(text: str, expected: NextHop, canonical: str) -> None:
-    assert parse_next_hop(text) == expected
-    assert str(expected) == canonical
-    assert parse_next_hop(canonical) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "empty"),
-        ("mail1.internal:25", r'did you mean "smtp://mail1.internal:25"\?'),
-        ("smtp:mail1", "is written"),
-        ("http://mail1", '"http://" is not known'),
-        ("smtps://mail1:465", "not supported yet"),
-        ("smtp+srv://example.com", "not supported yet"),
-        ("smtp://", "no host"),
-        ("smtp://:25", "no host"),
-        ("smtp://mail1:", "no port"),
-        ("smtp://mail1:0", "no port"),
-        ("smtp://mail1:65536", "no port"),
-        ("smtp://mail1:smtp", "no port"),
-        ("smtp://mail1:٢٥", "no port"),
-        ("smtp://300.1.2.3", "no IPv4 address"),
-        ("smtp://2001:db8::1", "in brackets"),
-        ("smtp://[2001:db8::1", r"\[2001:db8::1\]:port"),
-        ("smtp://[2001:db8::1]25", r"\[2001:db8::1\]:port"),
-        ("smtp://[mail1]:25", "no IPv6 address"),
-        ("smtp://user:secret@mail1", "user and password"),
-        ("smtp://mail1/path", "has no meaning"),
-        ("smtp://mail 1", "character"),
-        ("smtp://a,smtp://b", "has no meaning|character"),
-        ("lmtp:///run/a,b", "comma"),
-        ("lmtp:///run/dovecot/", "folder"),
-        ("mx:..", "label|empty"),
-    ],
-)
-def test_what_is_no_next_hop(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        parse_next_hop(text)
-
-
-@given(st.text(max_size=40))
-def test_any_text_is_a_next_hop_or_a_value_error(text: str) -> None:
-    for candidate in (text, f"smtp://{text}", f"lmtp://{text}", f"mx:{text}"):
-        try:
-            hop = parse_next_hop(candidate)
-        except ValueError:
-            continue
-        assert parse_next_hop(str(hop)) == hop
-        assert "," not in str(hop)
-
-
-def test_lanes() -> None:
-    assert parse_lane("smtp://a:25,mx:example.com") == (NextHop("smtp", "a", 25), NextHop("mx", "example.com"))
-    with pytest.raises(ValueError, match="empty"):
-        parse_lane("")
 
 
 def test_without_routes_everything_goes_by_mx() -> None:
@@ -166,6 +90,154 @@ def test_senders_and_listeners() -> None:
     assert placement.reason == (
         'route 2 (recipients = ["*"], senders = ["*.example.org", "me@example.net"], listeners = ["submission"])'
     )
+
+
+def lane_of(rules: Rules, message: Envelope, address: str = "you@example.com") -> str | None:
+    placement = rules.place(message, recipient(address))
+    return placement.lane if placement is not None else None
+
+
+def message(
+    sender: str = "me@example.org", *, login: str = "", size: int = 100, tags: tuple[str, ...] = ()
+) -> Envelope:
+    path = parse_mailbox(sender) if sender else NULL_PATH
+    return Envelope("1", path, (), arrived=0, size=size, origin=Origin(listener="mx", login=login), tags=tags)
+
+
+def test_logins_sizes_and_tags() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(logins=("scanner", "printer"), next_hops=("smtp://office:25",)),
+            RouteSettings(logins=("*",), tags=("bulk",), next_hops=("smtp://bulk:25",)),
+            RouteSettings(larger_than=1000, smaller_than=2000, next_hops=("smtp://middle:25",)),
+            RouteSettings(larger_than=1000, next_hops=("smtp://large:25",)),
+            RouteSettings(tags=("a", "b"), next_hops=("smtp://tagged:25",)),
+            RouteSettings(next_hops=("smtp://rest:25",)),
+        ]
+    )
+    assert lane_of(rules, message(login="scanner")) == "smtp://office:25"
+    assert lane_of(rules, message(login="Scanner")) == "smtp://rest:25"
+    assert lane_of(rules, message(login="other", tags=("x", "bulk"))) == "smtp://bulk:25"
+    assert lane_of(rules, message(tags=("bulk",))) == "smtp://rest:25"
+    assert lane_of(rules, message(size=1000)) == "smtp://rest:25"
+    assert lane_of(rules, message(size=1001)) == "smtp://middle:25"
+    assert lane_of(rules, message(size=1999)) == "smtp://middle:25"
+    assert lane_of(rules, message(size=2000)) == "smtp://large:25"
+    assert lane_of(rules, message(tags=("b",))) == "smtp://tagged:25"
+
+
+def test_conditions_are_named_in_the_reason() -> None:
+    rules = compile_rules([RouteSettings(name="big", logins=("*",), tags=("t",), larger_than=5, next_hops=("mx",))])
+    placement = rules.place(message(login="x", tags=("t",), size=6), recipient("you@example.com"))
+    assert placement is not None
+    assert placement.reason == 'route big (recipients = ["*"], logins = ["*"], tags = ["t"], larger_than = 5)'
+
+
+def test_what_is_not_the_default_is_in_the_lane() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(
+                next_hops=("mx", HopSettings(hop="smtp://b", weight=3)),
+                balance="weighted",
+                source="news",
+                fallback=(HopSettings(hop="mx"), "smtp+srv://backup.example"),
+                fallback_after="10m",
+                fallback_on=("4.4.1", "4.7."),
+            )
+        ]
+    )
+    assert lane_of(rules, message()) == (
+        "mx:example.com,smtp://b:25*3?balance=weighted&source=news&fallback=mx:example.com,"
+        "smtp+srv://backup.example%3Fbalance%3Dweighted%26source%3Dnews&after=600&on=4.4.1,4.7."
+    )
+    spec = parse_lane(lane_of(rules, message()) or "")
+    assert spec.fallback == Fallback(
+        "mx:example.com,smtp+srv://backup.example?balance=weighted&source=news", 600.0, ("4.4.1", "4.7.")
+    )
+
+
+def test_what_is_done_instead_of_sending_is_a_lane() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(name="review", recipients=("a.example",), then="hold"),
+            RouteSettings(recipients=("b.example",), then="discard"),
+            RouteSettings(recipients=("c.example",), then=ThenSettings(fail="550 5.7.1 We do not write to them")),
+        ],
+        [EgressSettings(source="news")],
+    )
+    assert lane_of(rules, message(), "x@a.example") == "hold:review"
+    assert lane_of(rules, message(), "x@b.example") == "discard:2"
+    assert lane_of(rules, message(), "x@c.example") == "fail:550 5.7.1 We do not write to them"
+
+
+def test_released_recipients_go_on_behind_the_routes_that_hold() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(recipients=("a.example", "b.example"), then="hold"),
+            RouteSettings(recipients=("b.example",), then="discard"),
+            RouteSettings(senders=("you@example.com",), next_hops=("capture:",)),
+            RouteSettings(next_hops=("mx",)),
+        ],
+        [EgressSettings(source="news")],
+    )
+
+    def released(address: str) -> str | None:
+        placement = rules.place_released(message(), recipient(address))
+        return placement.lane if placement is not None else None
+
+    assert released("x@a.example") == "mx:a.example?source=news"
+    assert released("x@b.example") == "discard:2"
+    assert compile_rules([RouteSettings(then="hold")]).place_released(message(), recipient("x@a.example")) is None
+    assert rules.place_released(message(), Recipient(Mailbox("postmaster", "postmaster", ""))) is None
+
+
+def test_egress_rules_choose_the_source_where_the_route_does_not() -> None:
+    rules = compile_rules(
+        [
+            RouteSettings(recipients=("own.example",), next_hops=("mx",), source="mine"),
+            RouteSettings(recipients=("kept.example",), next_hops=("capture:",)),
+            RouteSettings(next_hops=("mx",), fallback=("smtp://b",)),
+        ],
+        [
+            EgressSettings(senders=("*.news.example", "<>"), source="news"),
+            EgressSettings(tags=("bulk",), source="bulk"),
+            EgressSettings(recipients=("example.net", "vip@example.com"), source="special"),
+        ],
+    )
+
+    def source(message: Envelope, address: str = "you@example.com") -> str:
+        lane = lane_of(rules, message, address)
+        assert lane is not None
+        return parse_lane(lane).source
+
+    for _ in range(2):
+        assert source(message("a@x.news.example", tags=("bulk",))) == "news"
+        assert source(message("")) == "news"
+        assert source(message(tags=("bulk",))) == "bulk"
+        assert source(message(), "you@example.net") == "special"
+        assert source(message(), "vip@example.com") == "special"
+        assert source(message()) == ""
+        assert source(message(tags=("bulk",)), "x@own.example") == "mine"
+        assert lane_of(rules, message(tags=("bulk",)), "x@kept.example") == "capture:"
+    placement = rules.place(message(tags=("bulk",)), recipient("you@example.com"))
+    assert placement is not None
+    assert placement.reason == 'route 3 (recipients = ["*"]); from bulk by egress rule 2'
+    fallback = fallback_of(placement.lane)
+    assert fallback is not None
+    assert parse_lane(fallback.lane).source == "bulk"
+
+
+def test_the_memory_of_sources_is_bounded() -> None:
+    rules = compile_rules([RouteSettings(next_hops=("mx",))], [EgressSettings(source="news")])
+    for at in range(25_000):
+        assert lane_of(rules, message(), f"a@d{at}.example") == f"mx:d{at}.example?source=news"
+    assert len(rules._sourced) <= 10_000
+
+
+def test_a_route_says_one_thing() -> None:
+    for route in (RouteSettings(), RouteSettings(next_hops=("mx",), then="hold")):
+        with pytest.raises(ValueError, match="one of the two"):
+            compile_rules([route])
 
 
 def test_every_sender_includes_none() -> None:

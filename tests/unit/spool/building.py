@@ -167,7 +167,9 @@ async def crash(spool: EmbeddedSpool) -> None:
         worker.stop()
     if spool._commits._timer is not None:
         spool._commits._timer.cancel()
-    spool._commits._journal.close()
+    journal = spool._commits._journal
+    if journal.is_open:
+        journal._disk.close(journal._fd)  # with the zeros written ahead at its end
     db = spool._catalog.index.db
     await spool._catalog.worker.call(lambda: db.close(True))
     spool._catalog.worker.stop()

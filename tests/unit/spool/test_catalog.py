@@ -1,10 +1,12 @@
 """Index and memory together: failures of the index cost time, never mail."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
+from postroad.model.errors import SpoolError
 from postroad.model.records import SpoolDamaged, SpoolFaulted
 from postroad.spool.spool import EmbeddedSpool
 from tests.support.clock import START, ManualClock
@@ -41,7 +43,11 @@ async def test_an_index_that_is_full_catches_up_when_it_has_room(bench: Bench) -
     await limit_pages(spool, 0)
     for number in range(2, 400):
         spool.release(await put(spool, envelope(number, f"{'long' * 14}{number}@example.org")))
-    assert await lease_all(spool) == []
+    with pytest.raises(SpoolError):  # the caller asks again
+        await lease_all(spool)
+    while not bench.kinds(SpoolFaulted):  # each tick tries again, and tells once
+        await bench.clock.run(2)
+        await asyncio.sleep(0.01)
     await bench.clock.run(2)
     assert len(bench.kinds(SpoolFaulted)) == 1
     await settle(spool, delivered(*first))
@@ -62,9 +68,10 @@ async def test_a_page_of_the_index_that_rots_costs_a_restart_at_most(bench: Benc
     octets[page * 4096 : (page + 1) * 4096] = b"\xa5" * 4096
     index.write_bytes(octets)
     spool = await bench.open()
-    found = {work.stored.id for work in await lease_all(spool)}
+    found = set()
+    with contextlib.suppress(SpoolError):
+        found = {work.stored.id for work in await lease_all(spool)}
     if len(found) < 500:
-        assert bench.kinds(SpoolFaulted)
         await spool.close()
         spool = await bench.open()
         assert bench.kinds(SpoolDamaged)

@@ -30,8 +30,10 @@ def make_postfix(hostname: str, pid: int) -> Encode:
     host = "".join(hostname.split()) or "localhost"
     stamp = Stamp(lambda moment: f"{moment:%b} {moment.day:2d} {moment:%H:%M:%S} {host} postfix/")
     known = _WORDS
+    expired = ""
 
     def lines(record: Record) -> bytes:
+        nonlocal expired
         words = known.get(type(record))
         if words is None:
             return b""
@@ -39,6 +41,10 @@ def make_postfix(hostname: str, pid: int) -> Encode:
         text = ""
         for line in words(record, pid):
             text += f"{prefix}{printable(line)}\n"
+        if type(record) is r.RecipientFailed and record.expired and record.sender and record.id != expired:
+            # Once a message, as Postfix's queue manager has it; recipients of one message expire together.
+            expired = record.id
+            text += f"{prefix}{printable(_returned(record, pid))}\n"
         return text.encode()
 
     return lines
@@ -79,10 +85,11 @@ def _deferred(e: r.RecipientDeferred, pid: int) -> tuple[str, ...]:
 
 
 def _failed(e: r.RecipientFailed, pid: int) -> tuple[str, ...]:
-    line = _outcome(e, pid, 5, f"bounced ({_said(e.target, e.reply, e.command)})")
-    if not e.expired:
-        return (line,)
-    return (line, f"qmgr[{pid}]: {e.id}: from=<{e.sender}>, status=expired, returned to sender")
+    return (_outcome(e, pid, 5, f"bounced ({_said(e.target, e.reply, e.command)})"),)
+
+
+def _returned(e: r.RecipientFailed, pid: int) -> str:
+    return f"qmgr[{pid}]: {e.id}: from=<{e.sender}>, status=expired, returned to sender"
 
 
 def _reported(e: r.DsnQueued, pid: int) -> tuple[str, ...]:
@@ -119,22 +126,33 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.ConnectionClosed: closed,
         r.CommandRefused: refused,
         r.MessageAccepted: _accepted,
+        r.RecipientRewritten: lambda e, p: (
+            f"cleanup[{p}]: {e.id}: redirect: to=<{e.recipient}>: {e.to} ({e.reason})",
+        ),
         r.RecipientDelivered: _delivered,
         r.RecipientDeferred: _deferred,
         r.RecipientFailed: _failed,
+        r.RecipientHeld: lambda e, p: (f"qmgr[{p}]: {e.id}: to=<{e.recipient}>, status=hold ({e.reason})",),
         r.DsnQueued: _reported,
         r.DsnSuppressed: lambda e, p: (
             f"bounce[{p}]: {e.id}: no {e.kind} notification for <{e.recipient}>: {e.reason}",
         ),
         r.MessageRemoved: lambda e, p: (f"qmgr[{p}]: {e.id}: removed",),
-        r.LaneSuspended: lambda e, p: (f"qmgr[{p}]: warning: next hop {e.lane} suspended: {e.reason}",),
+        r.LaneSuspended: lambda e, p: (f"qmgr[{p}]: warning: next hop {e.lane or '(none)'} suspended: {e.reason}",),
         r.LaneResumed: lambda e, p: (f"qmgr[{p}]: next hop {e.lane} resumed",),
+        r.TargetSuspended: lambda e, p: (f"qmgr[{p}]: warning: host {e.target} suspended: {e.reason}",),
+        r.TargetResumed: lambda e, p: (f"qmgr[{p}]: host {e.target} resumed",),
+        r.SourceSuspended: lambda e, p: (f"qmgr[{p}]: warning: egress source {e.source} suspended: {e.reason}",),
+        r.SourceResumed: lambda e, p: (f"qmgr[{p}]: egress source {e.source} resumed",),
         r.SpoolRecovered: _recovered,
         r.SpoolDamaged: _damaged,
         r.SpoolFull: _full,
         r.SpoolHasRoom: lambda e, p: (f"smtpd[{p}]: free space in mail queue again, {e.free} bytes",),
         r.SpoolFaulted: lambda e, p: (f"cleanup[{p}]: warning: mail queue write error: {e.reason}",),
         r.PolicyFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy} at {e.stage}: {e.reason}",),
+        r.TableRefused: lambda e, p: (
+            f"cleanup[{p}]: warning: {e.table}, line {e.line}: {e.reason}; the table before stays in force",
+        ),
         r.DeliveryFaulted: lambda e, p: (f"qmgr[{p}]: warning: delivery to {e.lane} failed by a bug: {e.detail}",),
         r.RecordsDropped: lambda e, p: (f"postlogd[{p}]: warning: {e.count} records left out",),
     }

@@ -34,7 +34,7 @@ def _fields(record: Record) -> str:
 
 
 def _outcome(word: str, record: r.RecipientDelivered | r.RecipientDeferred | r.RecipientFailed) -> str:
-    by = f" by {record.target}" if record.target else ""
+    by = f"{f' by {record.target}' if record.target else ''}{_from(record.source)}"
     return f"{word:9} {record.id} to <{record.recipient}>{by} after {seconds(record.delay)}s: {record.reply}"
 
 
@@ -74,6 +74,15 @@ def _accepted(record: r.MessageAccepted) -> str:
     )
 
 
+def _expanded(record: r.RecipientExpanded) -> str:
+    to = ", ".join(record.to) + (", ..." if record.count > len(record.to) else "")
+    return f"expanded  {record.id} <{record.recipient}> to {_count(record.count, 'recipient')}: {to}"
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number} entries"
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -88,6 +97,10 @@ def _closed(record: r.ConnectionClosed) -> str:
 def _suspended(record: r.LaneSuspended) -> str:
     wait = max(record.until - record.at, 0) / 1_000_000
     return f"suspended {record.lane} for {wait:.0f}s: {record.reason}"
+
+
+def _from(source: str) -> str:
+    return f" from {source}" if source else ""
 
 
 def _recovered(record: r.SpoolRecovered) -> str:
@@ -113,20 +126,31 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.ConnectionClosed: _closed,
         r.CommandRefused: _refused,
         r.MessageAccepted: _accepted,
+        r.RecipientRewritten: lambda e: f"rewritten {e.id} to <{e.recipient}> is now to <{e.to}>: {e.reason}",
+        r.RecipientExpanded: _expanded,
         r.RecipientDelivered: _delivered,
         r.RecipientDeferred: _deferred,
         r.RecipientFailed: _failed,
+        r.RecipientHeld: lambda e: f"held      {e.id} to <{e.recipient}>: {e.reason}",
         r.DsnQueued: lambda e: f"reported  {e.id} {e.kind} to <{e.to}> as {e.report}",
         r.DsnSuppressed: lambda e: f"silent    {e.id} {e.kind} of <{e.recipient}> not reported: {e.reason}",
         r.MessageRemoved: lambda e: f"removed   {e.id}",
         r.LaneSuspended: _suspended,
         r.LaneResumed: lambda e: f"resumed   {e.lane}",
+        r.TargetSuspended: lambda e: f"left out  {e.target}{_from(e.source)}: {e.reason}",
+        r.TargetResumed: lambda e: f"back      {e.target}{_from(e.source)} after {seconds(e.seconds)}s",
+        r.SourceSuspended: lambda e: f"left out  source {e.source}: {e.reason}",
+        r.SourceResumed: lambda e: f"back      source {e.source} after {seconds(e.seconds)}s",
         r.SpoolRecovered: _recovered,
         r.SpoolDamaged: _damaged,
         r.SpoolFull: lambda e: f"spool     FULL: {e.free} octets free of {e.floor}: {e.reason}",
         r.SpoolHasRoom: lambda e: f"spool     has room: {e.free} octets free",
         r.SpoolFaulted: lambda e: f"spool     FAULT: {e.reason}",
         r.PolicyFaulted: lambda e: f"policy    FAULT: {e.policy} at {e.stage}: {e.reason}",
+        r.TableLoaded: lambda e: f"table     {e.table}: {_entries(e.entries)}, {_count(e.doubts, 'doubt')}",
+        r.TableRefused: lambda e: (
+            f"table     REFUSED {e.table}:{e.line}: {e.reason} ({_count(e.problems, 'problem')}); the old one stays"
+        ),
         r.DeliveryFaulted: lambda e: f"delivery  FAULT: {e.lane}: {e.detail}",
         r.RecordsDropped: lambda e: f"log       {e.count} records left out",
     }

@@ -1,0 +1,74 @@
+"""Rules about aliases, and what the files and databases they name hold.
+
+`check_aliases` looks at the options alone; `check_tables` reads the tables, as `postroad check` and the start of the
+server do, and gives every problem the file and line it stands at.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from postroad.aliases.expand import Bounds
+from postroad.aliases.load import Fault, find_loops, load
+from postroad.aliases.settings import AliasSettings
+from postroad.aliases.text import parse_entries
+from postroad.config.problem import Place, Problem
+from postroad.config.schema import Config
+
+_KINDS = "file, regexp, entries or sql"
+
+
+class Found(Struct, frozen=True):
+    """What was found in the tables."""
+
+    problems: list[Problem]
+    warnings: list[Problem]
+
+
+def check_aliases(config: Config) -> Iterator[Problem]:
+    """Tables that are of no kind or of several, and options that mean nothing in theirs."""
+    for number, entry in enumerate(config.aliases):
+        for key, text in _mistakes(entry):
+            yield Problem(("aliases", number, *key), text)
+
+
+def _mistakes(entry: AliasSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    kinds = entry.kinds
+    if not kinds:
+        yield (), f"has nothing to look into; give {_KINDS}"
+    if len(kinds) > 1:
+        yield (kinds[1],), f"{kinds[0]} is given already; a table is one of {_KINDS}"
+    for flaw in parse_entries(entry.entries).flaws:
+        yield ("entries",), flaw.text
+    if entry.sql.database and not entry.sql.query:
+        yield ("sql",), 'needs a query, like "SELECT target FROM alias WHERE address = ?"'
+    if entry.sql.query and not entry.sql.database:
+        yield ("sql",), 'needs a database, like "sqlite:///var/lib/aliases.db"'
+    if entry.strict and not entry.domains and not entry.file:
+        yield ("strict",), "needs domains: the names of which domains are all known?"
+
+
+def bounds_of(config: Config) -> Bounds:
+    """How far expansions may go."""
+    return Bounds(config.limits.alias_depth, config.limits.expanded_recipients)
+
+
+def check_tables(config: Config) -> Found:
+    """Every problem in the tables, and what is only odd in them."""
+    tables = load(config.aliases, inspect=True)
+    try:
+        faults = tables.faults
+        if not any(fault.file and not fault.is_doubt for fault in faults):
+            faults = [*faults, *find_loops(tables, bounds_of(config))]
+    finally:
+        tables.close()
+    return Found(
+        [problem_of(fault) for fault in faults if not fault.is_doubt],
+        [problem_of(fault) for fault in faults if fault.is_doubt],
+    )
+
+
+def problem_of(fault: Fault) -> Problem:
+    """The fault as all problems of the configuration are told."""
+    place = Place(fault.file, fault.line) if fault.file else None
+    return Problem(("aliases", fault.table), fault.text, place)

@@ -1,0 +1,75 @@
+"""Mail for many destinations at once: every recipient at a host of its own, so every one takes a connection.
+
+Destinations are address literals, user@[127.0.0.1] to user@[127.x.y.z], all of which are this machine, so nothing
+waits for DNS. The sink listens on port 25, where mail to literals goes, and so needs root. The rate counts from the
+first connection of the client to the sink's last message; memory is the peak of the relay's whole process tree.
+"""
+
+import smtplib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.load import Sink
+from tests.bench.measure import Sampler, cpu_seconds
+from tests.bench.relays import make_spreader
+
+SMTP_PORT = 25
+PER_MESSAGE = 100  # recipients of one transaction
+PATIENCE = 60.0
+SECONDS = 60.0
+SETTLE = 0.5
+CONTENT = b"From: <sender@example.com>\r\nSubject: many places\r\n\r\n" + b"x" * 70 + b"\r\n"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What one measurement gave: destinations/s, CPU seconds per 1,000, memory in octets at the start and its peak."""
+
+    relay: str
+    destinations: int
+    delivered: int
+    rate: float
+    cpu_per_1000: float
+    memory_before: int
+    memory: int
+
+
+def destinations(count: int) -> list[str]:
+    """`count` recipients, each at another address of this machine."""
+    return [f"user@[127.{1 + (n >> 16)}.{(n >> 8) & 255}.{n & 255}]" for n in range(1, count + 1)]
+
+
+def spread(relay_name: str, count: int, parent: Path) -> Spread:
+    """Start the relay in a new folder below `parent`, send it `count` destinations, remove it."""
+    relay = make_spreader(relay_name, parent)
+    try:
+        relay.start()
+        with Sink(SMTP_PORT, host="0.0.0.0") as sink, Sampler(relay.pid) as sampler:
+            _send(relay.port, destinations(PER_MESSAGE))  # a warm-up
+            seen = sink.count
+            sink.wait(seen + PER_MESSAGE, patience=5.0)
+            time.sleep(SETTLE)
+            sampler.sample()
+            before, cpu, at_rest = sink.count, cpu_seconds(relay.pid), sampler.peak
+            begin = time.monotonic()
+            _send(relay.port, destinations(count))
+            last = sink.wait(before + count, patience=PATIENCE)
+            time.sleep(SETTLE)
+            return Spread(
+                relay=relay_name,
+                destinations=count,
+                delivered=sink.count - before,
+                rate=(sink.count - before) / (last - begin),
+                cpu_per_1000=(cpu_seconds(relay.pid) - cpu) * 1000 / count,
+                memory_before=at_rest,
+                memory=sampler.peak,
+            )
+    finally:
+        relay.remove()
+
+
+def _send(port: int, recipients: list[str]) -> None:
+    with smtplib.SMTP("127.0.0.1", port, "client.example.com", timeout=SECONDS) as client:
+        for start in range(0, len(recipients), PER_MESSAGE):
+            client.sendmail("sender@example.com", recipients[start : start + PER_MESSAGE], CONTENT)

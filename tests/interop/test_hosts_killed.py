@@ -1,0 +1,150 @@
+"""Three real Postfix behind one lane, killed with SIGKILL and started again while mail flows: what arrives is counted.
+
+Each message has a recipient of its own, and each Postfix keeps what it accepted in its queue. Every message must be
+there once; twice only where the final reply was lost, which delivery says at that time.
+"""
+
+import asyncio
+from collections import Counter
+from contextlib import ExitStack
+
+import pytest
+
+from postroad.model.address import parse_mailbox
+from postroad.model.envelope import Envelope, Recipient
+from postroad.model.outcome import Deferred, Failed
+from postroad.model.queueid import QueueIds
+from postroad.model.records import (
+    DeliveryFaulted,
+    RecipientDeferred,
+    RecipientDelivered,
+    RecipientFailed,
+    Record,
+    TargetResumed,
+    TargetSuspended,
+)
+from postroad.model.route import LEAST_BUSY, ROUND_ROBIN, SMTP, Route, Target
+from postroad.net.clock import SystemClock
+from postroad.queue.dispatcher import Dispatcher
+from postroad.queue.retry import schedule_of
+from postroad.queue.settings import QueueSettings
+from tests.support.delivering import CONTENT, PREFIX, Sender
+from tests.support.memoryspool import MemorySpool
+from tests.support.postfix import MAILDIR, Postfix, free_port
+
+KEEPS = {"defer_transports": "virtual", "local_header_rewrite_clients": "", "smtpd_client_connection_count_limit": "0"}
+PARALLEL = 12
+SECONDS = 90.0
+
+
+class Relay:
+    """Queue and delivery over a spool in memory, for one lane to `targets`."""
+
+    def __init__(self, balance: str, targets: tuple[Target, ...]) -> None:
+        settings = QueueSettings(retry=(0.5,), suspend=(0.5,), concurrency=PARALLEL)
+        clock = SystemClock()
+        self.now = clock.now
+        self.ids = QueueIds(7)
+        self.route = Route("lane", targets, "test", balance=balance)
+        self.sender = Sender(clock=clock)
+        self.records = self.sender.records
+        self.spool = MemorySpool(lambda _envelope, _recipient: "lane", schedule_of(settings).deadline_of, 65536)
+        self.dispatcher = Dispatcher(
+            spool=self.spool,
+            plan=self._plan,
+            cached_plan=lambda _: self.route,
+            deliver=self.sender.deliverer.deliver,
+            emit=self.records.append,
+            clock=clock,
+            settings=settings,
+            hostname="relay.example.com",
+            queue_ids=self.ids,
+            random=lambda: 0.5,
+        )
+
+    async def _plan(self, lane: str) -> Route | Deferred | Failed:
+        return self.route
+
+    def send(self, recipient: str) -> None:
+        now = self.now()
+        envelope = Envelope(
+            self.ids.new(now),
+            parse_mailbox("alice@example.org"),
+            (Recipient(parse_mailbox(recipient)),),
+            now,
+            len(CONTENT),
+            prefix=PREFIX,
+        )
+        self.spool.put(envelope, CONTENT, self.dispatcher.admit)
+
+    def count(self, kind: type[Record]) -> int:
+        return sum(isinstance(record, kind) for record in self.records)
+
+    def lost_replies(self) -> set[str]:
+        """Recipients whose delivery ended without the reply to the content."""
+        deferred = [record for record in self.records if isinstance(record, RecipientDeferred)]
+        return {record.recipient for record in deferred if "may arrive twice" in record.reply.text}
+
+
+def accepted(postfix: Postfix) -> list[str]:
+    """The recipient of each message in its queue."""
+    found = []
+    for message in postfix.queued():
+        recipients = message["recipients"]
+        assert isinstance(recipients, list)
+        found += [str(recipient["address"]) for recipient in recipients]
+    return found
+
+
+async def disturb(hosts: list[Postfix], relay: Relay) -> None:
+    """Kill one after the other, twice around, with mail in flight; at times two of the three are down."""
+    for number, host in enumerate(hosts * 2):
+        reached = relay.count(RecipientDelivered) + 50
+        while relay.count(RecipientDelivered) < reached:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(host.kill)
+        if number % 2:
+            await _start_all(hosts)
+            returned = relay.count(TargetResumed)
+            while relay.count(TargetResumed) == returned:
+                await asyncio.sleep(0.01)
+    await _start_all(hosts)
+
+
+async def _start_all(hosts: list[Postfix]) -> None:
+    await asyncio.gather(*(asyncio.to_thread(host.start) for host in hosts if not host.is_started))
+
+
+@pytest.mark.parametrize("balance", [ROUND_ROBIN, LEAST_BUSY])
+async def test_killed_and_restarted_under_load(balance: str) -> None:
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(Postfix(MAILDIR, settings=KEEPS, port=free_port())) for _ in range(3)]
+        targets = tuple(Target(SMTP, f"p{number}", "127.0.0.1", host.port) for number, host in enumerate(hosts))
+        relay = Relay(balance, targets)
+        running = asyncio.create_task(relay.dispatcher.run())
+        disturbing = asyncio.create_task(disturb(hosts, relay))
+        sent = 0
+        async with asyncio.timeout(SECONDS):
+            while not disturbing.done() or sent < 300:
+                if sent - relay.count(RecipientDelivered) < 200:
+                    relay.send(f"u{sent}@example.net")
+                    sent += 1
+                await asyncio.sleep(0.005)
+            await disturbing
+            while relay.count(RecipientDelivered) < sent:
+                await asyncio.sleep(0.05)
+        await relay.dispatcher.drain(10)
+        await running
+        await relay.sender.deliverer.close()
+        copies = Counter(recipient for host in hosts for recipient in accepted(host))
+        shares = [len(accepted(host)) for host in hosts]
+
+    assert relay.count(DeliveryFaulted) == 0
+    assert relay.count(RecipientFailed) == 0
+    assert set(copies) == {f"u{number}@example.net" for number in range(sent)}, "a message is lost"
+    doubled = {recipient for recipient, count in copies.items() if count > 1}
+    assert doubled <= relay.lost_replies(), "a message arrived twice, and nobody lost a reply"
+    assert all(count <= 3 for count in copies.values())
+    assert relay.count(TargetSuspended) >= 3
+    assert relay.count(TargetResumed) >= 3
+    assert all(share > sent // 20 for share in shares), f"not shared: {shares}"

@@ -1,0 +1,40 @@
+"""Unknown names: refused, left to others, or deferred when it cannot be told."""
+
+import pytest
+
+from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
+from postroad.model.envelope import Origin
+from postroad.model.errors import TableError
+from postroad.policies.known_recipients import KnownRecipients
+from postroad.policy.context import Peer, RcptContext
+from postroad.policy.verdict import VERDICTS, Defer, Reject, Verdict
+from postroad.smtp import replies
+
+BOB = parse_mailbox("bob@example.com")
+CONTEXT = RcptContext(Peer("192.0.2.1", relays=False), Origin(), NULL_PATH, BOB, 0)
+
+
+async def decide(policy: KnownRecipients) -> Verdict | None:
+    verdict = policy(CONTEXT)
+    return verdict if verdict is None or isinstance(verdict, VERDICTS) else await verdict
+
+
+def knows(answer: bool | str, *, later: bool) -> KnownRecipients:
+    def now(_: Mailbox) -> bool:
+        if isinstance(answer, str):
+            raise TableError(answer)
+        return answer
+
+    async def then(address: Mailbox) -> bool:
+        return now(address)
+
+    return KnownRecipients(then if later else now)
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_verdicts(later: bool) -> None:
+    assert await decide(knows(True, later=later)) is None
+    refused = await decide(knows(False, later=later))
+    assert isinstance(refused, Reject)
+    assert str(refused.reply) == "550 5.1.1 <bob@example.com>: No such recipient"
+    assert await decide(knows("down", later=later)) == Defer(replies.ALIASES_UNAVAILABLE, "down")
