@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from postroad.delivery.balance import OPENING
 from postroad.model.content import Content
 from postroad.model.outcome import Outcome
 from postroad.model.records import LaneResumed, LaneSuspended, RecipientDelivered, TargetResumed, TargetSuspended
@@ -27,12 +28,18 @@ class Site:
     """A world whose lane `LANE` goes to `peers` with `balance`; `weights` and `tiers` by peer, 1 and 0 without."""
 
     def __init__(
-        self, balance: str, *peers: Peer, weights: tuple[int, ...] = (), tiers: tuple[int, ...] = (), idle: str = "2s"
+        self,
+        balance: str,
+        *peers: Peer,
+        weights: tuple[int, ...] = (),
+        tiers: tuple[int, ...] = (),
+        idle: str = "2s",
+        greeting_timeout: str = "5m",
     ) -> None:
         self.world = World()
         self.clock = self.world.clock
         self.peers = peers
-        self.sender = Sender(clock=self.clock, connection_idle=idle)
+        self.sender = Sender(clock=self.clock, connection_idle=idle, greeting_timeout=greeting_timeout)
         self.sent = 0
         targets = tuple(
             Target(SMTP, f"h{number}.example.net", peer.host, peer.port, *place)
@@ -153,6 +160,26 @@ async def test_dying_in_the_middle_costs_no_message_and_no_time(verb: str) -> No
         await site.send(20)
         assert len(bad.raw) == known  # it has left
         await site.stop()
+
+
+@pytest.mark.parametrize("balance", [ROUND_ROBIN, WEIGHTED, LEAST_BUSY])
+async def test_a_host_that_hangs_holds_a_few_and_the_others_go_on(balance: str) -> None:
+    async with Peer() as hung, Peer() as good:
+        site = Site(balance, hung, good, greeting_timeout="2s")
+        await site.send(40)
+        await hung.__aexit__(None, None, None)
+        hung.script["connect"] = [Hang()] * 1000
+        before, known = len(good.taken), len(hung.raw)
+        async with hung:
+            for _ in range(200):
+                site.world.send("bob@example.org")
+                site.sent += 1
+            # Of the 20 at once, those that had a connection to it, and a few more.
+            await site.until(lambda: len(good.taken) >= before + 200 - 13)
+            assert OPENING <= len(hung.raw) - known <= 13
+            await site.until(site.is_done)  # they go to the other one when their time is over
+            assert site.told(TargetSuspended) == ["h0"]
+            await site.stop()
 
 
 async def test_one_probe_at_a_time() -> None:

@@ -4,7 +4,7 @@ A route says either where to or what instead, its next hops can be read and do n
 is there, and it can be reached. RFC 5321 6.3 (loops).
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Final
 
@@ -23,11 +23,11 @@ _LOCAL_NAMES: Final = ("localhost", "ip6-localhost")
 _SENDING: Final = ("balance", "source", "fallback", "fallback_after", "fallback_on")  # options of mail that is sent
 
 
-def unknown_sources(config: Config, known: Collection[str]) -> Iterator[Problem]:
-    """Egress sources and pools that routes and egress rules name and that are not among `known`."""
+def _unknown_sources(config: Config) -> Iterator[Problem]:
+    """Egress sources and pools that routes and egress rules name and that are not there."""
     for path, name in _named_sources(config):
-        if name not in known:
-            there = ", ".join(known) or "none"
+        if name not in config.sources and name not in config.pools:
+            there = ", ".join((*config.sources, *config.pools)) or "none"
             yield Problem(path, f"{value_text(name)}: no such egress source or pool; there are: {there}")
 
 
@@ -206,5 +206,6 @@ ROUTE_RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _fallback,
     _conditions,
     _names,
+    _unknown_sources,
     _catch_all,
 )

@@ -3,8 +3,10 @@
 Tiers come in order; within a tier the mail is shared among hosts as the route's balance says, and the addresses of
 one host stay together, in order. Round robin and weights are the smooth weighted round robin (each host gains its
 weight with every message, the one with most gets it and pays the sum back); least-busy takes the host with fewest
-deliveries under way for its weight. Hosts that are out are left out; when all are, those whose probe is due are
-tried, or else the one whose probe comes first, so that the lane learns of it. State is bounded in number.
+deliveries under way for its weight. A host that lets several connections wait to be opened is passed over while
+another one does not, so that one that hangs cannot hold all. Hosts that are out are left out; when all are, those
+whose probe is due are tried, or else the one whose probe comes first, so that the lane learns of it. State is
+bounded in number.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,6 +24,7 @@ IPV6: Final = "ipv6"
 PREFER_IPV4: Final = "prefer-ipv4"
 PREFER_IPV6: Final = "prefer-ipv6"
 KEPT: Final = 1000  # routes with a state of their own
+OPENING: Final = 3  # connections to one host that are being opened, from which on another host is preferred
 
 Key = tuple[str, int, str]  # address, port, source
 
@@ -88,13 +91,14 @@ def family_of(target: Target) -> str:
 class Balance:
     """Orders targets; `due` are those among the last route's that should be probed now."""
 
-    __slots__ = ("_busy", "_health", "_rotations", "due")
+    __slots__ = ("_busy", "_health", "_opening", "_rotations", "due")
 
     def __init__(self, health: Health[Key]) -> None:
         """Leave out what is out in `health`."""
         self._health = health
         self._rotations: dict[tuple[str, Preference], Rotation] = {}
         self._busy: dict[tuple[str, int], int] = {}
+        self._opening: dict[tuple[str, int], int] = {}
         self.due: list[Target] = []
 
     def order(self, route: Route, preference: Preference, now: float) -> Sequence[Target]:
@@ -115,17 +119,19 @@ class Balance:
 
     def hold(self, target: Target) -> None:
         """A delivery to the host of `target` begins; `free` ends it. For routes that go by least-busy."""
-        key = target.host, target.port
-        self._busy[key] = self._busy.get(key, 0) + 1
+        _add(self._busy, target)
 
     def free(self, target: Target) -> None:
         """A delivery that `hold` began has ended."""
-        key = target.host, target.port
-        left = self._busy[key] - 1
-        if left:
-            self._busy[key] = left
-        else:
-            del self._busy[key]
+        _take(self._busy, target)
+
+    def begin_opening(self, target: Target) -> None:
+        """A connection to `target` is being opened; `end_opening` when it is ready or failed."""
+        _add(self._opening, target)
+
+    def end_opening(self, target: Target) -> None:
+        """The connection that `begin_opening` told of is ready, or failed."""
+        _take(self._opening, target)
 
     def _rotation(self, route: Route, preference: Preference) -> Rotation:
         key = route.lane, preference
@@ -157,6 +163,8 @@ class Balance:
                 host.credit = 0.0
         if not rated:
             return None
+        if self._opening:
+            rated = [one for one in rated if self._opening.get(one[1].key, 0) < OPENING] or rated
         if balance == LEAST_BUSY and len(rated) > 1:
             loads = [self._busy.get(host.key, 0) / weight for _, host, weight in rated]
             least = min(loads)
@@ -221,6 +229,20 @@ def _tiers(route: Route, targets: tuple[Target, ...]) -> list[list[Host]]:
             hosts.append(Host(key, tuple(group), weight))
         made.append(hosts)
     return made
+
+
+def _add(counts: dict[tuple[str, int], int], target: Target) -> None:
+    key = target.host, target.port
+    counts[key] = counts.get(key, 0) + 1
+
+
+def _take(counts: dict[tuple[str, int], int], target: Target) -> None:
+    key = target.host, target.port
+    left = counts[key] - 1
+    if left:
+        counts[key] = left
+    else:
+        del counts[key]
 
 
 def _host_of(target: Target) -> tuple[int, str, int]:

@@ -289,10 +289,16 @@ class Deliverer:
         """A new connection to `target`; after a failed TLS handshake in plain text, unless TLS is required."""
         tls = dialing.settings.tls
         starttls = tls == REQUIRED or (tls != OFF and not self._plain.has(target, self._monotonic()))
-        opened = await dial(dialing, target, starttls=starttls)
-        if not isinstance(opened, Connection) and opened.tls_failed and not opened.lacks_tls:
-            self._plain.note(target, self._monotonic())
-            opened = await dial(dialing, target, starttls=False)
+        if has_choice:
+            self._standing.balance.begin_opening(target)
+        try:
+            opened = await dial(dialing, target, starttls=starttls)
+            if not isinstance(opened, Connection) and opened.tls_failed and not opened.lacks_tls:
+                self._plain.note(target, self._monotonic())
+                opened = await dial(dialing, target, starttls=False)
+        finally:
+            if has_choice:
+                self._standing.balance.end_opening(target)
         if isinstance(opened, Connection):
             if self._failing and has_choice:
                 self._standing.answer(target, dialing)

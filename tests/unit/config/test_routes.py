@@ -2,7 +2,6 @@
 
 from postroad.config.check import check
 from postroad.config.problem import path_text
-from postroad.config.routes import unknown_sources
 from postroad.config.schema import Config
 
 MX: dict[str, object] = {"next_hops": ["mx"]}
@@ -61,8 +60,10 @@ def test_a_route_that_rewrites_lets_all_mail_go_on() -> None:
 
 def test_egress_rules_behind_one_for_all_mail_are_never_reached() -> None:
     egress = [{"source": "a", "senders": ["*"]}, {"source": "b", "tags": ["x"]}]
-    assert _warnings(MX, egress=egress) == ["egress[1]: is never reached: egress[0] is for all mail"]
-    assert _warnings(MX, egress=egress[::-1]) == []
+    sources = {"a": {"address": "127.0.0.1"}, "b": {"address": "127.0.0.2"}}
+    found = _warnings(MX, egress=egress, sources=sources)
+    assert found == ["egress[1]: is never reached: egress[0] is for all mail"]
+    assert _warnings(MX, egress=egress[::-1], sources=sources) == []
 
 
 def test_a_name_without_a_domain_is_no_matter_where_nothing_is_sent() -> None:
@@ -71,10 +72,11 @@ def test_a_name_without_a_domain_is_no_matter_where_nothing_is_sent() -> None:
 
 
 def test_sources_that_do_not_exist_are_found_with_their_place() -> None:
-    config = _config(routes=[MX, {**MX, "source": "a"}], egress=[{"source": "b"}, {"source": "a", "tags": ["x"]}])
-    assert [(path_text(one.path), one.text) for one in unknown_sources(config, ("b", "c"))] == [
+    rules = {"routes": [MX, {**MX, "source": "a"}], "egress": [{"source": "b", "senders": ["x@example.com"]}]}
+    sources = {"b": {"address": "192.0.2.1"}}
+    config = _config(**rules, sources=sources, pools={"c": {"sources": {"b": 1}}})
+    assert [(path_text(one.path), one.text) for one in check(config).problems] == [
         ("routes[1].source", '"a": no such egress source or pool; there are: b, c'),
-        ("egress[1].source", '"a": no such egress source or pool; there are: b, c'),
     ]
-    assert [path_text(one.path) for one in unknown_sources(config, ())][1] == "egress[0].source"
-    assert list(unknown_sources(config, ("a", "b"))) == []
+    config = _config(**rules)
+    assert [path_text(one.path) for one in check(config).problems] == ["routes[1].source", "egress[0].source"]

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.delivery.balance import ANY, IPV4, IPV6, KEPT, PREFER_IPV4, PREFER_IPV6, Balance, Key, Preference, arrange
+from postroad.delivery.balance import (
+    ANY,
+    IPV4,
+    IPV6,
+    KEPT,
+    OPENING,
+    PREFER_IPV4,
+    PREFER_IPV6,
+    Balance,
+    Key,
+    Preference,
+    arrange,
+)
 from postroad.delivery.balance import key_of as key
 from postroad.delivery.health import Health
 from postroad.model.route import FAILOVER, LEAST_BUSY, LMTP, ROUND_ROBIN, SMTP, WEIGHTED, Route, Target
@@ -154,6 +166,22 @@ def test_least_busy_by_deliveries_for_the_weight() -> None:
 
 def test_least_busy_takes_turns_among_equals() -> None:
     assert Lane(LEAST_BUSY, A, B, C).firsts(6) == "abcabc"
+
+
+@pytest.mark.parametrize("balance", [ROUND_ROBIN, WEIGHTED, LEAST_BUSY])
+def test_a_host_that_lets_connections_wait_is_passed_over(balance: str) -> None:
+    lane = Lane(balance, A, B)
+    for _ in range(OPENING):
+        lane.balance.begin_opening(A)
+    assert lane.firsts(5) == "bbbbb"
+    for _ in range(OPENING):
+        lane.balance.begin_opening(B)
+    assert set(lane.firsts(4)) == {"a", "b"}  # all do: then nobody is passed over
+    for _ in range(OPENING):
+        lane.balance.end_opening(A)
+        lane.balance.end_opening(B)
+    assert not lane.balance._opening
+    assert set(lane.firsts(4)) == {"a", "b"}
 
 
 def test_a_route_planned_anew_goes_on() -> None:
