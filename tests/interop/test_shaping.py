@@ -4,6 +4,7 @@ import smtplib
 from email import message_from_bytes, policy
 from pathlib import Path
 
+from tests.support.command import run_command
 from tests.support.relay import Relay, route
 from tests.support.sink import Sink
 
@@ -67,3 +68,25 @@ def test_replies_get_another_meaning_and_the_report_is_german(tmp_path: Path) ->
             assert "127.0.0.1 antwortete: 554 5.2.1 mailbox disabled" in " ".join(text.get_content().split())
             assert "Hallo." in parsed.as_string()
             assert b"Hallo." not in copy
+
+
+def test_terms_of_a_rule_reach_the_next_hop_and_explain_tells_them(tmp_path: Path) -> None:
+    rules = """
+[[shaping]]
+per = "lane"
+recipients_per_transaction = 2
+connection_messages = 1
+
+[[shaping]]
+domains = ["none.example"]
+concurrency = 1
+"""
+    with Sink() as sink:
+        hops = route(f"smtp://127.0.0.1:{sink.port}")
+        with Relay(tmp_path, hops + rules) as relay:
+            send(relay, *(f"u{number}@a.example" for number in range(5)))
+            relay.wait_for("RecipientDelivered", 5)
+            told = run_command("explain", "--to", "bob@a.example", "-c", relay.config)
+        assert sorted(len(mail.recipients) for mail in sink.mails) == [1, 2, 2]
+        assert "shaping   recipients_per_transaction 2: rule 0" in told.out.splitlines()
+        assert "shaping   connection_messages 1: rule 0" in told.out.splitlines()

@@ -15,6 +15,7 @@ from postroad.config.checkaliases import check_aliases
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
+from postroad.config.queuerules import QUEUE_RULES
 from postroad.config.routes import ROUTE_RULES
 from postroad.config.schema import Config
 from postroad.model.option import NEVER, parse_endpoint
@@ -100,38 +101,6 @@ def _queue_times(config: Config) -> Iterator[Problem]:
         )
 
 
-def _retry_rules(config: Config) -> Iterator[Problem]:
-    """The times of a rule in their natural order, with what `[queue]` gives where the rule does not."""
-    for number, rule in enumerate(config.retry):
-        pauses = rule.retry or config.queue.retry
-        expire = rule.expire_after or config.queue.expire_after
-        warn = rule.warn_after or config.queue.warn_after
-        if expire < pauses[0]:
-            yield Problem(
-                ("retry", number, "expire_after" if rule.expire_after else "retry"),
-                f'mail would expire after "{duration_text(expire)}", before its first retry after '
-                f'"{duration_text(pauses[0])}"',
-            )
-        elif rule.warn_after and warn != NEVER and warn >= expire:
-            yield Problem(
-                ("retry", number, "warn_after"),
-                f'"{duration_text(warn)}": the delay warning would come after the mail has expired '
-                f'(after "{duration_text(expire)}"); make it shorter, or "never"',
-            )
-
-
-def _idle_rules(config: Config) -> Iterator[Problem]:
-    """Rules that name mail and say nothing about it."""
-    sections = (
-        ("shaping", config.shaping, {"domains", "mx", "sites", "sources", "per"}),
-        ("retry", config.retry, {"domains", "sites", "lanes", "errors", "tags"}),
-    )
-    for section, rules, criteria in sections:
-        for number, rule in enumerate(rules):
-            if not rule.model_fields_set - criteria:
-                yield Warned((section, number), "has no effect: it names mail, but sets nothing for it")
-
-
 def _sizes(config: Config) -> Iterator[Problem]:
     """Bounds that contradict one another."""
     limits, spool = config.limits, config.spool
@@ -159,8 +128,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _large_networks,
     *ROUTE_RULES,
     _queue_times,
-    _retry_rules,
-    _idle_rules,
+    *QUEUE_RULES,
     _sizes,
     egress_rules,
     check_aliases,
