@@ -33,7 +33,7 @@ from postroad.queue.settle import NOTHING_KNOWN, Known, Moment, Retries, divert,
 from postroad.queue.shaping import Shaping
 from postroad.queue.spooling import CachedPlan, Deliver, Plan, Spooling
 from postroad.queue.telling import Settlement
-from postroad.queue.throttle import crowding, host_failure
+from postroad.queue.throttle import Throttle, crowding, host_failure
 from postroad.queue.times import microseconds
 
 LONGEST_SWEEP: Final = 60.0  # between two looks for deadlines
@@ -92,6 +92,7 @@ class Dispatcher:
             clock,
             admit=self.admit,
             lapsed=self._lapse,
+            closed=self._ready.closed,
             sweep_every=max(0.5, min(LONGEST_SWEEP, settings.expire_after / 10, settings.warn_after / 10)),
         )
 
@@ -148,7 +149,7 @@ class Dispatcher:
             self._release(works)
             return False
         if lane.throttle.is_suspended(now):
-            self._park(lane, works, now)
+            self.park(works, lane.throttle, now)
             return False
         if not ready.has_place(lane, len(works), now):
             self._release(works)
@@ -241,7 +242,7 @@ class Dispatcher:
         ready = self._ready
         ready.learn(lane, route, now)
         if lane.throttle.is_suspended(now):
-            self._park(lane, ready.unload(lane), now)
+            self.park(ready.unload(lane), lane.throttle, now)
         self._release(ready.surplus(lane, now))
         if ready.rations is not None:
             self._call_waiting()  # it may have left limits that others wait for
@@ -334,24 +335,28 @@ class Dispatcher:
     def _halt(self, lane: Lane, reason: str, now: int) -> None:
         """`lane` has been suspended: what it holds waits in the spool."""
         self._emit(LaneSuspended(at=now, lane=lane.name, until=lane.throttle.until, reason=reason))
-        self._park(lane, self._ready.unload(lane), now)
+        self.park(self._ready.unload(lane), lane.throttle, now)
         self._feeder.ring_at(lane.throttle.until)
 
-    def _park(self, lane: Lane, works: list[Work], now: int) -> None:
-        """Let works of a suspended lane wait in the spool, or go on at its fallback.
+    def park(self, works: list[Work], throttle: Throttle, now: int) -> None:
+        """Let works of one suspended lane wait in the spool, or go on at its fallback.
 
         They keep their due time: they are next, in order, when the lane is open again, also after a restart.
         """
-        known = self._known(lane.name) if self._fallback_of is not None else NOTHING_KNOWN
+        known = self._known(works[0].lane) if works and self._fallback_of is not None else NOTHING_KNOWN
         if known.fallback is not None:
             self._ready.take(len(works))
             for group in by_message(works):
-                settlement = divert(group, lane.throttle, now, self._retries, known)
+                settlement = divert(group, throttle, now, self._retries, known)
                 self._books.settle(group[0].stored, group[0].stored.content, settlement)
             return
-        for record in park(works, lane.throttle, now):
+        for record in park(works, throttle, now):
             self._emit(record)
         self._release(works)
+
+    async def conclude(self, stored: Stored, settlement: Settlement) -> None:
+        """Settle what was decided about works in memory, outside of a delivery, with its reports."""
+        await self._books.settle_in_turn(stored, stored.content, settlement)
 
     def _release(self, works: list[Work]) -> None:
         if works:
@@ -374,8 +379,7 @@ class Dispatcher:
 
     async def _lapse(self, works: list[Work]) -> None:
         """The deadline of works of one message has come while they waited."""
-        settlement = lapse(works, self._clock.now(), self._retries, self._known)
-        await self._books.settle_in_turn(works[0].stored, works[0].stored.content, settlement)
+        await self.conclude(works[0].stored, lapse(works, self._clock.now(), self._retries, self._known))
 
     def _known(self, lane: str) -> Known:
         """What is known of `lane`, for works of it that were put off."""

@@ -5,7 +5,7 @@ Nothing is asked of the spool for lanes that may not hold more.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from postroad.model.errors import SpoolError
@@ -35,15 +35,20 @@ class Feeder:
         *,
         admit: Callable[[Stored, list[Work]], None],
         lapsed: Callable[[list[Work]], Awaitable[None]],
+        closed: Callable[[int], Collection[str]],
         sweep_every: float,
     ) -> None:
-        """`admit` takes works of one message that are due, `lapsed` those whose deadline has come; all are leased."""
+        """`admit` takes works of one message that are due, `lapsed` those whose deadline has come; all are leased.
+
+        `closed` tells the lanes for which nothing is to be fetched at a time.
+        """
         self._spool = spool
         self._ready = ready
         self._emit = emit
         self._clock = clock
         self._admit = admit
         self._lapsed = lapsed
+        self._closed = closed
         self._sweep_every = sweep_every
         self._feeding = Alarm(clock)
         self._keeping = Alarm(clock)
@@ -75,7 +80,7 @@ class Feeder:
         while not ready.draining:
             try:
                 await self._refill()
-                due = await self._spool.next_due(ready.closed(clock.now()))
+                due = await self._spool.next_due(self._closed(clock.now()))
                 told = ""
             except SpoolError as error:
                 if str(error) != told:  # once, and then it is asked every second
@@ -99,7 +104,7 @@ class Feeder:
                 ready.mark_full()
                 return
             now = self._clock.now()
-            works = await self._spool.lease(min(room, CHUNK), now, ready.closed(now))
+            works = await self._spool.lease(min(room, CHUNK), now, self._closed(now))
             if not works:
                 return
             for group in by_message(works):
