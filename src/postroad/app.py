@@ -23,6 +23,7 @@ from postroad.config.checkaliases import bounds_of, problem_of
 from postroad.config.egress import egress_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
+from postroad.config.templates import read_languages
 from postroad.delivery.deliver import Deliverer
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
@@ -46,8 +47,13 @@ from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
 from postroad.queue.announce import Announcer
+from postroad.queue.books import Reporting
 from postroad.queue.dispatcher import Dispatcher
-from postroad.queue.retry import schedule_of
+from postroad.queue.planning import ShapedPlans
+from postroad.queue.retryrules import retries_of
+from postroad.queue.shaping import Shaping
+from postroad.queue.spooling import CachedPlan, Plan
+from postroad.routing.lanes import fallback_of
 from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
@@ -111,18 +117,20 @@ class _House:
             egress=egress_of(config),
             emit=emit,
         )
+        retries = retries_of(config.queue, config.retry)
         self.spool = EmbeddedSpool(
             config.spool_folder,
             config.spool,
             clock=clock,
             emit=emit,
             lane_of=self._lane_of,
-            deadline_of=schedule_of(config.queue).deadline_of,
+            deadline_of=retries.deadline_of,
         )
+        plan, cached_plan, shaping = shaped_plans(config, self.router)
         self.dispatcher = Dispatcher(
             spool=self.spool,
-            plan=self.router.plan,
-            cached_plan=self.router.cached_plan,
+            plan=plan,
+            cached_plan=cached_plan,
             deliver=self.deliverer.deliver,
             emit=emit,
             clock=clock,
@@ -130,6 +138,10 @@ class _House:
             hostname=config.hostname,
             queue_ids=queue_ids,
             random=random.random,
+            shaping=shaping,
+            retries=retries,
+            reporting=reporting_of(config),
+            fallback_of=fallback_of if any(route.fallback for route in config.routes) else None,
         )
         self.aliases = AliasService(load(config.aliases), bounds_of(config))
         if broken := self.aliases.broken:
@@ -213,6 +225,26 @@ class _House:
     async def _drain(self) -> None:
         await self.listeners.drain(DRAIN_SECONDS)
         await self.dispatcher.drain(DRAIN_SECONDS)
+
+
+def shaped_plans(config: Config, router: Router) -> tuple[Plan, CachedPlan, Shaping | None]:
+    """What the queue asks for routes: the router itself, or with the terms that shaping rules give."""
+    if not config.shaping:
+        return router.plan, router.cached_plan, None
+    shaping = Shaping(config.shaping, recipients=config.delivery.recipients_per_transaction)
+    plans = ShapedPlans(router.plan, router.cached_plan, shaping)
+    return plans.plan, plans.cached_plan, shaping
+
+
+def reporting_of(config: Config) -> Reporting:
+    """How reports to senders are made."""
+    return Reporting(
+        hostname=config.hostname,
+        return_size=config.queue.return_size,
+        languages=read_languages(config.dsn).languages,
+        postmaster=parse_mailbox(config.postmaster),
+        copies=frozenset(config.dsn.postmaster_copies),
+    )
 
 
 def bound_to(config: Config) -> Iterator[tuple[str, int]]:

@@ -55,7 +55,9 @@ def test_every_option_has_a_sentence() -> None:
 def test_every_record_has_a_sentence() -> None:
     found = all_records()
     assert len(found) > 15
-    expect_none(f"{record.__name__} has no docstring" for record in found if not (record.__doc__ or "").endswith("."))
+    expect_none(
+        f"{record.__name__} has no docstring" for record in found if not (record.__doc__ or "").strip().endswith(".")
+    )
 
 
 def test_every_reply_is_catalogued() -> None:

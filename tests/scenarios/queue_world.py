@@ -6,9 +6,10 @@ queue id and recipient.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from types import MappingProxyType
 from typing import TypeVar
 
 from postroad.model.address import parse_mailbox, parse_path
@@ -18,11 +19,15 @@ from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Outcome
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
 from postroad.model.reply import Reply
-from postroad.model.route import Route, Target
+from postroad.model.route import Fallback, Route, Target
 from postroad.model.work import Stored, Work
+from postroad.queue.books import Reporting
 from postroad.queue.dispatcher import Dispatcher
-from postroad.queue.retry import schedule_of
-from postroad.queue.settings import QueueSettings
+from postroad.queue.planning import ShapedPlans
+from postroad.queue.retryrules import retries_of
+from postroad.queue.settings import QueueSettings, RetrySettings, ShapingSettings
+from postroad.queue.shaping import Shaping
+from postroad.queue.spooling import CachedPlan, Plan
 from tests.support.clock import ManualClock
 from tests.support.memoryspool import MemorySpool
 
@@ -84,9 +89,29 @@ def dead() -> Hop:
 class World:
     """Everything around one dispatcher, and the dispatcher."""
 
-    def __init__(self, settings: QueueSettings | None = None, *, jitter: float = 0.0, inline: int = 65536) -> None:
+    def __init__(
+        self,
+        settings: QueueSettings | None = None,
+        *,
+        jitter: float = 0.0,
+        inline: int = 65536,
+        shaping: Sequence[Mapping[str, object]] = (),
+        retry: Sequence[Mapping[str, object]] = (),
+        sites: Mapping[str, str] = MappingProxyType({}),
+        fallbacks: Mapping[str, Fallback] = MappingProxyType({}),
+        reporting: Reporting | None = None,
+        spool: type[MemorySpool] = MemorySpool,
+    ) -> None:
+        """`sites` and `fallbacks` are by lane."""
         self.settings = settings or QueueSettings()
-        self.schedule = schedule_of(self.settings)
+        self.shaping = [ShapingSettings.model_validate(rule) for rule in shaping]
+        self.retries = retries_of(self.settings, [RetrySettings.model_validate(rule) for rule in retry])
+        self.sites = dict(sites)
+        self.fallbacks = dict(fallbacks)
+        self.reporting = reporting
+        self.routes: dict[str, Route] = {}
+        self.planned: Counter[str] = Counter()
+        self.given: list[Route] = []
         self.clock = ManualClock()
         self.records: list[Record] = []
         self.hops: dict[str, Hop] = {}
@@ -98,15 +123,21 @@ class World:
         self.peak: Counter[str] = Counter()
         self.jitter = jitter
         self.queue_ids = QueueIds(7)
-        self.spool = MemorySpool(lane_of, self.schedule.deadline_of, inline)
+        self.spool = spool(lane_of, self.retries.deadline_of, inline)
         self.start()
 
     def start(self) -> None:
         """Begin to run a new dispatcher over the spool."""
+        shaping = Shaping(self.shaping, recipients=100) if self.shaping else None
+        plan: Plan = self._plan
+        cached_plan: CachedPlan = self.routes.get
+        if shaping is not None:
+            plans = ShapedPlans(plan, cached_plan, shaping)
+            plan, cached_plan = plans.plan, plans.cached_plan
         self.dispatcher = Dispatcher(
             spool=self.spool,
-            plan=self._plan,
-            cached_plan=lambda lane: None,
+            plan=plan,
+            cached_plan=cached_plan,
             deliver=self._deliver,
             emit=self.records.append,
             clock=self.clock,
@@ -114,6 +145,10 @@ class World:
             hostname="relay.example.net",
             queue_ids=self.queue_ids,
             random=lambda: self.jitter,
+            shaping=shaping,
+            retries=self.retries,
+            reporting=self.reporting,
+            fallback_of=self.fallbacks.get if self.fallbacks else None,
         )
         self.running = asyncio.create_task(self.dispatcher.run())
 
@@ -146,6 +181,7 @@ class World:
         ret: str = "",
         envid: str = "",
         smtputf8: bool = False,
+        tags: tuple[str, ...] = (),
     ) -> str:
         """Put a message; its queue id."""
         now = self.clock.now()
@@ -162,6 +198,7 @@ class World:
             envid=envid,
             smtputf8=smtputf8,
             message_id="<m1@example.com>",
+            tags=tags,
         )
         self.spool.put(envelope, content, self.dispatcher.admit)
         return envelope.id
@@ -182,13 +219,20 @@ class World:
 
     async def _plan(self, lane: str) -> Route | Decided:
         await asyncio.sleep(0)
-        return self.plans.get(lane) or Route(lane, (target_of(lane),), "test")
+        self.planned[lane] += 1
+        if lane in self.plans:
+            return self.plans[lane]
+        route = Route(lane, (target_of(lane),), "test", site=self.sites.get(lane, ""))
+        if lane in self.sites:
+            self.routes[lane] = route
+        return route
 
     async def _deliver(self, route: Route, works: list[Work], content: Content) -> list[Outcome]:
         lane = route.lane
         assert len({(work.stored.id, work.lane) for work in works}) == 1
         assert not any(work.status.is_final for work in works)
         self.batches.append((lane, len(works)))
+        self.given.append(route)
         self.busy[lane] += 1
         self.peak[lane] = max(self.peak[lane], self.busy[lane])
         try:

@@ -12,7 +12,7 @@ from postroad.model.records import (
 )
 from postroad.model.reply import Reply
 from postroad.model.work import Work
-from postroad.queue.ready import WaitReason
+from postroad.queue.lane import WaitReason
 from postroad.queue.settings import QueueSettings
 from tests.scenarios.queue_world import BUSY, CONTENT, OK, World, dead, refuses, takes, target_of
 

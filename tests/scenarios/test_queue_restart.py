@@ -6,7 +6,7 @@ from postroad.model.content import Content
 from postroad.model.outcome import Delivered, Outcome
 from postroad.model.records import DsnQueued, MessageRemoved, RecipientDelivered, RecipientFailed
 from postroad.model.work import Work
-from postroad.queue.ready import WaitReason
+from postroad.queue.lane import WaitReason
 from postroad.queue.settings import QueueSettings
 from tests.scenarios.queue_world import OK, World, dead, defers, refuses, takes, target_of
 

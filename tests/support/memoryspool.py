@@ -123,6 +123,7 @@ class MemorySpool:
                 row.status = change.status
                 if not change.status.is_final:
                     row.due, row.deadline = change.due, change.deadline
+                    row.lane = change.lane or row.lane
                     row.attempts, row.warned, row.reply = change.attempts, change.warned, change.reply
                 self._settling -= {(entry.envelope.id, row.index)}
                 if change.status.is_final:
@@ -239,6 +240,7 @@ class MemorySpool:
             work.stored.open -= 1
         else:
             work.due, work.deadline, work.warned = change.due, change.deadline, change.warned
+            work.lane = change.lane or work.lane
         return self._entries[work.stored.id], row, change
 
     def _give_back(self, queue_id: str, index: int) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from postroad.app import bound_to
 from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
+from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
@@ -104,6 +105,7 @@ class Explanation(Struct):
     plan: Plan | None
     fallback: Beyond | None
     aliases: AliasTrace
+    rules: Shaped | None = None
 
 
 _OWN_NAME: Final = "localhost"
@@ -194,11 +196,15 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
     if steps:
         recipient = steps[-1].recipient
     placement = router.place(envelope, recipient)
-    plan = fallback = None
+    plan = fallback = rules = None
     try:
         if placement is not None:
-            plan = _plan(await router.plan(placement.lane), lookup)
+            planned = await router.plan(placement.lane)
+            plan = _plan(planned, lookup)
             fallback = await _beyond(router, fallback_of(placement.lane), lookup)
+            if config.shaping or config.retry:
+                told = msgspec.structs.replace(envelope, recipients=(recipient,))
+                rules = explain_rules(config, told, placement.lane, planned if isinstance(planned, Route) else None)
     finally:
         resolver.close()
     return Explanation(
@@ -213,6 +219,7 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         plan=plan,
         fallback=fallback,
         aliases=aliases,
+        rules=rules,
     )
 
 
@@ -322,6 +329,8 @@ def _lines(found: Explanation) -> list[str]:
         when = [f"after {beyond.after}"] * (beyond.after != "never") + [f"on {code}" for code in beyond.on]
         out.append(f"fallback  {', '.join(when)}: {beyond.lane}")
         out += _plan_lines(beyond.plan)
+    if found.rules is not None:
+        out += rule_lines(found.rules)
     return out
 
 

@@ -17,7 +17,7 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import is_queue_id
 from postroad.net.clock import SystemClock
-from postroad.queue.retry import schedule_of
+from postroad.queue.retryrules import retries_of
 from postroad.routing.rules import compile_rules
 from postroad.spool import tools
 from postroad.spool.ledger import LaneOf
@@ -59,7 +59,7 @@ def rebuild(config: ConfigFile = None, as_json: Json = False) -> int:
             folder,
             clock=SystemClock(),
             lane_of=_lane_of(settings),
-            deadline_of=schedule_of(settings.queue).deadline_of,
+            deadline_of=retries_of(settings.queue, settings.retry).deadline_of,
             disk=disk,
         )
     if as_json:

@@ -15,6 +15,7 @@ from postroad.config.checkaliases import check_aliases
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
+from postroad.config.queuerules import QUEUE_RULES
 from postroad.config.routes import ROUTE_RULES
 from postroad.config.schema import Config
 from postroad.model.option import NEVER, parse_endpoint
@@ -127,6 +128,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _large_networks,
     *ROUTE_RULES,
     _queue_times,
+    *QUEUE_RULES,
     _sizes,
     egress_rules,
     check_aliases,

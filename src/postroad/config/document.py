@@ -81,11 +81,10 @@ def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
     rows = ["| Option | Takes | Default | What it does |", "|---|---|---|---|"]
     for name, field in fields.items():
         takes = ", ".join(filter(None, (kind_of(field).words, bounds_text(field))))
-        rows.append(
-            f"| `{name}` | {table_cell(takes)} | {table_cell(_default(field))} | {table_cell(str(field.description))} |"
-        )
+        cells = (takes, _default(field), str(field.description))
+        rows.append(f"| `{name if '.' in name else field.alias or name}` | {' | '.join(map(table_cell, cells))} |")
         if model := model_of(field):
-            inner = _options({f"{name}.{key}": part for key, part in model.model_fields.items()})
+            inner = _options({f"{name}.{part.alias or key}": part for key, part in model.model_fields.items()})
             rows += [row for table in inner for row in table.split("\n")[2:]]
     yield "\n".join(rows)
 

@@ -21,6 +21,7 @@ from postroad.config.merge import read_document
 from postroad.config.mistakes import problems_of
 from postroad.config.problem import Places, Problem, place_of, render
 from postroad.config.schema import Config
+from postroad.config.templates import read_languages
 from postroad.model.errors import ConfigError
 
 DEFAULT_FILES: Final = (Path("postroad.toml"), Path("/etc/postroad/postroad.toml"))
@@ -90,7 +91,9 @@ def inspect_config(file: Path) -> Loaded:
         folder = file.parent
         aliases = tuple(entry.anchored(folder) for entry in config.aliases)
         data_dir = (folder / config.data_dir.expanduser()).absolute()
-        config = anchored(config.model_copy(update={"data_dir": data_dir, "aliases": aliases}), folder)
+        found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder)}
+        config = anchored(config.model_copy(update=found_there), folder)
+        problems += read_languages(config.dsn).problems
     return Loaded(None if problems else config, problems, warnings, document.places)
 
 

@@ -21,7 +21,7 @@ from postroad.net.hostname import host_name
 from postroad.net.settings import ResolverSettings
 from postroad.observe.settings import LogSettings
 from postroad.policy.settings import AccessSettings
-from postroad.queue.settings import QueueSettings
+from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
 from postroad.spool.settings import SpoolSettings
 
@@ -137,6 +137,14 @@ class Config(Settings):
         json_schema_extra={"default": "none"},
     )
     queue: QueueSettings = Field(QueueSettings(), description="When to try again.")
+    shaping: tuple[ShapingSettings, ...] = Field(
+        (),
+        description="Limits and terms for some next hops; all rules that match merge, the last wins.",
+    )
+    retry: tuple[RetrySettings, ...] = Field(
+        (), description="Other times than those of `[queue]` for some mail; all rules that match merge, the last wins."
+    )
+    dsn: DsnSettings = Field(DsnSettings(), description="Reports to senders.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How next hops are spoken to.")
     sources: dict[EgressName, SourceSettings] = Field(
         {},

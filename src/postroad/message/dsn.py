@@ -6,11 +6,14 @@ report itself needs SMTPUTF8. Auto-Submitted marks it as no letter of a person (
 and senders wrote is made harmless before it enters a line of ours. Pure: time, id and original come in.
 """
 
+from binascii import b2a_qp
+from email.header import Header
 from textwrap import wrap
 from typing import Final
 
 from msgspec import Struct
 
+from postroad.message.dsntexts import ENGLISH, Texts
 from postroad.message.headers import header_section
 from postroad.message.trace import format_date
 from postroad.model.envelope import Envelope, Recipient
@@ -22,13 +25,6 @@ RELAYED: Final = "relayed"
 DELIVERED: Final = "delivered"
 EXPANDED: Final = "expanded"
 
-_SUBJECTS: Final = (  # the wording that mail users and bounce parsers know from Postfix
-    (FAILED, "Undelivered Mail Returned to Sender"),
-    (DELAYED, "Delayed Mail (still being retried)"),
-    (EXPANDED, "Successful Mail Delivery Report"),
-    (RELAYED, "Successful Mail Delivery Report"),
-    (DELIVERED, "Successful Mail Delivery Report"),
-)
 _WORDS_LIMIT: Final = 2000  # characters kept of what a remote host said
 _LINE: Final = 76
 _HEX: Final = frozenset("0123456789ABCDEFabcdef")
@@ -56,6 +52,7 @@ class Report(Struct, frozen=True):
     """A notification to be composed: its queue id and time, the original's envelope, what to tell, what to return.
 
     `original` is prefix and content when `full`, else at least the header section; empty when it cannot be read.
+    `to` is set for a copy that goes to somebody else than the sender.
     """
 
     id: str
@@ -65,6 +62,8 @@ class Report(Struct, frozen=True):
     notices: tuple[Notice, ...]
     original: bytes
     full: bool
+    texts: Texts = ENGLISH
+    to: str = ""
 
 
 def needs_utf8(report: Report) -> bool:
@@ -126,13 +125,13 @@ def decode_xtext(text: str) -> str | None:
 
 def _header(report: Report, boundary: str, *, utf8: bool, eight_bit: bool) -> bytes:
     envelope = report.envelope
-    worst = next(subject for action, subject in _SUBJECTS if any(item.action == action for item in report.notices))
+    subject = _subject(report)
     kind = "global-delivery-status" if utf8 else "delivery-status"
     lines = [
         f"Date: {format_date(report.now)}",
         f"From: Mail Delivery System <MAILER-DAEMON@{report.hostname}>",
-        f"To: <{envelope.sender.text}>",
-        f"Subject: {worst}",
+        f"To: <{report.to or envelope.sender.text}>",
+        f"Subject: {subject}",
         f"Message-ID: <{report.id}@{report.hostname}>",
     ]
     told = envelope.message_id
@@ -148,64 +147,76 @@ def _header(report: Report, boundary: str, *, utf8: bool, eight_bit: bool) -> by
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
+def _subject(report: Report) -> str:
+    texts = report.texts
+    subjects = (
+        (FAILED, texts.subject_failed),
+        (DELAYED, texts.subject_delayed),
+        (EXPANDED, texts.subject_success),
+        (RELAYED, texts.subject_success),
+        (DELIVERED, texts.subject_success),
+    )
+    worst = next(subject for action, subject in subjects if any(item.action == action for item in report.notices))
+    if report.to:
+        worst = f"{texts.subject_copy}: {worst}"
+    return worst if worst.isascii() else Header(worst, "utf-8", header_name="Subject").encode(linesep="\r\n")
+
+
 def _text_part(report: Report, *, utf8: bool) -> bytes:
-    charset = "utf-8" if utf8 else "us-ascii"
-    lines = [f"This is the mail system at {report.hostname}."]
+    texts = report.texts
+    lines = _wrapped(texts.greeting.format(hostname=report.hostname))
     for action, paragraph in _paragraphs(report):
-        lines += ["", *wrap(paragraph, _LINE)]
+        lines += ["", *_wrapped(paragraph)]
         for notice in report.notices:
             if notice.action == action:
-                lines += ["", *_story(notice, utf8=utf8)]
+                lines += ["", *_story(notice, texts, utf8=utf8)]
     if report.original:
-        what = "copy of your message" if report.full else "copy of your message's header section"
-        lines += ["", f"A {what} is attached."]
-    body = "\r\n".join(lines).encode("utf-8" if utf8 else "ascii", "replace")
-    head = f"Content-Type: text/plain; charset={charset}\r\n{_encoding(body)}\r\n"
+        lines += ["", *_wrapped(texts.copy if report.full else texts.header)]
+    text = "\r\n".join(lines)
+    if utf8 or text.isascii():
+        body = text.encode("utf-8" if utf8 else "ascii", "replace")
+        head = f"Content-Type: text/plain; charset={'utf-8' if utf8 else 'us-ascii'}\r\n{_encoding(body)}\r\n"
+    else:  # words of ours in another language must not make the whole report need more than seven bits
+        body = b2a_qp(text.encode(), istext=True)
+        head = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     return head.encode() + body + b"\r\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    return [line for paragraph in text.split("\n") for line in wrap(paragraph, _LINE) or [""]]
 
 
 def _paragraphs(report: Report) -> list[tuple[str, str]]:
     """The sentence for each action that occurs, the worst first."""
+    texts = report.texts
     arrived = format_date(report.envelope.arrived)
-    until = max((notice.retry_until for notice in report.notices), default=0)
-    end = f" until {format_date(until)}" if until else ""
-    failed = (
-        f"The message you sent, taken here on {arrived}, could not be delivered to the recipients below. "
-        "It will not be tried again for them; to reach them, correct what their mail system reports and send it anew."
+    until = format_date(max((notice.retry_until for notice in report.notices), default=0))
+    sentences = (
+        (FAILED, texts.failed.format(arrived=arrived)),
+        (DELAYED, texts.delayed.format(arrived=arrived, until=until)),
+        (EXPANDED, texts.expanded.format(arrived=arrived)),
+        (RELAYED, texts.relayed.format(arrived=arrived)),
+        (DELIVERED, texts.delivered.format(arrived=arrived)),
     )
-    delayed = (
-        f"The message you sent, taken here on {arrived}, has not been delivered to the recipients below yet. "
-        f"You need not send it again: delivery will be tried again{end}."
-    )
-    relayed = (
-        f"The message you sent, taken here on {arrived}, was passed on to the next mail system for the recipients "
-        "below. That system does not report deliveries, so this is the last report you get."
-    )
-    delivered = f"The message you sent, taken here on {arrived}, was delivered to the recipients below."
-    expanded = (
-        f"The message you sent, taken here on {arrived}, was passed on to the several addresses that each of the "
-        "recipients below stands for. You will be told when one of them fails, as you asked, but no more of success."
-    )
-    texts = ((FAILED, failed), (DELAYED, delayed), (EXPANDED, expanded), (RELAYED, relayed), (DELIVERED, delivered))
-    return [(action, text) for action, text in texts if any(notice.action == action for notice in report.notices)]
+    return [(action, text) for action, text in sentences if any(notice.action == action for notice in report.notices)]
 
 
-def _story(notice: Notice, *, utf8: bool) -> list[str]:
+def _story(notice: Notice, texts: Texts, *, utf8: bool) -> list[str]:
     said = _clean(notice.diagnostic, utf8=utf8)
     if notice.remote:
-        said = f"{_clean(notice.remote, utf8=utf8)} said: {said}"
-        if notice.command:
-            said += f" (in reply to {_clean(notice.command, utf8=utf8)})"
+        host, command = _clean(notice.remote, utf8=utf8), _clean(notice.command, utf8=utf8)
+        form = texts.said_to if command else texts.said
+        said = form.format(host=host, reply=said, command=command)
     if notice.expired:
-        said = f"delivery time expired; last reason: {said}" if said else "delivery time expired"
-    address = f"<{_clean(notice.recipient.address.text, utf8=utf8)}>{_sent_to(notice.recipient, utf8=utf8)}:"
+        said = texts.expired_after.format(reply=said) if said else texts.expired
+    address = f"<{_clean(notice.recipient.address.text, utf8=utf8)}>{_sent_to(notice.recipient, texts, utf8=utf8)}:"
     return _pieces(f"{address} {said}" if said else address, indent="    ")
 
 
-def _sent_to(recipient: Recipient, *, utf8: bool) -> str:
+def _sent_to(recipient: Recipient, texts: Texts, *, utf8: bool) -> str:
     """Whom the message was sent to, when that is another address than the one it failed at: an alias."""
     original = _original_recipient(recipient.orcpt, utf8=utf8).partition("; ")[2] if recipient.orcpt else ""
-    return f" (sent to <{original}>)" if original and original != recipient.address.text else ""
+    return f" ({texts.sent_to.format(address=original)})" if original and original != recipient.address.text else ""
 
 
 def _status_part(report: Report, *, utf8: bool) -> bytes:

@@ -35,13 +35,19 @@ class Delivered(Struct, frozen=True, gc=False):
 
 
 class Deferred(Struct, frozen=True, gc=False):
-    """Not now: `reply` is the peer's when `command` names what it answers, else our own words."""
+    """Not now: `reply` is the peer's when `command` names what it answers, else our own words.
+
+    `original` is what the peer said where a rule gave it another meaning; `pause`, in seconds, is when such a rule
+    wants the next try.
+    """
 
     reply: Reply
     scope: Scope = Scope.RECIPIENT
     target: Target | None = None
     command: str = ""
     source: str = ""
+    original: str = ""
+    pause: float = 0.0
 
 
 class Failed(Struct, frozen=True, gc=False):
@@ -52,6 +58,7 @@ class Failed(Struct, frozen=True, gc=False):
     target: Target | None = None
     command: str = ""
     source: str = ""
+    original: str = ""
 
 
 Outcome = Delivered | Deferred | Failed

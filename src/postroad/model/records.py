@@ -113,7 +113,11 @@ class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
 
 
 class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
-    """One recipient could not be delivered now; `due` is the next try, `command` what a peer's reply answers."""
+    """One recipient could not be delivered now; `due` is the next try, `command` what a peer's reply answers.
+
+    `original` is what the peer said where a shaping rule gave it another meaning; `moved_to` the next hop that it
+    falls back to.
+    """
 
     id: str
     sender: str
@@ -128,10 +132,15 @@ class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):
     delays: tuple[float, float, float, float]
     due: int
     source: str = ""
+    original: str = ""
+    moved_to: str = ""
 
 
 class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
-    """One recipient is final and undelivered; `expired` when the retry time ran out."""
+    """One recipient is final and undelivered; `expired` when the retry time ran out.
+
+    `original` is what the peer said where a shaping rule gave it another meaning.
+    """
 
     id: str
     sender: str
@@ -146,6 +155,7 @@ class RecipientFailed(Record, frozen=True, tag="RecipientFailed"):
     delays: tuple[float, float, float, float]
     expired: bool = False
     source: str = ""
+    original: str = ""
 
 
 class RecipientHeld(Record, frozen=True, tag="RecipientHeld"):
@@ -169,7 +179,7 @@ class DsnQueued(Record, frozen=True, tag="DsnQueued"):
 
 
 class DsnSuppressed(Record, frozen=True, tag="DsnSuppressed"):
-    """No notification was sent, and why: null reverse-path, NOTIFY=NEVER."""
+    """No notification was sent, and why: null reverse-path, NOTIFY=NEVER, unverified."""
 
     id: str
     kind: str

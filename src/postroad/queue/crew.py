@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from postroad.queue.ready import Lane
+from postroad.queue.lane import Lane
 
 PARKED_LIMIT: Final = 64
 

@@ -1,4 +1,4 @@
-"""The courier's shell: admit, refill, lease, deliver, settle. The only file of the queue that awaits.
+"""The courier's shell: admit, lease, plan, deliver, settle.
 
 Every decision is taken in the pure files beside this one. A worker is a task of the crew that holds a slot of a
 lane while the lane has work. Durable first, then visible: records leave when the spool has made their
@@ -9,44 +9,36 @@ is given back to the spool exactly once, settled or released, also when a worker
 import asyncio
 import traceback
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
-from postroad.message.dsn import Report
-from postroad.message.headers import header_section
-from postroad.model.content import Content
-from postroad.model.envelope import Envelope
 from postroad.model.errors import SpoolError
 from postroad.model.outcome import Decided, Deferred, Scope
 from postroad.model.queueid import QueueIds
-from postroad.model.records import (
-    DeliveryFaulted,
-    DsnQueued,
-    Emit,
-    LaneResumed,
-    LaneSuspended,
-    SpoolFaulted,
-)
+from postroad.model.records import DeliveryFaulted, Emit, LaneResumed, LaneSuspended, SpoolFaulted
 from postroad.model.reply import Reply
-from postroad.model.route import Route
+from postroad.model.route import Fallback, Route
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
-from postroad.queue.alarm import Alarm
+from postroad.queue.alarm import Bell
+from postroad.queue.books import Books, Reporting
 from postroad.queue.crew import Crew
-from postroad.queue.ready import Batch, Lane, LaneState, Ready, by_lane, by_message
-from postroad.queue.report import build, kind_of, returns_content
-from postroad.queue.retry import microseconds, schedule_of
+from postroad.queue.feeder import Feeder
+from postroad.queue.lane import UNPLANNED, Batch, Lane, LaneState, by_lane, by_message
+from postroad.queue.ready import Ready
+from postroad.queue.remap import Suspension, remap
+from postroad.queue.retry import schedule_of
+from postroad.queue.retryrules import RetryPolicy
 from postroad.queue.settings import QueueSettings
-from postroad.queue.settle import Moment, Settlement, lapse, park, reason_of, settle
+from postroad.queue.settle import NOTHING_KNOWN, Known, Moment, Retries, divert, lapse, park, reason_of, settle
+from postroad.queue.shaping import Shaping
 from postroad.queue.spooling import CachedPlan, Deliver, Plan, Spooling
-from postroad.queue.throttle import host_failure
+from postroad.queue.telling import Settlement
+from postroad.queue.throttle import Throttle, crowding, host_failure
+from postroad.queue.times import microseconds
 
-CHUNK: Final = 500  # recipients asked of the spool at once, so that no answer holds up the event loop for long
-HEADER_LIMIT: Final = 64 << 10  # octets of a large message that are searched for its header section
-SHORTEST_PAUSE: Final = 0.05  # between two looks into the spool that found nothing
-FAULT_PAUSE: Final = 1.0  # after a fault of the spool
 LONGEST_SWEEP: Final = 60.0  # between two looks for deadlines
 _UNREADABLE: Final = Reply(451, "4.3.0", "the content cannot be read from the spool")
+_NO_PLAN: Final = Deferred(Reply(451, "4.3.0", "internal error while looking the next hop up"), Scope.MESSAGE)
 _FAULT: Final = Reply(451, "4.3.0", "internal error while delivering")
 
 
@@ -66,39 +58,55 @@ class Dispatcher:
         hostname: str,
         queue_ids: QueueIds,
         random: Callable[[], float],
+        shaping: Shaping | None = None,
+        retries: Retries | None = None,
+        reporting: Reporting | None = None,
+        fallback_of: Callable[[str], Fallback | None] | None = None,
     ) -> None:
-        """`plan` and `cached_plan` find the route of a lane; `random` gives numbers from 0 to 1 for jitter."""
+        """`plan` and `cached_plan` find the route of a lane; `random` gives numbers from 0 to 1 for jitter.
+
+        Without `retries` and `reporting` they are as `settings` has them; `fallback_of` tells the fallback of a lane.
+        """
         self._spool = spool
         self._plan = plan
         self._cached_plan = cached_plan
         self._deliver = deliver
         self._emit = emit
         self._clock = clock
-        self._hostname = hostname
-        self._queue_ids = queue_ids
         self._random = random
-        self._return_size = settings.return_size
-        self._schedule = schedule_of(settings)
-        self._ready = Ready(settings)
+        self._first_pause = microseconds(settings.retry[0])
+        self._retries = retries or schedule_of(settings)
+        self._fallback_of = fallback_of
+        self._asks_lanes = fallback_of is not None or isinstance(self._retries, RetryPolicy)
+        self._ready = Ready(settings, shaping)
+        reporting = reporting or Reporting(hostname, settings.return_size)
+        self._books = Books(spool, emit, clock, queue_ids, reporting, settled=self._settled)
         self._crew = Crew(self._work)
-        self._reporters: set[asyncio.Task[None]] = set()
-        self._feeding = Alarm(clock)
-        self._keeping = Alarm(clock)
+        self._opening = Bell(clock, self._open)
         self._stopped = asyncio.Event()
         self._stopped.set()
-        self._sweep_every = max(0.5, min(LONGEST_SWEEP, settings.expire_after / 10, settings.warn_after / 10))
+        self._feeder = Feeder(
+            spool,
+            self._ready,
+            emit,
+            clock,
+            admit=self.admit,
+            lapsed=self._lapse,
+            closed=self._ready.closed,
+            sweep_every=max(0.5, min(LONGEST_SWEEP, settings.expire_after / 10, settings.warn_after / 10)),
+        )
 
     def admit(self, stored: Stored, works: list[Work]) -> None:
         """Take works of one message that the spool leased to us; on the event loop, right when they are durable."""
         if len(works) == 1:
             if not self._enter(stored, works):
-                stored.content = None
+                self._ready.let_content_go(stored)
             return
         entered = False
         for group in by_lane(works):
             entered |= self._enter(stored, group)
         if not entered:
-            stored.content = None
+            self._ready.let_content_go(stored)
 
     def lanes_state(self) -> list[LaneState]:
         """Every next hop that has work in memory or is known to fail, for people."""
@@ -108,9 +116,7 @@ class Dispatcher:
         """Feed the window from the spool and act on deadlines, until drained."""
         self._stopped.clear()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._feed())
-                group.create_task(self._keep_house())
+            await self._feeder.run()
         except asyncio.CancelledError:
             self._ready.draining = True
             self._crew.dismiss()
@@ -123,12 +129,12 @@ class Dispatcher:
         """Begin nothing new, give waiting work back to the spool, let deliveries finish until the deadline."""
         ready = self._ready
         ready.draining = True
-        self._feeding.ring()
-        self._keeping.ring()
+        self._feeder.stop()
+        self._opening.stop()
         self._release(ready.unload_all())
         self._crew.dismiss()
         deadline = self._clock.call_later(deadline_seconds, self._crew.cancel)
-        while running := [*self._crew.running, *(task for task in self._reporters if not task.done())]:
+        while running := [*self._crew.running, *self._books.running]:
             await asyncio.wait(running)
         deadline.cancel()
         await self._stopped.wait()
@@ -137,65 +143,124 @@ class Dispatcher:
         """Put works of one message and one lane into the window; False when they wait in the spool instead."""
         ready = self._ready
         clock = self._clock
-        lane = ready.lane(works[0].lane)
         now = clock.now()
+        lane = ready.lane(works[0].lane, now)
         if ready.draining:
             self._release(works)
             return False
         if lane.throttle.is_suspended(now):
-            self._park(lane, works, now)
+            self.park(works, lane.throttle, now)
             return False
-        if not ready.has_place(lane, len(works)):
+        if not ready.has_place(lane, len(works), now):
             self._release(works)
             if ready.hungry:
-                self._feeding.ring()
+                self._feeder.ring()
             return False
         stamp = clock.monotonic()
         for work in works:
             work.stamp = stamp
         ready.push(lane, stored, works)
+        self._begin(lane, now)
+        return True
+
+    def _begin(self, lane: Lane, now: int) -> bool:
+        """Put one more worker on `lane` if it may have one; a limit that opens by itself calls it later."""
+        ready = self._ready
         if ready.begin(lane, now) is None:
             self._crew.start(lane)
-        return True
+            return True
+        if ready.rations is not None:
+            self._opening.ring_at(ready.rations.wake)
+        return False
 
     async def _work(self, lane: Lane) -> None:
         """Deliver batch after batch of `lane` while it has any and this slot may be used."""
         ready = self._ready
         now = self._clock.now
         batch: Batch | None = None
+        unroutable: Decided | None = None
         again = False
         try:
+            if lane.shape is UNPLANNED:
+                unroutable = await self._survey(lane)
+                again = True
             while isinstance(leased := ready.lease(lane, now(), again=again), Batch):
                 batch = leased
                 again = True
                 if ready.hungry:
-                    self._feeding.ring()
-                await self._attempt(lane, batch)
+                    self._feeder.ring()
+                await self._attempt(lane, batch, unroutable)
                 batch = None
-                if lane.batches and ready.begin(lane, now()) is None:
-                    self._crew.start(lane)  # the window has grown
+                if unroutable is not None:
+                    unroutable = await self._survey(lane)
+                if lane.batches:
+                    self._begin(lane, now())  # the window may have grown
         finally:
             ready.end(lane)
             if batch is not None:
                 self._abandon(batch)
-            while (turn := ready.next_in_line()) is not None:
-                if ready.begin(turn, now()) is None:
-                    self._crew.start(turn)
-            if lane.batches and not lane.running and ready.begin(lane, now()) is None:
-                self._crew.start(lane)  # never leave work without a worker
+            self._call_waiting()
+            if lane.batches and not lane.running:
+                self._begin(lane, now())  # never leave work without a worker
+
+    def _call_waiting(self) -> None:
+        """Let lanes that stand in line go on, where there is room for them now."""
+        ready = self._ready
+        now = self._clock.now()
+        while (turn := ready.next_in_line(now)) is not None:
+            self._begin(turn, now)
+        if ready.rations is not None:
+            self._opening.ring_at(ready.rations.wake)
+
+    def _open(self) -> None:
+        """The time of a limit has come."""
+        if self._ready.rations is not None:
+            self._ready.rations.open_due(self._clock.now())
+            self._call_waiting()
+
+    async def _survey(self, lane: Lane) -> Decided | None:
+        """Look the route of `lane` up, on which its limits depend, before any of its mail goes; why there is none."""
+        route = self._cached_plan(lane.name)
+        if route is None:
+            try:
+                planned = await self._plan(lane.name)
+            except Exception:  # noqa: BLE001  # the delivery seam: a bug defers this lane's mail and stops nothing else
+                self._emit(DeliveryFaulted(at=self._clock.now(), lane=lane.name, detail=traceback.format_exc()))
+                return _NO_PLAN
+            if not isinstance(planned, Route):
+                return planned
+            route = planned
+        now = self._clock.now()
+        self._learn(lane, route, now)
+        more = len(lane.batches) - 1
+        while more > 0 and self._begin(lane, now):
+            more -= 1
+        return None
+
+    def _learn(self, lane: Lane, route: Route, now: int) -> None:
+        """The route of `lane` is new: what its limits do not let it hold in memory goes back to the spool."""
+        ready = self._ready
+        ready.learn(lane, route, now)
+        if lane.throttle.is_suspended(now):
+            self.park(ready.unload(lane), lane.throttle, now)
+        self._release(ready.surplus(lane, now))
+        if ready.rations is not None:
+            self._call_waiting()  # it may have left limits that others wait for
+            if ready.hungry:
+                self._feeder.ring()
 
     def _abandon(self, batch: Batch) -> None:
         """Give back a batch whose worker was cancelled: what became of it is not known, so it is tried again."""
         if not self._ready.draining:  # a bug in settling; do not run into it without end
-            later = self._clock.now() + self._schedule.pauses[0]
+            later = self._clock.now() + self._first_pause
             for work in batch.works:
                 work.due = later
         self._ready.leave(batch.stored)
         self._ready.finish(len(batch.works))
         self._release(batch.works)
 
-    async def _attempt(self, lane: Lane, batch: Batch) -> None:
-        """Deliver one batch and settle it."""
+    async def _attempt(self, lane: Lane, batch: Batch, unroutable: Decided | None) -> None:
+        """Deliver one batch and settle it; `unroutable` tells why there is no route, where that is known."""
         clock = self._clock
         works = batch.works
         stored = batch.stored
@@ -204,9 +269,11 @@ class Dispatcher:
         outcomes: Sequence[Decided]
         sane = False  # a fault of our own tells nothing about the next hop
         try:
-            route = self._cached_plan(lane.name) or await self._plan(lane.name)
+            route = unroutable or self._cached_plan(lane.name) or await self._plan(lane.name)
             planned = clock.monotonic()
             if isinstance(route, Route):
+                if lane.route is not route:
+                    self._learn(lane, route, clock.now())
                 if content is None:
                     content = await self._spool.body(stored)
                 outcomes = await self._deliver(route, works, content)
@@ -222,14 +289,16 @@ class Dispatcher:
             self._emit(DeliveryFaulted(at=clock.now(), lane=lane.name, detail=traceback.format_exc()))
             outcomes = [Deferred(_FAULT, Scope.MESSAGE)] * len(works)
         now = clock.now()
+        pause: Suspension | None = None
+        if lane.shape is not None and lane.shape.replies:
+            outcomes, pause = remap(outcomes, lane.shape.replies)
         moment = Moment(now, began - works[0].stamp, planned - began, clock.monotonic() - planned, self._random())
-        settlement = settle(works, outcomes, moment, self._schedule)
-        if settlement.notices:
-            self._report(stored, content, settlement)
-        else:
-            self._settle(settlement, len(works))
+        known = self._known(lane.name) if self._asks_lanes else NOTHING_KNOWN
+        self._books.settle(stored, content, settle(works, outcomes, moment, self._retries, known))
         self._ready.leave(stored)
-        if sane:
+        if pause is not None:
+            self._suspend(lane, pause, now)
+        elif sane:
             self._judge(lane, outcomes, now)
 
     def _judge(self, lane: Lane, outcomes: Sequence[Decided], now: int) -> None:
@@ -237,154 +306,82 @@ class Dispatcher:
         throttle = lane.throttle
         failure = host_failure(outcomes)
         if failure is None:
+            if throttle.is_fixed and throttle.is_suspended(now):
+                return  # it was under way when a rule suspended the lane
+            if self._ready.rations is not None:
+                self._ready.rations.succeed(lane)
             if throttle.succeed():
                 self._emit(LaneResumed(at=now, lane=lane.name))
-                self._feeding.ring()
+                self._feeder.ring()
             return
         reason = reason_of(failure)
-        if throttle.fail(now, reason, self._random()):
-            self._emit(LaneSuspended(at=now, lane=lane.name, until=throttle.until, reason=reason))
-            self._park(lane, self._ready.unload(lane), now)
-            self._feeding.ring_at(throttle.until)
+        named = crowding(failure)
+        if named is None:
+            is_suspended = throttle.fail(now, reason, self._random())
+        else:
+            if self._ready.rations is not None:
+                self._ready.rations.crowd(lane, named)
+            is_suspended = throttle.crowd(now, lane.running, named, reason, self._random())
+        if is_suspended:
+            self._halt(lane, reason, now)
 
-    def _park(self, lane: Lane, works: list[Work], now: int) -> None:
-        """Let works of a suspended lane wait in the spool.
+    def _suspend(self, lane: Lane, pause: Suspension, now: int) -> None:
+        """A rule reads a reply as a wish for a pause: all lanes that share the rule keep it."""
+        until = now + microseconds(pause.seconds)
+        for other in self._ready.pause(lane, pause.index, until, pause.reason):
+            if other.throttle.suspend(until, now, pause.reason):
+                self._halt(other, pause.reason, now)
+
+    def _halt(self, lane: Lane, reason: str, now: int) -> None:
+        """`lane` has been suspended: what it holds waits in the spool."""
+        self._emit(LaneSuspended(at=now, lane=lane.name, until=lane.throttle.until, reason=reason))
+        self.park(self._ready.unload(lane), lane.throttle, now)
+        self._feeder.ring_at(lane.throttle.until)
+
+    def park(self, works: list[Work], throttle: Throttle, now: int) -> None:
+        """Let works of one suspended lane wait in the spool, or go on at its fallback.
 
         They keep their due time: they are next, in order, when the lane is open again, also after a restart.
         """
-        for record in park(works, lane.throttle, now):
+        known = self._known(works[0].lane) if works and self._fallback_of is not None else NOTHING_KNOWN
+        if known.fallback is not None:
+            self._ready.take(len(works))
+            for group in by_message(works):
+                settlement = divert(group, throttle, now, self._retries, known)
+                self._books.settle(group[0].stored, group[0].stored.content, settlement)
+            return
+        for record in park(works, throttle, now):
             self._emit(record)
         self._release(works)
+
+    async def conclude(self, stored: Stored, settlement: Settlement) -> None:
+        """Settle what was decided about works in memory, outside of a delivery, with its reports."""
+        await self._books.settle_in_turn(stored, stored.content, settlement)
 
     def _release(self, works: list[Work]) -> None:
         if works:
             self._spool.release(works)
 
-    def _report(self, stored: Stored, content: Content | None, settlement: Settlement) -> None:
-        """Settle with a report to the sender; in a task of its own where the original must be read first."""
-        if isinstance(content, bytes):
-            full = returns_content(stored.envelope, settlement.notices, self._return_size)
-            self._send(stored, settlement, content if full else header_section(content), full=full)
-            return
-        # Not in the worker: its cancellation must not lose outcomes that are known already.
-        reporter = asyncio.create_task(self._fetch_and_send(stored, content, settlement))
-        self._reporters.add(reporter)
-        reporter.add_done_callback(self._reporters.discard)
-
-    async def _fetch_and_send(self, stored: Stored, content: Content | None, settlement: Settlement) -> None:
-        full = returns_content(stored.envelope, settlement.notices, self._return_size)
-        original = b""
-        try:
-            if content is None:
-                content = await self._spool.body(stored)
-            if not isinstance(content, bytes):
-                content = await content.read(0, content.size if full else HEADER_LIMIT)
-            original = content
-        except SpoolError as error:
-            self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
-            full = False  # a report without the original is better than none
-        self._send(stored, settlement, original if full else header_section(original), full=full)
-
-    def _send(self, stored: Stored, settlement: Settlement, original: bytes, *, full: bool) -> None:
-        envelope = stored.envelope
-        now = self._clock.now()
-        prefixed = envelope.prefix.encode() + original if original else b""
-        report = Report(
-            id=self._queue_ids.new(now),
-            hostname=self._hostname,
-            now=now,
-            envelope=envelope,
-            notices=tuple(settlement.notices),
-            original=prefixed,
-            full=full,
-        )
-        self._settle(settlement, len(settlement.changes), [build(report)])
-
-    def _settle(self, settlement: Settlement, count: int, reports: Sequence[tuple[Envelope, bytes]] = ()) -> None:
-        """Make decisions durable; what they tell becomes visible afterwards."""
-        self._spool.settle(settlement.changes, reports, partial(self._settled, settlement, count))
-
     def _settled(self, settlement: Settlement, count: int, reports: list[tuple[Stored, list[Work]]]) -> None:
+        """A settlement is durable: what it tells becomes visible, what waits is given back, reports go their way."""
         ready = self._ready
-        emit = self._emit
         ready.finish(count)
         for work in settlement.pending:
-            self._feeding.ring_at(work.due)
+            self._feeder.ring_at(work.due)
         self._release(settlement.pending)
         for record in settlement.records:
-            emit(record)
+            self._emit(record)
         for stored, works in reports:
-            original = settlement.changes[0].work.stored.envelope
-            to = original.sender.text
-            kind = kind_of(settlement.notices)
-            emit(DsnQueued(at=stored.envelope.arrived, id=original.id, report=stored.id, kind=kind, to=to))
+            self._books.announce(settlement, stored, works)
             self.admit(stored, works)
         if ready.hungry:
-            self._feeding.ring()
+            self._feeder.ring()
 
-    async def _feed(self) -> None:
-        """Keep the window filled with what is due in the spool."""
-        ready = self._ready
-        clock = self._clock
-        told = ""
-        while not ready.draining:
-            try:
-                await self._refill()
-                due = await self._spool.next_due(ready.closed(clock.now()))
-                told = ""
-            except SpoolError as error:
-                if str(error) != told:  # once, and then it is asked every second
-                    told = str(error)
-                    self._emit(SpoolFaulted(at=clock.now(), reason=told))
-                due = clock.now() + microseconds(FAULT_PAUSE)
-            now = clock.now()
-            if due is not None:
-                self._feeding.ring_at(max(due, now + microseconds(SHORTEST_PAUSE)))
-            resume = ready.next_resume(now)
-            if resume is not None:
-                self._feeding.ring_at(resume)
-            await self._feeding.wait()
+    async def _lapse(self, works: list[Work]) -> None:
+        """The deadline of works of one message has come while they waited."""
+        await self.conclude(works[0].stored, lapse(works, self._clock.now(), self._retries, self._known))
 
-    async def _refill(self) -> None:
-        ready = self._ready
-        ready.hungry = False
-        while not ready.draining:
-            room = ready.room
-            if room <= 0:
-                ready.mark_full()
-                return
-            now = self._clock.now()
-            works = await self._spool.lease(min(room, CHUNK), now, ready.closed(now))
-            if not works:
-                return
-            for group in by_message(works):
-                self.admit(group[0].stored, group)
-
-    async def _keep_house(self) -> None:
-        """Act on deadlines that come while mail waits, and let the spool tidy up."""
-        while not self._ready.draining:
-            try:
-                await self._sweep()
-                await self._spool.maintain()
-            except SpoolError as error:
-                self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
-            now = self._clock.now()
-            self._ready.forget_idle(now)
-            self._keeping.ring_at(now + microseconds(self._sweep_every))
-            await self._keeping.wait()
-
-    async def _sweep(self) -> None:
-        """Give up or warn where time has run out."""
-        ready = self._ready
-        while not ready.draining and ready.room > 0:
-            now = self._clock.now()
-            works = await self._spool.lapsed(min(ready.room, CHUNK), now)
-            ready.take(len(works))
-            for group in by_message(works):
-                settlement = lapse(group, now, self._schedule)
-                if settlement.notices:
-                    await self._fetch_and_send(group[0].stored, group[0].stored.content, settlement)
-                else:
-                    self._settle(settlement, len(group))
-            if len(works) < CHUNK:
-                return
+    def _known(self, lane: str) -> Known:
+        """What is known of `lane`, for works of it that were put off."""
+        fallback = self._fallback_of(lane) if self._fallback_of is not None else None
+        return Known(self._ready.site_of(lane), fallback)

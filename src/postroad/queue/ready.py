@@ -3,69 +3,29 @@
 A batch is the works of one message on one lane. A lane may hold as much as is still free for all others, so
 one slow next hop can fill half of the window and never the last place; what a lane may not hold waits in the
 spool, and `hungry` says when to look there again. Who gets a slot when all deliveries are taken goes round by
-lane. Every wait has its reason. Pure; `now` is microseconds since 1970.
+lane. Limits that lanes share are in `rationing`. Every wait has its reason. Pure; `now` is microseconds since 1970.
 """
 
 from collections import deque
-from enum import Enum
 from typing import Final
 
-from msgspec import Struct
-
+from postroad.model.route import Route
 from postroad.model.work import Stored, Work
+from postroad.queue.lane import Batch, Lane, LaneState, WaitReason
+from postroad.queue.rationing import Rationing
 from postroad.queue.settings import QueueSettings
-from postroad.queue.throttle import Throttle, ThrottleRules, new_throttle, rules_of
+from postroad.queue.shaping import Shaping
+from postroad.queue.throttle import ThrottleRules, new_throttle, rules_of
 
 BATCH_LIMIT: Final = 1000  # works in one batch; transactions are split further at each peer's own limit
 LANE_LIMIT: Final = 50_000  # lanes remembered with nothing in memory; more than that many dead next hops are forgotten
 
 
-class WaitReason(Enum):
-    """Why work is not being delivered right now."""
-
-    NOTHING = "nothing is ready"
-    LANE_BUSY = "all connections that this next hop may have are in use"
-    LANE_SUSPENDED = "the next hop is suspended"
-    GLOBAL_LIMIT = "all connections are in use"
-    DRAINING = "the queue is being drained"
-
-
-class Batch(Struct):
-    """Works of one message on one lane."""
-
-    stored: Stored
-    works: list[Work]
-
-
-class Lane(Struct):
-    """One next hop: its throttle, what waits for it in memory, how many deliveries run."""
-
-    name: str
-    throttle: Throttle
-    batches: deque[Batch]
-    waiting: int = 0  # recipients in `batches`
-    running: int = 0
-    low: int = -1  # when no more than this waits, the spool has more
-    in_line: bool = False
-
-
-class LaneState(Struct, frozen=True, gc=False):
-    """A lane as shown to people: recipients waiting in memory, deliveries running and allowed, why it waits."""
-
-    name: str
-    waiting: int
-    running: int
-    allowed: int
-    until: int
-    reason: str
-    wait: WaitReason
-
-
 class Ready:
     """All lanes of one courier, and the accounts of its window."""
 
-    def __init__(self, settings: QueueSettings) -> None:
-        """Begin empty, with the limits of `settings`."""
+    def __init__(self, settings: QueueSettings, shaping: Shaping | None = None) -> None:
+        """Begin empty, with the limits of `settings`, and of `shaping` where there are rules."""
         self._window = settings.window
         self._octets_limit = settings.window_content
         self._deliveries = settings.deliveries
@@ -74,6 +34,8 @@ class Ready:
         self._line: deque[Lane] = deque()  # lanes that wait for a slot among all deliveries
         self._holders: dict[str, int] = {}  # batches in memory by message, where its content counts in `octets`
         self._low = -1
+        self._sites: dict[str, str] = {}  # by lane, for mail that waits longer than a lane is remembered
+        self.rations = None if shaping is None else Rationing(shaping, self._rules)
         self.used = 0  # recipients in memory, until their settlement is durable
         self.octets = 0
         self.running = 0
@@ -85,25 +47,60 @@ class Ready:
         """How many recipients the window can still take."""
         return self._window - self.used
 
-    def lane(self, name: str) -> Lane:
+    def lane(self, name: str, now: int = 0) -> Lane:
         """The lane called `name`, made when it is new."""
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = Lane(name, new_throttle(self._rules), deque())
+            if self.rations is not None:
+                self.rations.welcome(lane, now)
         return lane
 
-    def has_place(self, lane: Lane, count: int) -> bool:
+    def surplus(self, lane: Lane, now: int) -> list[Work]:
+        """What `lane` must not hold in memory, now that its limits are known: all or nothing."""
+        if self.rations is None or not self.rations.is_crowded(lane, self._window - self.used + lane.waiting, now):
+            return []
+        return self.unload(lane)
+
+    def site_of(self, lane: str) -> str:
+        """The site of the lane called `lane`, "" while that is not known."""
+        return self._sites.get(lane, "")
+
+    def pause(self, lane: Lane, index: int, until: int, reason: str) -> list[Lane]:
+        """The lanes that keep the pause that reply rule `index` of `lane` asks for; lanes to come will, too."""
+        if lane.shape is None:
+            return []
+        pause = lane.shape.pauses[index]
+        pause.until, pause.reason = until, reason
+        return [other for other in self._lanes.values() if other.shape is not None and pause in other.shape.pauses]
+
+    def learn(self, lane: Lane, route: Route, now: int) -> None:
+        """The route of `lane` is known: apply the shaping rules that depend on it, where there are any."""
+        if route.site:
+            if len(self._sites) >= LANE_LIMIT:
+                self._sites.clear()
+            self._sites[lane.name] = route.site
+        if self.rations is None:
+            lane.route = route
+        else:
+            self.rations.learn(lane, route, now)
+
+    def has_place(self, lane: Lane, count: int, now: int) -> bool:
         """True when `lane` may hold `count` more recipients; otherwise they wait in the spool."""
-        if lane.waiting + count <= self._window - self.used:
-            return True
-        self._expect(lane)
-        return False
+        room = self._window - self.used
+        if lane.waiting + count > room:
+            self._expect(lane)
+            return False
+        return lane.shape is None or self.rations is None or self.rations.has_place(lane.shape, count, room, now)
 
     def push(self, lane: Lane, stored: Stored, works: list[Work]) -> None:
         """Take `works` of one message in, at the end of `lane`."""
         count = len(works)
         self.used += count
         lane.waiting += count
+        if lane.shape is not None:
+            for limit in lane.shape.limits:
+                limit.held += count
         if count <= BATCH_LIMIT:
             lane.batches.append(Batch(stored, works))
             self._hold(stored)
@@ -127,6 +124,11 @@ class Ready:
             self.octets -= len(content)
             stored.content = None
 
+    def let_content_go(self, stored: Stored) -> None:
+        """A message that did not come in needs no content, unless works of it are here already."""
+        if stored.envelope.id not in self._holders:
+            stored.content = None
+
     def take(self, count: int) -> None:
         """Count `count` recipients that are in memory outside of any lane; `finish` ends it."""
         self.used += count
@@ -141,6 +143,8 @@ class Ready:
         if self.running >= self._deliveries:
             self._queue_up(lane)
             return WaitReason.GLOBAL_LIMIT
+        if self.rations is not None and (wait := self.rations.begin(lane, now)) is not None:
+            return wait
         lane.running += 1
         self.running += 1
         return None
@@ -150,6 +154,8 @@ class Ready:
 
         `again` says that the slot has served a batch already, so that others may claim it now.
         """
+        if lane.reserved and not again and self.rations is not None:
+            self.rations.unreserve(lane)
         if self.draining:
             return WaitReason.DRAINING
         if not lane.batches:
@@ -160,25 +166,36 @@ class Ready:
         if again and self._line and not (lane.in_line and len(self._line) == 1):
             self._queue_up(lane)
             return WaitReason.GLOBAL_LIMIT
+        if self.rations is not None and lane.shape is not None:
+            allowed = self.rations.lease(lane, now, again=again)
+            if isinstance(allowed, WaitReason):
+                return allowed
+            self._split(lane, allowed)
         batch = lane.batches.popleft()
         lane.waiting -= len(batch.works)
         if lane.waiting <= lane.low:
             lane.low = -1
             self.hungry = True
+        if self.rations is not None:
+            self.hungry |= self.rations.let_go(lane, len(batch.works))
         return batch
 
     def end(self, lane: Lane) -> None:
         """Give the slot of a worker of `lane` back."""
         lane.running -= 1
         self.running -= 1
+        if self.rations is not None:
+            self.rations.end(lane)
 
-    def next_in_line(self) -> Lane | None:
+    def next_in_line(self, now: int) -> Lane | None:
         """The lane whose turn it is to try `begin`, when a slot is free."""
         while self._line and self.running < self._deliveries:
             lane = self._line.popleft()
             lane.in_line = False
             if lane.batches:
                 return lane
+        if self.rations is not None and self.running < self._deliveries:
+            return self.rations.next_in_line(now)
         return None
 
     def finish(self, count: int) -> None:
@@ -195,6 +212,8 @@ class Ready:
             works += batch.works
             self.leave(batch.stored)
         lane.batches.clear()
+        if self.rations is not None:
+            self.hungry |= self.rations.let_go(lane, lane.waiting)
         lane.waiting = 0
         lane.low = -1
         self.finish(len(works))
@@ -216,6 +235,8 @@ class Ready:
             elif lane.waiting >= room and lane.waiting:
                 self._expect(lane)
                 closed.add(lane.name)
+            elif _is_crowded(lane):
+                closed.add(lane.name)
         return closed
 
     def mark_full(self) -> None:
@@ -228,39 +249,63 @@ class Ready:
 
     def forget_idle(self, now: int) -> None:
         """Drop the lanes that hold nothing and tell nothing; beyond `LANE_LIMIT`, the longest failing ones too."""
-        idle = [lane for lane in self._lanes.values() if not (lane.waiting or lane.running or lane.in_line)]
+        idle = [
+            lane
+            for lane in self._lanes.values()
+            if not (lane.waiting or lane.running or lane.in_line or lane.stopped_by)
+        ]
         for lane in idle:
-            if lane.throttle.is_neutral(now):
-                del self._lanes[lane.name]
+            if lane.throttle.is_neutral(now) and not _is_crowded(lane):
+                self._forget(lane)
+        if self.rations is not None:
+            self.rations.forget_idle(now)
         surplus = len(self._lanes) - LANE_LIMIT
         if surplus > 0:
             rest = sorted((lane for lane in idle if lane.name in self._lanes), key=lambda lane: lane.throttle.failed_at)
             for lane in rest[:surplus]:
-                del self._lanes[lane.name]
+                self._forget(lane)
+
+    def _forget(self, lane: Lane) -> None:
+        del self._lanes[lane.name]
+        if self.rations is not None:
+            self.rations.dismiss(lane)
+
+    def lanes(self) -> list[Lane]:
+        """Every lane."""
+        return list(self._lanes.values())
 
     def states(self, now: int) -> list[LaneState]:
         """Every lane as it is now, for people."""
-        return [
-            LaneState(
-                lane.name,
-                lane.waiting,
-                lane.running,
-                lane.throttle.allowed(now),
-                lane.throttle.until,
-                lane.throttle.reason,
-                self._reason(lane, now),
-            )
-            for lane in self._lanes.values()
-        ]
+        return [self._state(lane, now) for lane in self._lanes.values()]
 
-    def _reason(self, lane: Lane, now: int) -> WaitReason:
+    def _state(self, lane: Lane, now: int) -> LaneState:
+        throttle = lane.throttle
+        wait, until, reason = self._wait(lane, now)
+        return LaneState(lane.name, lane.waiting, lane.running, throttle.allowed(now), until, reason, wait)
+
+    def _wait(self, lane: Lane, now: int) -> tuple[WaitReason, int, str]:
+        """Why `lane` waits, until when, and more in words."""
+        throttle = lane.throttle
+        known = (throttle.until, throttle.reason)
         if self.draining:
-            return WaitReason.DRAINING
-        if lane.throttle.is_suspended(now):
-            return WaitReason.LANE_SUSPENDED
+            return WaitReason.DRAINING, *known
+        if throttle.is_suspended(now):
+            return WaitReason.LANE_SUSPENDED, *known
         if not lane.batches:
-            return WaitReason.NOTHING
-        return WaitReason.GLOBAL_LIMIT if lane.in_line else WaitReason.LANE_BUSY
+            return WaitReason.NOTHING, *known
+        if lane.in_line:
+            return WaitReason.GLOBAL_LIMIT, *known
+        if self.rations is not None and (wait := self.rations.wait_of(lane, now)) is not None:
+            return wait
+        return WaitReason.LANE_BUSY, *known
+
+    def _split(self, lane: Lane, allowed: int) -> None:
+        """Let the next batch of `lane` have at most `allowed` works; the rest stays where it is."""
+        batch = lane.batches[0]
+        if len(batch.works) > allowed:
+            lane.batches[0] = Batch(batch.stored, batch.works[allowed:])
+            lane.batches.appendleft(Batch(batch.stored, batch.works[:allowed]))
+            self._hold(batch.stored)
 
     def _hold(self, stored: Stored) -> None:
         """One more batch uses the message's content; let it go when there is too much of it in memory."""
@@ -291,17 +336,6 @@ class Ready:
             self.hungry = True
 
 
-def by_lane(works: list[Work]) -> list[list[Work]]:
-    """`works` of one message grouped by lane, in the order of their first ones."""
-    groups: dict[str, list[Work]] = {}
-    for work in works:
-        groups.setdefault(work.lane, []).append(work)
-    return list(groups.values())
-
-
-def by_message(works: list[Work]) -> list[list[Work]]:
-    """`works` grouped by message, in the order of their first ones."""
-    groups: dict[str, list[Work]] = {}
-    for work in works:
-        groups.setdefault(work.stored.envelope.id, []).append(work)
-    return list(groups.values())
+def _is_crowded(lane: Lane) -> bool:
+    """True when a limit of `lane` may hold no more in memory for now."""
+    return lane.shape is not None and any(limit.low >= 0 for limit in lane.shape.limits)

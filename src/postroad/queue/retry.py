@@ -9,23 +9,31 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.model.envelope import Envelope
+from postroad.model.outcome import Deferred
+from postroad.model.work import Work
+from postroad.queue.hints import hint_of, is_greylisting
 from postroad.queue.settings import QueueSettings
+from postroad.queue.times import NEVER, microseconds
 
-NEVER: Final = 1 << 62  # later than any time; fits a signed 64-bit column
+SHORTEST_HINT: Final = 10_000_000  # a peer that wishes for less gets this
 JITTER: Final = 0.1  # the share of a pause that is left to chance, so that mail of one outage does not move in step
 
 
-def microseconds(seconds: float) -> int:
-    """Whole microseconds of `seconds`; `NEVER` for infinity."""
-    return NEVER if seconds * 1_000_000 >= NEVER else round(seconds * 1_000_000)
-
-
 class RetrySchedule(Struct, frozen=True):
-    """The curve of tries: `pauses` between them (the last repeats), ages at which to give up and to warn."""
+    """The curve of tries: `pauses` between them (the last repeats), ages at which to give up and to warn.
+
+    `greylist` is the longest pause after greylisting, `hints` the longest that a peer's own wish is followed for.
+    """
 
     pauses: tuple[int, ...]
     expire_after: int
     warn_after: int
+    greylist: int = 0
+    hints: int = 0
+
+    def schedule_for(self, work: Work, outcome: Deferred | None, site: str) -> "RetrySchedule":  # noqa: ARG002
+        """The schedule of one recipient: this one for all (`RetryPolicy` has rules)."""
+        return self
 
     def next_due(self, envelope: Envelope, attempts: int, now: int, jitter: float) -> int:
         """When to try again after `attempts` tries, at least one; `jitter` is from 0 to 1.
@@ -34,6 +42,19 @@ class RetrySchedule(Struct, frozen=True):
         """
         pause = self.pauses[min(attempts, len(self.pauses)) - 1]
         return min(now + pause + int(pause * JITTER * jitter), self.expiry(envelope))
+
+    def due_after(self, outcome: Deferred, work: Work, attempts: int, now: int, jitter: float) -> int:
+        """When to try again after `outcome`: by its rule, the peer's wish, soon after greylisting, or by the curve."""
+        envelope = work.stored.envelope
+        due = self.next_due(envelope, attempts, now, jitter)
+        pause = microseconds(outcome.pause)
+        if not pause and outcome.command:
+            hint = hint_of(outcome.reply.text) if self.hints else 0
+            if 0 < hint <= self.hints:
+                pause = max(hint, SHORTEST_HINT)
+            elif self.greylist and is_greylisting(outcome.reply, attempts):
+                return min(due, now + self.greylist + int(self.greylist * JITTER * jitter))
+        return min(now + pause + int(pause * JITTER * jitter), self.expiry(envelope)) if pause else due
 
     def expiry(self, envelope: Envelope) -> int:
         """When a recipient of `envelope` fails undelivered."""
@@ -64,4 +85,6 @@ def schedule_of(settings: QueueSettings) -> RetrySchedule:
         tuple(microseconds(pause) for pause in settings.retry),
         microseconds(settings.expire_after),
         microseconds(settings.warn_after),
+        microseconds(settings.greylist_retry),
+        microseconds(settings.retry_hints),
     )

@@ -1,20 +1,17 @@
 """Outcomes become decisions: what the spool is to make durable, who is to be told, what is reported.
 
 A recipient is final when its next hop took it, refused it for good (RFC 5321 4.5.4, 6.1), or its time ran out;
-everything else waits for the retry schedule. Who is told of what is RFC 3461 4.1 and 5.2; a message with the
-null reverse-path tells nobody (RFC 5321 6.1). Called with the works of one message. Pure: the time and the
-jitter come in.
+everything else waits for its retry schedule, or goes on at the fallback of its lane. Who is told of what is in
+`telling`. Called with the works of one message. Pure: the time and the jitter come in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
 from msgspec import Struct
 
-from postroad.message.dsn import DELAYED, DELIVERED, FAILED, RELAYED, Notice
 from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held, Scope
 from postroad.model.records import (
-    DsnSuppressed,
     MessageRemoved,
     RecipientDeferred,
     RecipientDelivered,
@@ -23,14 +20,25 @@ from postroad.model.records import (
     Record,
 )
 from postroad.model.reply import Reply
-from postroad.model.route import CAPTURE, LMTP, Target
+from postroad.model.route import Fallback
 from postroad.model.work import Change, Status, Stored, Work
+from postroad.queue.fallback import falls_back, moves_at
 from postroad.queue.retry import RetrySchedule
+from postroad.queue.retryrules import RetryPolicy, answer_of
+from postroad.queue.telling import (
+    Settlement,
+    Spent,
+    Words,
+    status_of,
+    tell_failure,
+    tell_success,
+    warn_if_late,
+    words_of,
+)
 from postroad.queue.throttle import Throttle
 
 NO_TARGET: Final = "none"
 EXPIRED: Final = "4.4.7"  # RFC 3463 3.5: delivery time expired
-_FINAL_DELIVERY: Final = (LMTP, CAPTURE)  # what these take has arrived; anything else was passed on
 
 
 class Moment(Struct, frozen=True, gc=False):
@@ -46,19 +54,32 @@ class Moment(Struct, frozen=True, gc=False):
     jitter: float = 0.0
 
 
-class Settlement(Struct, gc=False):
-    """Decisions about works of one message: row changes, what its sender is told, records for once it is durable.
+class Known(Struct, frozen=True, gc=False):
+    """What is known of the lane that works are on: its site, and where they go on when it does not deliver."""
 
-    `pending` are the works among them that go on waiting, for a later try or to be released.
-    """
-
-    changes: list[Change]
-    notices: list[Notice]
-    records: list[Record]
-    pending: list[Work]
+    site: str = ""
+    fallback: Fallback | None = None
 
 
-def settle(works: list[Work], outcomes: Sequence[Decided], moment: Moment, schedule: RetrySchedule) -> Settlement:
+class _Terms(Struct, frozen=True, gc=False):
+    """How one recipient waits: its schedule, and where it goes on when its lane does not deliver."""
+
+    schedule: RetrySchedule
+    fallback: Fallback | None
+
+
+NOTHING_KNOWN: Final = Known()
+Retries = RetrySchedule | RetryPolicy
+
+
+def _nothing(_lane: str) -> Known:
+    """Nothing is known of any lane."""
+    return NOTHING_KNOWN
+
+
+def settle(
+    works: list[Work], outcomes: Sequence[Decided], moment: Moment, retries: Retries, known: Known = NOTHING_KNOWN
+) -> Settlement:
     """Turn one outcome for each of `works`, all of one message, into decisions."""
     settlement = Settlement([], [], [], [])
     stored = works[0].stored
@@ -66,42 +87,47 @@ def settle(works: list[Work], outcomes: Sequence[Decided], moment: Moment, sched
     total = (now - stored.envelope.arrived) / 1_000_000
     before = total - moment.waited - moment.connecting - moment.sending
     delays = (max(before, 0.0), moment.waited, moment.connecting, moment.sending)
-    spent = _Spent(now, total, delays, moment.jitter)
+    spent = Spent(now, total, delays, moment.jitter)
     final = 0
     for work, outcome in zip(works, outcomes, strict=True):
         if isinstance(outcome, Delivered):
             final += 1
             _deliver(settlement, work, outcome, spent)
         elif isinstance(outcome, Deferred):
-            final += _defer(settlement, work, outcome, spent, schedule=schedule)
+            schedule = retries.schedule_for(work, outcome, known.site)
+            final += _defer(settlement, work, outcome, spent, terms=_Terms(schedule, known.fallback))
         elif isinstance(outcome, Failed):
             final += 1
             _fail(settlement, work, outcome, spent)
         elif isinstance(outcome, Held):
-            _hold(settlement, work, outcome, now, schedule)
+            _hold(settlement, work, outcome, now, retries.schedule_for(work, None, known.site))
         else:
             assert_never(outcome)
     _remove(settlement, stored, final, now)
     return settlement
 
 
-def lapse(works: list[Work], now: int, schedule: RetrySchedule) -> Settlement:
-    """Decide about `works` of one message whose deadline has come while they waited: give up, or warn."""
+def lapse(works: list[Work], now: int, retries: Retries, known: Callable[[str], Known] = _nothing) -> Settlement:
+    """Decide about `works` of one message whose deadline has come while they waited: give up, move on, or warn."""
     settlement = Settlement([], [], [], [])
     stored = works[0].stored
     envelope = stored.envelope
     total = (now - envelope.arrived) / 1_000_000
-    spent = _Spent(now, total, (total, 0.0, 0.0, 0.0))
+    spent = Spent(now, total, (total, 0.0, 0.0, 0.0))
     final = 0
     for work in works:
+        lane = known(work.lane)
+        schedule = retries.schedule_for(work, None, lane.site)
         if now >= schedule.expiry(envelope):
             final += 1
             _expire(settlement, work, None, spent)
             continue
-        change = _pending(work, schedule, due=work.due, warned=work.warned, reply=work.reply)
-        _warn_if_late(settlement, work, change, _words(work), spent=spent, schedule=schedule)
-        settlement.changes.append(change)
-        settlement.pending.append(work)
+        change = _waits(work, work.due, work.reply)
+        if lane.fallback is not None and falls_back(lane.fallback, work, "", now):
+            reply = Reply(451, "4.4.0", f"not delivered in time; last reason: {work.reply or 'none'}")
+            _move(change, lane.fallback, now)
+            settlement.records.append(_deferral(work, Deferred(reply, Scope.NEXT_HOP), change, spent))
+        _put_off(settlement, change, words_of(work), spent, terms=_Terms(schedule, lane.fallback))
     _remove(settlement, stored, final, now)
     return settlement
 
@@ -114,16 +140,7 @@ def reason_of(outcome: Deferred | Failed) -> str:
     return str(outcome.reply)
 
 
-class _Spent(Struct, frozen=True, gc=False):
-    """The clock of one settlement: now, seconds since arrival, and their parts a/b/c/d."""
-
-    now: int
-    total: float
-    delays: tuple[float, float, float, float]
-    jitter: float = 0.0
-
-
-def _deliver(settlement: Settlement, work: Work, outcome: Delivered, spent: _Spent) -> None:
+def _deliver(settlement: Settlement, work: Work, outcome: Delivered, spent: Spent) -> None:
     envelope = work.stored.envelope
     recipient = work.recipient
     attempts = work.attempts + 1
@@ -146,68 +163,93 @@ def _deliver(settlement: Settlement, work: Work, outcome: Delivered, spent: _Spe
             source=outcome.source,
         )
     )
-    if recipient.notify and recipient.wants_success() and not outcome.dsn_passed and not envelope.sender.is_null:
-        # RFC 3461 5.2.2 and 5.2.3: we answer for what goes on without DSN, and for what has arrived.
-        arrived = target is not None and target.scheme in _FINAL_DELIVERY
-        settlement.notices.append(
-            Notice(
-                recipient,
-                DELIVERED if arrived else RELAYED,
-                _status(outcome.reply, "2.0.0"),
-                diagnostic=str(outcome.reply),
-                remote="" if target is None or target.scheme == CAPTURE else _host(target),
-                at=spent.now,
-            )
-        )
+    if recipient.notify:
+        tell_success(settlement, work, outcome, spent)
 
 
-def _defer(settlement: Settlement, work: Work, outcome: Deferred, spent: _Spent, *, schedule: RetrySchedule) -> int:
+def _defer(
+    settlement: Settlement,
+    work: Work,
+    outcome: Deferred,
+    spent: Spent,
+    *,
+    terms: _Terms,
+) -> int:
     """Keep the recipient for a later try; 1 when its time has run out instead."""
-    envelope = work.stored.envelope
-    if spent.now >= schedule.expiry(envelope):
+    schedule, fallback = terms.schedule, terms.fallback
+    if spent.now >= schedule.expiry(work.stored.envelope):
         _expire(settlement, work, outcome, spent)
         return 1
     attempts = work.attempts + 1
-    due = schedule.next_due(envelope, attempts, spent.now, spent.jitter)
-    change = _pending(work, schedule, due=due, warned=work.warned, reply=reason_of(outcome))
+    change = _waits(work, schedule.due_after(outcome, work, attempts, spent.now, spent.jitter), reason_of(outcome))
     change.attempts = attempts
-    settlement.changes.append(change)
-    settlement.pending.append(work)
-    settlement.records.append(
-        RecipientDeferred(
-            at=spent.now,
-            id=envelope.id,
-            sender=envelope.sender.text,
-            recipient=work.recipient.address.text,
-            lane=work.lane,
-            target=NO_TARGET if outcome.target is None else str(outcome.target),
-            reply=outcome.reply,
-            command=outcome.command,
-            scope=outcome.scope.value,
-            attempts=attempts,
-            delay=spent.total,
-            delays=spent.delays,
-            due=due,
-            source=outcome.source,
-        )
-    )
-    _warn_if_late(settlement, work, change, _words(work, outcome), spent=spent, schedule=schedule)
+    if fallback is not None and falls_back(fallback, work, outcome.reply.enhanced, spent.now):
+        _move(change, fallback, spent.now)
+    settlement.records.append(_deferral(work, outcome, change, spent))
+    _put_off(settlement, change, words_of(work, outcome), spent, terms=terms)
     return 0
 
 
-def _fail(settlement: Settlement, work: Work, outcome: Failed, spent: _Spent) -> None:
+def _waits(work: Work, due: int, reply: str) -> Change:
+    return Change(work, work.status, due, attempts=work.attempts, warned=work.warned, reply=reply)
+
+
+def _put_off(settlement: Settlement, change: Change, words: Words, spent: Spent, *, terms: _Terms) -> None:
+    """Let a recipient wait as `change` has it; warn the sender in time, look again when something is due for it."""
+    schedule, fallback, work = terms.schedule, terms.fallback, change.work
+    envelope = work.stored.envelope
+    warn_if_late(settlement, change, words, spent, warning=schedule.warning(envelope), expiry=schedule.expiry(envelope))
+    change.deadline = schedule.deadline(envelope, warned=change.warned)
+    if fallback is not None and not change.lane and fallback.lane != work.lane:
+        moves = moves_at(fallback, envelope)
+        if moves > spent.now:
+            change.deadline = min(change.deadline, moves)
+    settlement.changes.append(change)
+    settlement.pending.append(work)
+
+
+def _move(change: Change, fallback: Fallback, now: int) -> None:
+    """Let the recipient go on at the fallback, at once."""
+    change.lane = fallback.lane
+    change.due = now
+
+
+def _deferral(work: Work, outcome: Deferred, change: Change, spent: Spent) -> RecipientDeferred:
+    envelope = work.stored.envelope
+    return RecipientDeferred(
+        at=spent.now,
+        id=envelope.id,
+        sender=envelope.sender.text,
+        recipient=work.recipient.address.text,
+        lane=work.lane,
+        target=NO_TARGET if outcome.target is None else str(outcome.target),
+        reply=outcome.reply,
+        command=outcome.command,
+        scope=outcome.scope.value,
+        attempts=change.attempts,
+        delay=spent.total,
+        delays=spent.delays,
+        due=change.due,
+        original=outcome.original,
+        moved_to=change.lane,
+        source=outcome.source,
+    )
+
+
+def _fail(settlement: Settlement, work: Work, outcome: Failed, spent: Spent) -> None:
     attempts = work.attempts + 1
     reason = reason_of(outcome)
     settlement.changes.append(Change(work, Status.FAILED, attempts=attempts, reply=reason))
     settlement.records.append(_failure(work, outcome, outcome.reply, attempts, spent=spent))
-    _tell_failure(settlement, work, _words(work, outcome), _status(outcome.reply, "5.0.0"), spent)
+    tell_failure(settlement, work, words_of(work, outcome), status_of(outcome.reply, "5.0.0"), spent)
 
 
 def _hold(settlement: Settlement, work: Work, outcome: Held, now: int, schedule: RetrySchedule) -> None:
     """Keep the recipient until somebody releases it: it is not tried, warned of or given up meanwhile."""
     envelope = work.stored.envelope
-    change = _pending(work, schedule, due=work.due, warned=work.warned, reply=outcome.reason)
+    change = _waits(work, work.due, outcome.reason)
     change.status = Status.HELD
+    change.deadline = schedule.deadline(envelope, warned=work.warned)
     settlement.changes.append(change)
     settlement.pending.append(work)
     settlement.records.append(
@@ -222,7 +264,7 @@ def _hold(settlement: Settlement, work: Work, outcome: Held, now: int, schedule:
     )
 
 
-def _expire(settlement: Settlement, work: Work, outcome: Deferred | None, spent: _Spent) -> None:
+def _expire(settlement: Settlement, work: Work, outcome: Deferred | None, spent: Spent) -> None:
     """The recipient's time is over: after a last try with `outcome`, or waiting, with what was said before."""
     attempts = work.attempts + (outcome is not None)
     last = work.reply if outcome is None else str(outcome.reply)
@@ -231,11 +273,11 @@ def _expire(settlement: Settlement, work: Work, outcome: Deferred | None, spent:
     reason = work.reply if outcome is None else reason_of(outcome)
     settlement.changes.append(Change(work, Status.FAILED, attempts=attempts, reply=reason or text))
     settlement.records.append(_failure(work, outcome, reply, attempts, spent=spent, expired=True))
-    _tell_failure(settlement, work, _words(work, outcome, expired=True), EXPIRED, spent)
+    tell_failure(settlement, work, words_of(work, outcome, expired=True), EXPIRED, spent)
 
 
 def _failure(
-    work: Work, outcome: Deferred | Failed | None, reply: Reply, attempts: int, *, spent: _Spent, expired: bool = False
+    work: Work, outcome: Deferred | Failed | None, reply: Reply, attempts: int, *, spent: Spent, expired: bool = False
 ) -> RecipientFailed:
     envelope = work.stored.envelope
     target = None if outcome is None else outcome.target
@@ -253,79 +295,9 @@ def _failure(
         delay=spent.total,
         delays=spent.delays,
         expired=expired,
+        original="" if outcome is None else outcome.original,
         source="" if outcome is None else outcome.source,
     )
-
-
-class _Words(Struct, frozen=True, gc=False):
-    """What a notice says about the reason: `remote` is set when a remote host said it, to `command`."""
-
-    diagnostic: str = ""
-    remote: str = ""
-    command: str = ""
-    status: str = ""
-    expired: bool = False
-
-
-def _words(work: Work, outcome: Deferred | Failed | None = None, *, expired: bool = False) -> _Words:
-    if outcome is None:
-        return _Words(work.reply, expired=expired)
-    remote = _host(outcome.target) if outcome.command else ""
-    return _Words(str(outcome.reply), remote, outcome.command, _status(outcome.reply, ""), expired)
-
-
-def _tell_failure(settlement: Settlement, work: Work, words: _Words, status: str, spent: _Spent) -> None:
-    envelope = work.stored.envelope
-    recipient = work.recipient
-    if envelope.sender.is_null or not recipient.wants_failure():
-        why = "null reverse-path" if envelope.sender.is_null else "NOTIFY without FAILURE"
-        settlement.records.append(
-            DsnSuppressed(at=spent.now, id=envelope.id, kind=FAILED, recipient=recipient.address.text, reason=why)
-        )
-        return
-    settlement.notices.append(
-        Notice(
-            recipient,
-            FAILED,
-            status,
-            diagnostic=words.diagnostic,
-            remote=words.remote,
-            command=words.command,
-            expired=words.expired,
-            at=spent.now,
-        )
-    )
-
-
-def _warn_if_late(
-    settlement: Settlement, work: Work, change: Change, words: _Words, *, spent: _Spent, schedule: RetrySchedule
-) -> None:
-    """Tell the sender of the delay, once and when its time has come (RFC 3461 5.2.7)."""
-    envelope = work.stored.envelope
-    if change.warned or spent.now < schedule.warning(envelope):
-        return
-    change.warned = True
-    change.deadline = schedule.deadline(envelope, warned=True)
-    recipient = work.recipient
-    if not recipient.wants_delay():
-        return
-    settlement.notices.append(
-        Notice(
-            recipient,
-            DELAYED,
-            words.status or "4.0.0",
-            diagnostic=words.diagnostic,
-            remote=words.remote,
-            command=words.command,
-            at=spent.now,
-            retry_until=schedule.expiry(envelope),
-        )
-    )
-
-
-def _pending(work: Work, schedule: RetrySchedule, *, due: int, warned: bool, reply: str) -> Change:
-    deadline = schedule.deadline(work.stored.envelope, warned=warned)
-    return Change(work, work.status, due, deadline, work.attempts, warned, reply)
 
 
 def _remove(settlement: Settlement, stored: Stored, final: int, now: int) -> None:
@@ -333,39 +305,32 @@ def _remove(settlement: Settlement, stored: Stored, final: int, now: int) -> Non
         settlement.records.append(MessageRemoved(at=now, id=stored.envelope.id))
 
 
-def _host(target: Target | None) -> str:
-    return "" if target is None else target.host or target.address
-
-
-def _status(reply: Reply, default: str) -> str:
-    """The status code of RFC 3464 2.3.4: the enhanced code, or the class of the reply alone."""
-    return reply.enhanced or (f"{reply.code // 100}.0.0" if reply.code else default)
-
-
 def park(works: list[Work], throttle: Throttle, now: int) -> list[Record]:
     """Mark works of a suspended lane with the reason why they wait, without an attempt; what to report of each."""
-    reply = Reply(451, "4.4.1", f"next hop suspended: {throttle.reason}")
-    words = str(reply)
+    outcome = Deferred(Reply(451, "4.4.1", f"next hop suspended: {throttle.reason}"), Scope.NEXT_HOP)
+    words = str(outcome.reply)
     records: list[Record] = []
     for work in works:
         work.reply = words
-        envelope = work.stored.envelope
-        total = (now - envelope.arrived) / 1_000_000
-        records.append(
-            RecipientDeferred(
-                at=now,
-                id=envelope.id,
-                sender=envelope.sender.text,
-                recipient=work.recipient.address.text,
-                lane=work.lane,
-                target=NO_TARGET,
-                reply=reply,
-                command="",
-                scope=Scope.NEXT_HOP.value,
-                attempts=work.attempts,
-                delay=total,
-                delays=(total, 0.0, 0.0, 0.0),
-                due=throttle.until,
-            )
-        )
+        total = (now - work.stored.envelope.arrived) / 1_000_000
+        spent = Spent(now, total, (total, 0.0, 0.0, 0.0))
+        waits = Change(work, work.status, throttle.until, attempts=work.attempts)
+        records.append(_deferral(work, outcome, waits, spent))
     return records
+
+
+def divert(works: list[Work], throttle: Throttle, now: int, retries: Retries, known: Known) -> Settlement:
+    """Decide about works of one message on a suspended lane with a fallback: move on now, or when old enough."""
+    settlement = Settlement([], [], [], [])
+    outcome = Deferred(Reply(451, "4.4.1", f"next hop suspended: {throttle.reason}"), Scope.NEXT_HOP)
+    total = (now - works[0].stored.envelope.arrived) / 1_000_000
+    spent = Spent(now, total, (total, 0.0, 0.0, 0.0))
+    enhanced = answer_of(throttle.reason).enhanced
+    for work in works:
+        schedule = retries.schedule_for(work, None, known.site)
+        change = _waits(work, work.due, str(outcome.reply))
+        if known.fallback is not None and falls_back(known.fallback, work, enhanced, now):
+            _move(change, known.fallback, now)
+        settlement.records.append(_deferral(work, outcome, change, spent))
+        _put_off(settlement, change, words_of(work, outcome), spent, terms=_Terms(schedule, known.fallback))
+    return settlement

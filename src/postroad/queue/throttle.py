@@ -3,8 +3,9 @@
 The window starts small and grows by one with each success; a failure of the host halves it, and from then on it
 grows slowly above the half, so that a peer's own limit is found and kept. A failure with a window of one
 suspends the lane; when the pause is over one message probes it, and a failed probe begins the next, longer pause.
-Failures of single recipients never count: a host that answers is alive. RFC 5321 4.5.4.1 asks for such memory
-of dead hosts. Pure; times are microseconds since 1970.
+Failures of single recipients never count: a host that answers is alive. A host that answers "too many connections"
+is alive, too: what it takes is what it named, or one less than there are. RFC 5321 4.5.4.1 asks for memory of dead
+hosts. Pure; times are microseconds since 1970.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,17 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.model.outcome import Decided, Deferred, Scope
-from postroad.queue.retry import JITTER, NEVER, microseconds
+from postroad.queue.retry import JITTER
 from postroad.queue.settings import QueueSettings
+from postroad.queue.times import NEVER, microseconds
 
 START: Final = 5  # deliveries at once to a next hop nothing is known about (Postfix begins with 5, too)
 PATIENCE: Final = 50  # successes at a window that failed before, until one more is tried
+NAMED_LIMIT: Final = 1000  # a number larger than this in a reply is no limit of connections
+_READ: Final = 500  # characters of a reply that are looked at
+_LIMIT_WORDS: Final = frozenset(
+    {"limit", "limited", "max", "maximum", "than", "exceeded", "exceeds", "allowed", "of", "to", "is"}
+)
 MEMORY: Final = 3_600_000_000  # a failure is forgotten after an hour without news
 
 
@@ -44,6 +51,7 @@ class Throttle(Struct):
     level: int = 0
     reason: str = ""
     failed_at: int = 0
+    is_fixed: bool = False  # suspended by a rule: what was under way does not end it
 
     def allowed(self, now: int) -> int:
         """How many deliveries may run at once."""
@@ -67,6 +75,7 @@ class Throttle(Struct):
         """The next hop answered; True when that ends a suspension."""
         if self.until:
             limit = self.rules.limit
+            self.is_fixed = False
             self.until = self.level = self.failed_at = self.patience = 0
             self.reason = ""
             self.brisk = limit
@@ -100,6 +109,37 @@ class Throttle(Struct):
         self.window = self.brisk = 1
         return True
 
+    def crowd(self, now: int, running: int, named: int, reason: str, jitter: float) -> bool:
+        """The next hop says that `running` are too many; it takes `named`, or 0 when it did not say.
+
+        True when that suspends it: it does not even take one.
+        """
+        if self.until or running <= 1:
+            return self.fail(now, reason, jitter)
+        self.failed_at = now
+        self.window = max(1, min(self.window, named or running - 1))
+        self.brisk = self.window
+        self.patience = 0
+        return False
+
+    def suspend(self, until: int, now: int, reason: str) -> bool:
+        """Try nothing until `until`, because of `reason`; then probe. False when it is suspended for longer already."""
+        if until <= self.until:
+            return False
+        self.until = until
+        self.reason = reason
+        self.failed_at = now
+        self.is_fixed = True
+        self.window = self.brisk = 1
+        return True
+
+    def obey(self, rules: ThrottleRules) -> None:
+        """Go on by other `rules`."""
+        if self.brisk >= self.rules.limit or self.brisk > rules.limit:
+            self.brisk = rules.limit
+        self.rules = rules
+        self.window = min(self.window, rules.limit)
+
 
 def new_throttle(rules: ThrottleRules) -> Throttle:
     """The state of a lane nothing is known about."""
@@ -114,3 +154,22 @@ def host_failure(outcomes: Sequence[Decided]) -> Deferred | None:
             return None
         blamed = outcome
     return blamed
+
+
+def crowding(outcome: Deferred) -> int | None:
+    """How many connections a host takes that says there are too many; 0 when it names no number, None for all else."""
+    if not outcome.command:
+        return None
+    text = outcome.reply.text[:_READ].casefold()
+    many = "too many" in text or "limit" in text or "maximum" in text or "exceed" in text
+    if not many or not ("connection" in text or "session" in text or "concurren" in text):
+        return None
+    if "rate" in text or "per minute" in text or "per hour" in text:
+        return None  # how fast, not how many
+    near = False
+    for word in text.split():
+        bare = word.strip("()[]<>.,;:=\"'")
+        if near and bare.isascii() and bare.isdigit() and 0 < int(bare[:9]) <= NAMED_LIMIT:
+            return int(bare)
+        near = bare in _LIMIT_WORDS
+    return 0

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from postroad.queue.crew import PARKED_LIMIT, Crew
-from postroad.queue.ready import Lane
+from postroad.queue.lane import Lane
 from postroad.queue.throttle import ThrottleRules, new_throttle
 
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroad.model.work import Work
-from postroad.queue.ready import BATCH_LIMIT, Batch, Lane, Ready, WaitReason, by_lane, by_message
+from postroad.queue.lane import Batch, Lane, WaitReason, by_lane, by_message
+from postroad.queue.ready import BATCH_LIMIT, Ready
 from postroad.queue.settings import QueueSettings
 from tests.unit.queue.builders import NOW, message
 
@@ -73,10 +74,10 @@ def test_a_slot_that_others_wait_for_is_handed_on_after_one_batch() -> None:
     assert ready.begin(two, NOW) is WaitReason.GLOBAL_LIMIT
     assert isinstance(ready.lease(one, NOW), Batch)
     assert ready.lease(one, NOW, again=True) is WaitReason.GLOBAL_LIMIT
-    assert ready.next_in_line() is None  # no slot is free
+    assert ready.next_in_line(NOW) is None  # no slot is free
     ready.end(one)
-    assert ready.next_in_line() is two
-    assert ready.next_in_line() is one
+    assert ready.next_in_line(NOW) is two
+    assert ready.next_in_line(NOW) is one
 
 
 def test_a_lane_alone_in_line_keeps_its_slot() -> None:
@@ -92,11 +93,11 @@ def test_a_lane_may_hold_as_much_as_is_left_for_others() -> None:
     ready = Ready(QueueSettings(window=100))
     lane = ready.lane("one")
     held = 0
-    while ready.has_place(lane, 1):
+    while ready.has_place(lane, 1, NOW):
         push(ready, "one", message(queue_id=f"q{held}"))
         held += 1
     assert held == 50
-    assert ready.has_place(ready.lane("two"), 50)
+    assert ready.has_place(ready.lane("two"), 50, NOW)
     assert ready.closed(NOW) == {"one"}
     assert not ready.hungry
     while lane.waiting > 25:
@@ -193,7 +194,7 @@ def test_the_accounts_are_right_whatever_happens(events: list[tuple[str, int]]) 
     for number, (action, index) in enumerate(events):
         lane = ready.lane(f"lane{index}")
         match action:
-            case "push" if ready.has_place(lane, 2):
+            case "push" if ready.has_place(lane, 2, NOW):
                 push(
                     ready,
                     lane.name,

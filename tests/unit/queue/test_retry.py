@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroad.model.envelope import NOTIFY_FAILURE, Recipient
-from postroad.queue.retry import NEVER, RetrySchedule, microseconds, schedule_of
+from postroad.queue.retry import RetrySchedule, schedule_of
 from postroad.queue.settings import QueueSettings
+from postroad.queue.times import NEVER, microseconds
 from tests.unit.queue.builders import NOW, SECOND, message
 
 SCHEDULE = schedule_of(QueueSettings(retry=("1m", "5m"), expire_after="1h", warn_after="10m"))

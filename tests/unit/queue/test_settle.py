@@ -20,7 +20,8 @@ from postroad.model.route import Target
 from postroad.model.work import Status
 from postroad.queue.retry import schedule_of
 from postroad.queue.settings import QueueSettings
-from postroad.queue.settle import Moment, Settlement, lapse, park, reason_of, settle
+from postroad.queue.settle import Moment, lapse, park, reason_of, settle
+from postroad.queue.telling import Settlement
 from postroad.queue.throttle import new_throttle, rules_of
 from tests.unit.queue.builders import NOW, SECOND, TARGET, message
 

@@ -1,12 +1,23 @@
 """Windows that adapt, and suspensions."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postroad.model.outcome import Deferred, Delivered, Failed, Outcome, Scope
 from postroad.model.reply import Reply
 from postroad.queue.settings import QueueSettings
-from postroad.queue.throttle import MEMORY, PATIENCE, START, Throttle, host_failure, new_throttle, rules_of
+from postroad.queue.throttle import (
+    MEMORY,
+    PATIENCE,
+    START,
+    Throttle,
+    ThrottleRules,
+    crowding,
+    host_failure,
+    new_throttle,
+    rules_of,
+)
 from tests.unit.queue.builders import NOW, SECOND
 
 RULES = rules_of(QueueSettings(concurrency=20, suspend=("10s", "1m")))
@@ -114,3 +125,52 @@ def test_the_window_stays_within_its_bounds(events: list[tuple[bool, int]], limi
         assert 1 <= throttle.window <= limit
         assert 0 <= throttle.allowed(now) <= limit
         assert throttle.is_suspended(now) == (throttle.allowed(now) == 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("too many connections from your host", 0),
+        ("Too many concurrent SMTP connections from this IP address; please try again later", 0),
+        ("too many connections (limit 4)", 4),
+        ("Maximum of 20 connections reached for 192.0.2.1", 20),
+        ("you have exceeded your limit of 7 sessions", 7),
+        ("connection limit is 99999999999999", 0),
+        ("connection rate limit exceeded", None),
+        ("try again later", None),
+        ("too many recipients", None),
+    ],
+)
+def test_hosts_that_name_their_limit(text: str, named: int | None) -> None:
+    assert crowding(Deferred(Reply(421, "4.3.2", text), Scope.HOST, None, "connect")) == named
+    assert crowding(Deferred(Reply(421, "4.3.2", text), Scope.HOST)) is None
+
+
+def test_too_many_connections_are_one_less_or_as_many_as_the_host_says() -> None:
+    throttle = new_throttle(RULES)
+    throttle.window = 10
+    assert not throttle.crowd(NOW, 9, 0, "too many", 0.0)
+    assert throttle.window == 8
+    assert not throttle.crowd(NOW, 8, 3, "too many", 0.0)
+    assert throttle.window == 3
+    throttle.window = 1
+    assert throttle.crowd(NOW, 1, 0, "too many", 0.0), "it does not even take one"
+    assert throttle.is_suspended(NOW + 1)
+
+
+def test_other_rules_move_the_bounds() -> None:
+    throttle = new_throttle(RULES)
+    throttle.obey(ThrottleRules(2, RULES.pauses))
+    assert (throttle.window, throttle.brisk) == (2, 2)
+    throttle.obey(ThrottleRules(40, RULES.pauses))
+    for _ in range(50):
+        throttle.succeed()
+    assert throttle.window == 40
+
+
+def test_a_pause_by_rule_is_never_shortened() -> None:
+    throttle = new_throttle(RULES)
+    assert throttle.suspend(NOW + 100, NOW, "asked for")
+    assert not throttle.suspend(NOW + 50, NOW, "less")
+    assert throttle.is_fixed
+    assert (throttle.until, throttle.reason) == (NOW + 100, "asked for")

@@ -1,0 +1,136 @@
+"""What keeps the window filled from the spool, and acts on deadlines while mail waits.
+
+Two loops that sleep until somebody rings or a known time comes; a fault of the spool is reported and tried again.
+Nothing is asked of the spool for lanes that may not hold more.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final
+
+from postroad.model.errors import SpoolError
+from postroad.model.records import Emit, SpoolFaulted
+from postroad.model.work import Stored, Work
+from postroad.net.clock import Clock
+from postroad.queue.alarm import Alarm
+from postroad.queue.lane import by_message
+from postroad.queue.ready import Ready
+from postroad.queue.spooling import Spooling
+from postroad.queue.times import microseconds
+
+CHUNK: Final = 500  # recipients asked of the spool at once, so that no answer holds up the event loop for long
+SHORTEST_PAUSE: Final = 0.05  # between two looks into the spool that found nothing
+FAULT_PAUSE: Final = 1.0  # after a fault of the spool
+
+
+class Feeder:
+    """Feeds one window. `sweep_every` is how often, in seconds, deadlines are looked at."""
+
+    def __init__(  # noqa: PLR0913  # its neighbours, as plain callables
+        self,
+        spool: Spooling,
+        ready: Ready,
+        emit: Emit,
+        clock: Clock,
+        *,
+        admit: Callable[[Stored, list[Work]], None],
+        lapsed: Callable[[list[Work]], Awaitable[None]],
+        closed: Callable[[int], Collection[str]],
+        sweep_every: float,
+    ) -> None:
+        """`admit` takes works of one message that are due, `lapsed` those whose deadline has come; all are leased.
+
+        `closed` tells the lanes for which nothing is to be fetched at a time.
+        """
+        self._spool = spool
+        self._ready = ready
+        self._emit = emit
+        self._clock = clock
+        self._admit = admit
+        self._lapsed = lapsed
+        self._closed = closed
+        self._sweep_every = sweep_every
+        self._feeding = Alarm(clock)
+        self._keeping = Alarm(clock)
+
+    def ring(self) -> None:
+        """Look into the spool now."""
+        self._feeding.ring()
+
+    def ring_at(self, at: int) -> None:
+        """Look into the spool at `at`, in microseconds since 1970, or earlier."""
+        self._feeding.ring_at(at)
+
+    def stop(self) -> None:
+        """Wake both loops, to see that the window is being drained."""
+        self._feeding.ring()
+        self._keeping.ring()
+
+    async def run(self) -> None:
+        """Feed and keep house until the window is drained."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._feed())
+            group.create_task(self._keep_house())
+
+    async def _feed(self) -> None:
+        """Keep the window filled with what is due in the spool."""
+        ready = self._ready
+        clock = self._clock
+        told = ""
+        while not ready.draining:
+            try:
+                await self._refill()
+                due = await self._spool.next_due(self._closed(clock.now()))
+                told = ""
+            except SpoolError as error:
+                if str(error) != told:  # once, and then it is asked every second
+                    told = str(error)
+                    self._emit(SpoolFaulted(at=clock.now(), reason=told))
+                due = clock.now() + microseconds(FAULT_PAUSE)
+            now = clock.now()
+            if due is not None:
+                self._feeding.ring_at(max(due, now + microseconds(SHORTEST_PAUSE)))
+            resume = ready.next_resume(now)
+            if resume is not None:
+                self._feeding.ring_at(resume)
+            await self._feeding.wait()
+
+    async def _refill(self) -> None:
+        ready = self._ready
+        ready.hungry = False
+        while not ready.draining:
+            room = ready.room
+            if room <= 0:
+                ready.mark_full()
+                return
+            now = self._clock.now()
+            works = await self._spool.lease(min(room, CHUNK), now, self._closed(now))
+            if not works:
+                return
+            for group in by_message(works):
+                self._admit(group[0].stored, group)
+
+    async def _keep_house(self) -> None:
+        """Act on deadlines that come while mail waits, and let the spool tidy up."""
+        while not self._ready.draining:
+            try:
+                await self._sweep()
+                await self._spool.maintain()
+            except SpoolError as error:
+                self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
+            now = self._clock.now()
+            self._ready.forget_idle(now)
+            self._keeping.ring_at(now + microseconds(self._sweep_every))
+            await self._keeping.wait()
+
+    async def _sweep(self) -> None:
+        """Give up or warn where time has run out."""
+        ready = self._ready
+        while not ready.draining and ready.room > 0:
+            now = self._clock.now()
+            works = await self._spool.lapsed(min(ready.room, CHUNK), now)
+            ready.take(len(works))
+            for group in by_message(works):
+                await self._lapsed(group)
+            if len(works) < CHUNK:
+                return
