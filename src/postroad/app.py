@@ -19,13 +19,15 @@ import uvloop
 from postroad import VERSION
 from postroad.config.schema import Config
 from postroad.delivery.deliver import Deliverer
+from postroad.desk.control import ControlServer
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
+from postroad.model.errors import SpoolError
 from postroad.model.option import parse_endpoint
 from postroad.model.queueid import QueueIds
-from postroad.model.records import Emit, ServerStarted, ServerStopping
+from postroad.model.records import ServerStarted, ServerStopping, SpoolFaulted
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.process import become_user, give_to_user, is_root, raise_file_limit
@@ -39,10 +41,14 @@ from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain
 from postroad.policy.context import RcptContext
 from postroad.queue.dispatcher import Dispatcher
+from postroad.queue.operator import Operator, watched
 from postroad.queue.retry import schedule_of
+from postroad.queue.suspensions import Suspensions
 from postroad.routing.router import Router
-from postroad.routing.rules import compile_rules
+from postroad.routing.rules import compile_rules, lane_named
 from postroad.spool.spool import EmbeddedSpool
+from postroad.store.suspensions import load as load_suspensions
+from postroad.store.suspensions import save as save_suspensions
 
 DRAIN_SECONDS: Final = 30.0
 POLICY_SECONDS: Final = 30.0
@@ -73,7 +79,7 @@ async def _serve(config: Config, announce: Callable[[str], None]) -> int:
 class _House:
     """All long-lived parts of one process, in the order they are built."""
 
-    def __init__(self, config: Config, clock: SystemClock, emit: Emit) -> None:
+    def __init__(self, config: Config, clock: SystemClock, emit: Fanout) -> None:
         self.config = config
         self.emit = emit
         self.now = clock.now
@@ -105,9 +111,10 @@ class _House:
             lane_of=self._lane_of,
             deadline_of=schedule_of(config.queue).deadline_of,
         )
+        self.suspensions = self._load_suspensions()
         self.dispatcher = Dispatcher(
             spool=self.spool,
-            plan=self.router.plan,
+            plan=watched(self.router.plan, self.suspensions, clock.now),
             cached_plan=self.router.cached_plan,
             deliver=self.deliverer.deliver,
             emit=emit,
@@ -116,6 +123,7 @@ class _House:
             hostname=config.hostname,
             queue_ids=queue_ids,
             random=random.random,
+            suspensions=self.suspensions,
         )
         self.listeners = self._build_listeners(clock, queue_ids, turn, start)
 
@@ -146,7 +154,39 @@ class _House:
 
     def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
         placement = self.router.place(envelope, recipient)
-        return placement.lane if placement is not None else ""
+        if placement is None:
+            return ""
+        if self.suspensions.has_routes:
+            self.suspensions.note_route(placement.lane, placement.reason)
+        return placement.lane
+
+    def _load_suspensions(self) -> Suspensions:
+        try:
+            return Suspensions(load_suspensions(self.config.suspensions_file))
+        except SpoolError as error:
+            self.emit(SpoolFaulted(at=self.now(), reason=f"{error}; nothing is suspended"))
+            return Suspensions()
+
+    def _build_control(self) -> ControlServer:
+        """Once the spool is open."""
+        config, desk, clock = self.config, self.spool.desk, SystemClock()
+        operator = Operator(
+            self.dispatcher,
+            desk,
+            schedule=schedule_of(config.queue),
+            clock=clock,
+            emit=self.emit,
+            save=partial(save_suspensions, config.suspensions_file),
+        )
+        return ControlServer(
+            config.control_socket,
+            operator,
+            clock=clock,
+            lanes=self.dispatcher.lanes_state,
+            totals=desk.totals,
+            lane_named=lane_named,
+            watch=self.emit.add,
+        )
 
     async def live(self, announce: Callable[[str], None]) -> int:
         """Start everything, serve until a signal, stop everything."""
@@ -156,6 +196,8 @@ class _House:
             give_to_user(config.process.user, config.data_dir)
             become_user(config.process.user)
         await self.spool.open()
+        control = self._build_control()
+        await control.start()
         work = asyncio.create_task(self.dispatcher.run())
         stopping = _stop_signals()
         await self.listeners.start()
@@ -167,6 +209,7 @@ class _House:
         gc.set_threshold(COLLECT_AFTER, 20, 100)
         reason = await _first(stopping, work)
         self.emit(ServerStopping(at=self.now(), reason=reason))
+        await control.stop()
         await self._stop(stopping, work)
         return 0
 

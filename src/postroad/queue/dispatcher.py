@@ -39,7 +39,8 @@ from postroad.queue.retry import microseconds, schedule_of
 from postroad.queue.settings import QueueSettings
 from postroad.queue.settle import Moment, Settlement, lapse, park, reason_of, settle
 from postroad.queue.spooling import CachedPlan, Deliver, Plan, Spooling
-from postroad.queue.throttle import host_failure
+from postroad.queue.suspensions import Suspensions
+from postroad.queue.throttle import Throttle, host_failure
 
 CHUNK: Final = 500  # recipients asked of the spool at once, so that no answer holds up the event loop for long
 HEADER_LIMIT: Final = 64 << 10  # octets of a large message that are searched for its header section
@@ -66,8 +67,10 @@ class Dispatcher:
         hostname: str,
         queue_ids: QueueIds,
         random: Callable[[], float],
+        suspensions: Suspensions | None = None,
     ) -> None:
         """`plan` and `cached_plan` find the route of a lane; `random` gives numbers from 0 to 1 for jitter."""
+        self.suspensions = suspensions or Suspensions()
         self._spool = spool
         self._plan = plan
         self._cached_plan = cached_plan
@@ -79,7 +82,7 @@ class Dispatcher:
         self._random = random
         self._return_size = settings.return_size
         self._schedule = schedule_of(settings)
-        self._ready = Ready(settings)
+        self._ready = self.ready = Ready(settings)
         self._crew = Crew(self._work)
         self._reporters: set[asyncio.Task[None]] = set()
         self._feeding = Alarm(clock)
@@ -143,7 +146,10 @@ class Dispatcher:
             self._release(works)
             return False
         if lane.throttle.is_suspended(now):
-            self._park(lane, works, now)
+            self.park(works, lane.throttle, now)
+            return False
+        if self.suspensions.entries and (stopped := self.suspensions.throttle(lane.name, lane.throttle.rules, now)):
+            self.park(works, stopped, now)
             return False
         if not ready.has_place(lane, len(works)):
             self._release(works)
@@ -243,17 +249,25 @@ class Dispatcher:
         reason = reason_of(failure)
         if throttle.fail(now, reason, self._random()):
             self._emit(LaneSuspended(at=now, lane=lane.name, until=throttle.until, reason=reason))
-            self._park(lane, self._ready.unload(lane), now)
+            self.park(self._ready.unload(lane), throttle, now)
             self._feeding.ring_at(throttle.until)
 
-    def _park(self, lane: Lane, works: list[Work], now: int) -> None:
-        """Let works of a suspended lane wait in the spool.
-
-        They keep their due time: they are next, in order, when the lane is open again, also after a restart.
-        """
-        for record in park(works, lane.throttle, now):
+    def park(self, works: list[Work], throttle: Throttle, now: int) -> None:
+        """Let works of a suspended lane wait in the spool, with their due time: next in order when it is open again."""
+        for record in park(works, throttle, now):
             self._emit(record)
         self._release(works)
+
+    def wake(self) -> None:
+        """Look into the spool: what waits there may have changed."""
+        self._feeding.ring()
+
+    async def conclude(self, stored: Stored, settlement: Settlement) -> None:
+        """Settle what was decided about works in memory, outside of a delivery, with its reports."""
+        if settlement.notices:
+            await self._fetch_and_send(stored, stored.content, settlement)
+        else:
+            self._settle(settlement, len(settlement.changes))
 
     def _release(self, works: list[Work]) -> None:
         if works:
@@ -318,6 +332,8 @@ class Dispatcher:
             kind = kind_of(settlement.notices)
             emit(DsnQueued(at=stored.envelope.arrived, id=original.id, report=stored.id, kind=kind, to=to))
             self.admit(stored, works)
+        if settlement.done is not None:
+            settlement.done()
         if ready.hungry:
             self._feeding.ring()
 
@@ -328,7 +344,7 @@ class Dispatcher:
         while not ready.draining:
             try:
                 await self._refill()
-                due = await self._spool.next_due(ready.closed(clock.now()))
+                due = await self._spool.next_due(self.suspensions.closed(ready.closed(clock.now()), clock.now()))
             except SpoolError as error:
                 self._emit(SpoolFaulted(at=clock.now(), reason=str(error)))
                 due = clock.now() + microseconds(FAULT_PAUSE)
@@ -338,6 +354,7 @@ class Dispatcher:
             resume = ready.next_resume(now)
             if resume is not None:
                 self._feeding.ring_at(resume)
+            self._feeding.ring_at(self.suspensions.next_end())
             await self._feeding.wait()
 
     async def _refill(self) -> None:
@@ -349,7 +366,7 @@ class Dispatcher:
                 ready.mark_full()
                 return
             now = self._clock.now()
-            works = await self._spool.lease(min(room, CHUNK), now, ready.closed(now))
+            works = await self._spool.lease(min(room, CHUNK), now, self.suspensions.closed(ready.closed(now), now))
             if not works:
                 return
             for group in by_message(works):
@@ -376,10 +393,6 @@ class Dispatcher:
             works = await self._spool.lapsed(min(ready.room, CHUNK), now)
             ready.take(len(works))
             for group in by_message(works):
-                settlement = lapse(group, now, self._schedule)
-                if settlement.notices:
-                    await self._fetch_and_send(group[0].stored, group[0].stored.content, settlement)
-                else:
-                    self._settle(settlement, len(group))
+                await self.conclude(group[0].stored, lapse(group, now, self._schedule))
             if len(works) < CHUNK:
                 return

@@ -6,6 +6,7 @@ null reverse-path tells nobody (RFC 5321 6.1). Called with the works of one mess
 jitter come in.
 """
 
+from collections.abc import Callable
 from typing import Final, assert_never
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ from postroad.model.records import (
 )
 from postroad.model.reply import Reply
 from postroad.model.route import CAPTURE, LMTP, Target
+from postroad.model.trail import Attempt, extend
 from postroad.model.work import Change, Status, Stored, Work
 from postroad.queue.retry import RetrySchedule
 from postroad.queue.throttle import Throttle
@@ -47,13 +49,14 @@ class Moment(Struct, frozen=True, gc=False):
 class Settlement(Struct, gc=False):
     """Decisions about works of one message: row changes, what its sender is told, records for once it is durable.
 
-    `pending` are the works among them that wait for a later try.
+    `pending` are the works among them that wait for a later try; `done` is called when all of it is durable.
     """
 
     changes: list[Change]
     notices: list[Notice]
     records: list[Record]
     pending: list[Work]
+    done: Callable[[], None] | None = None
 
 
 def settle(works: list[Work], outcomes: list[Outcome], moment: Moment, schedule: RetrySchedule) -> Settlement:
@@ -166,6 +169,7 @@ def _defer(settlement: Settlement, work: Work, outcome: Deferred, spent: _Spent,
     due = schedule.next_due(envelope, attempts, spent.now, spent.jitter)
     change = _pending(work, schedule, due=due, warned=work.warned, reply=reason_of(outcome))
     change.attempts = attempts
+    change.trail = _trail(work, outcome, spent.now)
     settlement.changes.append(change)
     settlement.pending.append(work)
     settlement.records.append(
@@ -192,7 +196,8 @@ def _defer(settlement: Settlement, work: Work, outcome: Deferred, spent: _Spent,
 def _fail(settlement: Settlement, work: Work, outcome: Failed, spent: _Spent) -> None:
     attempts = work.attempts + 1
     reason = reason_of(outcome)
-    settlement.changes.append(Change(work, Status.FAILED, attempts=attempts, reply=reason))
+    trail = _trail(work, outcome, spent.now)
+    settlement.changes.append(Change(work, Status.FAILED, attempts=attempts, reply=reason, trail=trail))
     settlement.records.append(_failure(work, outcome, outcome.reply, attempts, spent=spent))
     _tell_failure(settlement, work, _words(work, outcome), _status(outcome.reply, "5.0.0"), spent)
 
@@ -229,6 +234,11 @@ def _failure(
         delays=spent.delays,
         expired=expired,
     )
+
+
+def _trail(work: Work, outcome: Deferred | Failed, now: int) -> str:
+    target = "" if outcome.target is None else str(outcome.target)
+    return extend(work.trail, Attempt(now, target, outcome.command, str(outcome.reply)))
 
 
 class _Words(Struct, frozen=True, gc=False):

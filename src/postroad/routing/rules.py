@@ -56,6 +56,19 @@ def parse_next_hop(text: str) -> NextHop:
     return NextHop(scheme, host, port)
 
 
+def lane_named(text: str) -> str:
+    """The lane that an operator names: next hops as in the configuration, "mx" alone for each recipient's own domain.
+
+    ValueError tells what is wrong.
+    """
+    if text == MX:
+        return MX
+    hops = parse_lane(text)
+    if any(hop.scheme == MX and not hop.host for hop in hops):
+        raise ValueError('"mx" stands alone; "mx:example.net" is the MX of a domain')
+    return text if "?" in text else ",".join(map(str, hops))
+
+
 def parse_lane(lane: str) -> tuple[NextHop, ...]:
     """The next hops that `lane` names, in order; ValueError when it names none or something else."""
     return tuple(parse_next_hop(text) for text in lane.split(","))

@@ -7,7 +7,7 @@ completed with what happened while it was on its way.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import apsw
@@ -181,6 +181,11 @@ class Catalog:
         """See `Spool.lapsed`."""
         return [work for work, _ in await self._ask(lambda index: leases.lapsed(index, want, now))]
 
+    async def claim(self, wanted: Sequence[tuple[str, int]]) -> list[Work]:
+        """See `EmbeddedSpool.claim`."""
+        found = await self._ask(lambda index: leases.claim(index, wanted), everything=True)
+        return [work for work, _ in found]
+
     async def next_due(self, closed: Collection[str]) -> int | None:
         """See `Spool.next_due`."""
         shut = frozenset(closed)
@@ -196,11 +201,13 @@ class Catalog:
             self.fault(error)
             return None
 
-    async def _ask(self, question: Callable[[Index], list[LeasedRow]]) -> list[tuple[Work, LeasedRow]]:
+    async def _ask(
+        self, question: Callable[[Index], list[LeasedRow]], *, everything: bool = False
+    ) -> list[tuple[Work, LeasedRow]]:
         """Lease rows and hold their works; nothing when the index cannot answer."""
         async with self._one_lease:
             ledger = self._ledger
-            ops = self.collect()
+            ops = self.collect(everything=everything)
             ledger.leasing = Leasing({}, {})
             damage = Damage(self._reader.layout, self._reader.disk, self._clock.now())
 

@@ -27,8 +27,10 @@ PORTION_OCTETS: Final = 4 << 20
 _MESSAGES: Final = """SELECT num, id, offset, length, sender, size, arrived FROM message INDEXED BY message_place
     WHERE journal = ? AND segment = ? AND offset > ? ORDER BY offset LIMIT ?"""
 _ADDRESSES: Final = "SELECT address FROM recipient WHERE num = ? ORDER BY idx"
-_STATES: Final = """SELECT idx, status, due, coalesce(deadline, 0), attempts, warned, reply
-    FROM recipient WHERE num = ? ORDER BY idx"""
+_STATES: Final = """SELECT r.idx, r.status, r.due, coalesce(r.deadline, 0), r.attempts, r.warned, r.reply,
+    CASE WHEN r.moved THEN l.name ELSE '' END, coalesce(t.trail, '')
+    FROM recipient AS r JOIN lane AS l ON l.id = r.lane LEFT JOIN trail AS t ON t.num = r.num AND t.idx = r.idx
+    WHERE r.num = ? ORDER BY r.idx"""
 
 
 class _Row(NamedTuple):

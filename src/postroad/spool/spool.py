@@ -29,6 +29,7 @@ from postroad.spool.catalog import Catalog
 from postroad.spool.clock import Clock
 from postroad.spool.commit import Arriving, Commits, Copying, Parcel, Report, Settling, arrival_head
 from postroad.spool.damage import Damage
+from postroad.spool.desk import SpoolDesk
 from postroad.spool.disk import Disk
 from postroad.spool.draft import Draft, DraftRoom, StoredFile, check_file, lost
 from postroad.spool.frames import FileRef, Row, decode_arrival, encode_json, final_row
@@ -36,7 +37,6 @@ from postroad.spool.journal import Journal
 from postroad.spool.layout import Layout, Lock
 from postroad.spool.leases import place_of
 from postroad.spool.ledger import FINAL, DeadlineOf, LaneOf, Ledger
-from postroad.spool.listing import Listed, Query, Stats, count_all, find_messages
 from postroad.spool.maintain import Maintenance
 from postroad.spool.reading import GONE, Reader, Unreadable
 from postroad.spool.recover import Opened, Recovered, Recovery
@@ -174,6 +174,7 @@ class EmbeddedSpool:
             end=lambda: commits.end,
             hold=lambda on: commits.hold(on=on),
         )
+        self.desk = SpoolDesk(self._catalog, self._ledger)
         self._maintenance = Maintenance(
             self._catalog,
             self._ledger,
@@ -316,16 +317,6 @@ class EmbeddedSpool:
         await self._commits.barrier()
         await self._catalog.sync()
 
-    async def find(self, query: Query) -> list[Listed]:
-        """The messages that `query` asks for, by age."""
-        await self._catalog.sync()
-        return await self._catalog.worker.call(lambda: find_messages(self._catalog.index.db, query))
-
-    async def stats(self) -> Stats:
-        """How much waits, in all and by state."""
-        await self._catalog.sync()
-        return await self._catalog.worker.call(lambda: count_all(self._catalog.index.db))
-
     async def maintain(self) -> None:
         """See `Spool`."""
         await self._maintenance.run()
@@ -393,5 +384,14 @@ def _row(change: Change) -> str:
         return final_row(envelope.id, work.index, status)
     if not change.reply.isascii():
         change.reply = change.reply.encode("utf-8", "backslashreplace").decode()
-    values = (change.due, change.deadline, change.attempts, change.warned, change.reply)
+    lane = change.lane or (work.lane if work.moved else "")
+    values = (
+        change.due,
+        change.deadline,
+        change.attempts,
+        change.warned,
+        change.reply,
+        lane,
+        change.trail or work.trail,
+    )
     return encode_json(Row(envelope.id, work.index, int(status), *values)).decode()

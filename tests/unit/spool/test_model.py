@@ -144,7 +144,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.took(works)
 
     def lane(self, key: Key) -> str:
-        (row,) = [one for one in self.runner.run(self.spool.find(Query(limit=10_000))) if one.id == key[0]]
+        (row,) = [one for one in self.runner.run(self.spool.desk.find(Query(limit=10_000))) if one.id == key[0]]
         return next(one.lane for one in row.recipients if one.index == key[1])
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.1]))

@@ -74,7 +74,7 @@ async def test_a_message_with_damaged_content_is_held_where_people_see_it(bench:
     place = works[0].stored.place
     spoil(segment_of(bench), place.offset + place.length - 1, b"\xff")
     spool = await bench.open()
-    (listed,) = await spool.find(Query(status=Status.HELD))
+    (listed,) = await spool.desk.find(Query(status=Status.HELD))
     assert listed.id == works[0].stored.id
     assert listed.recipients[0].reply == "the content is damaged"
     await spool.close()
@@ -117,7 +117,7 @@ async def test_messages_that_a_cut_segment_had_are_told_and_held(bench: Bench) -
     assert await found(bench) == [work.stored.id for work in works[:-2]]
     assert len(bench.kinds(SpoolDamaged)) == 2
     spool = await bench.open()
-    assert len(await spool.find(Query(status=Status.HELD))) == 2
+    assert len(await spool.desk.find(Query(status=Status.HELD))) == 2
     await spool.close()
 
 
@@ -131,7 +131,7 @@ async def test_a_missing_segment_is_told(tmp_path: Path) -> None:
     await spool.close()
     segment_of(bench).unlink()
     spool = await bench.open()
-    held = await spool.find(Query(status=Status.HELD))
+    held = await spool.desk.find(Query(status=Status.HELD))
     assert len(held) > COUNT
     assert {one.recipients[0].reply for one in held} == {"the journal's segment is missing"}
     assert len(bench.kinds(SpoolDamaged)) == len(held)
@@ -214,7 +214,7 @@ async def test_a_missing_content_file_is_told_and_the_message_held(tmp_path: Pat
     spool = await bench.open()
     (record,) = bench.kinds(SpoolDamaged)
     assert record.reason == "the content file is missing"  # type: ignore[attr-defined]
-    (listed,) = await spool.find(Query(status=Status.HELD))
+    (listed,) = await spool.desk.find(Query(status=Status.HELD))
     assert listed.id == queue_id(1)
     assert [work.stored.id for work in await lease_all(spool)] == [queue_id(2)]
     await spool.close()
@@ -229,7 +229,7 @@ async def test_damage_found_while_running_is_told_and_held(bench: Bench) -> None
     spoil(segment_of(bench), body.offset + body.length - 9, b"\xff")
     leased = await lease_all(spool)
     assert len(leased) == len(works) - 1
-    assert await spool.find(Query(status=Status.HELD))
+    assert await spool.desk.find(Query(status=Status.HELD))
     with pytest.raises(SpoolError, match="body is damaged"):
         await content_of(spool, leased[0])
     reasons = [record.reason for record in bench.kinds(SpoolDamaged)]  # type: ignore[attr-defined]
