@@ -92,15 +92,15 @@ class ControlServer:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         caller = caller_of(writer)
-        if caller.uid not in (0, os.geteuid()):
-            await _say(writer, Answer(error="only the user that the server runs as, or root, may ask"))
-            return
-        if self._callers > CALLERS:
-            await _say(writer, Answer(error=f"{CALLERS} commands are being answered already; try again"))
-            return
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                line = await reader.readline()
+                line = await reader.readline()  # read it in any case: what is left unread would cost the answer
+            if caller.uid not in (0, os.geteuid()):
+                await _say(writer, Answer(error="only the user that the server runs as, or root, may ask"))
+                return
+            if self._callers > CALLERS:
+                await _say(writer, Answer(error=f"{CALLERS} commands are being answered already; try again"))
+                return
             asked = decode_request(line)
         except (ValueError, msgspec.MsgspecError) as error:  # too long, or not a request of this version
             await _say(writer, Answer(error=f"this server does not understand the request: {error}", usage=True))

@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from postroad.model.errors import SpoolError
 from postroad.model.records import SpoolDamaged, SpoolRecovered
 from postroad.model.work import Status, Work
-from postroad.spool.query import Query
+from postroad.spool.query import Query, SpoolReader
 from tests.support.clock import START
 from tests.unit.spool.building import Bench, content_of, delivered, envelope, lease_all, put, queue_id, settle
 
@@ -250,3 +251,17 @@ async def test_counts_in_the_record(bench: Bench) -> None:
     (_, record) = bench.kinds(SpoolRecovered)
     assert isinstance(record, SpoolRecovered)
     assert (record.messages, record.damaged, record.at >= START) == (COUNT - 3, 1, True)
+
+
+async def test_an_index_of_another_version_is_made_anew_without_a_word(bench: Bench) -> None:
+    spool = await bench.open()
+    await put(spool, envelope(1))
+    await spool.close()
+    db = apsw.Connection(str(bench.folder / "index.db"))
+    db.execute("PRAGMA user_version = 1; DROP TABLE trail")
+    db.close()
+    assert [one.id for one in SpoolReader(bench.folder).list()] == [envelope(1).id]
+    spool = await bench.open()
+    assert [one.id for one in await spool.desk.find(Query())] == [envelope(1).id]
+    assert bench.kinds(SpoolDamaged) == []
+    await spool.close()
