@@ -26,6 +26,7 @@ from postroad.spool.ledger import Leasing, Ledger
 from postroad.spool.ops import Ops
 from postroad.spool.reading import Reader, Unreadable
 from postroad.spool.recover import BROKEN
+from postroad.spool.salvage import envelope_of
 from postroad.spool.worker import Worker
 
 FLUSH_AT: Final = 10_000  # messages that may wait for the index before it is handed them at once
@@ -183,7 +184,7 @@ class Catalog:
 
     async def claim(self, wanted: Sequence[tuple[str, int]]) -> list[Work]:
         """See `EmbeddedSpool.claim`."""
-        found = await self._ask(lambda index: leases.claim(index, wanted), everything=True)
+        found = await self._ask(lambda index: leases.claim(index, wanted), by_name=True)
         return [work for work, _ in found]
 
     async def next_due(self, closed: Collection[str]) -> int | None:
@@ -202,19 +203,22 @@ class Catalog:
             return None
 
     async def _ask(
-        self, question: Callable[[Index], list[LeasedRow]], *, everything: bool = False
+        self, question: Callable[[Index], list[LeasedRow]], *, by_name: bool = False
     ) -> list[tuple[Work, LeasedRow]]:
-        """Lease rows and hold their works; nothing when the index cannot answer."""
+        """Lease rows and hold their works; nothing when the index cannot answer.
+
+        What is asked for by name may be too new for the index, and is had although its frame cannot be read.
+        """
         async with self._one_lease:
             ledger = self._ledger
-            ops = self.collect(everything=everything)
+            ops = self.collect(everything=by_name)
             ledger.leasing = Leasing({}, {})
             damage = Damage(self._reader.layout, self._reader.disk, self._clock.now())
 
             def job() -> Leased:
                 self.index.apply(ops)
                 rows = question(self.index)
-                return self._read(rows, damage)
+                return self._read_damaged(rows) if by_name else self._read(rows, damage)
 
             try:
                 found = await self.worker.call(job, self._give_back)
@@ -249,6 +253,14 @@ class Catalog:
                 records.append(damage.octets(place.journal, place.segment, place.offset, place.length, found.reason))
                 leases.set_aside(self.index, num, found.reason)
         return Leased(rows, arrivals, records)
+
+    def _read_damaged(self, rows: list[LeasedRow]) -> Leased:
+        """On the index thread: the envelopes, with what the index knows where one cannot be read."""
+        arrivals = self._reader.arrivals({row.id: row.place for row in rows}.items())
+        for row in rows:
+            if isinstance(arrivals[row.id], Unreadable):
+                arrivals[row.id] = Arrival(envelope_of(self.index, row))
+        return Leased(rows, arrivals, [])
 
     def _give_back(self, found: Leased) -> None:
         """A lease whose caller was cancelled."""

@@ -19,7 +19,7 @@ from postroad.spool.damage import Damage
 from postroad.spool.disk import write_all
 from postroad.spool.frames import Arrival, FileRef, State, decode_arrival
 from postroad.spool.index import Index, select
-from postroad.spool.leases import set_aside
+from postroad.spool.leases import LeasedRow, set_aside
 from postroad.spool.reading import Reader, Unreadable
 
 PORTION_MESSAGES: Final = 256
@@ -86,6 +86,14 @@ def copies_of(
         if octets >= PORTION_OCTETS:
             break
     return copies, records
+
+
+def envelope_of(index: Index, row: LeasedRow) -> Envelope:
+    """What the index knows of the envelope of a message whose frame cannot be read."""
+    addresses = [one[0] for one in select(index.db, tuple[str], _ADDRESSES, (row.num,))]
+    query = "SELECT sender, size, arrived FROM message WHERE num = ?"
+    sender, size, arrived = select(index.db, tuple[str, int, int], query, (row.num,))[0]
+    return _envelope(row.id, sender, addresses, size, arrived)
 
 
 def _keep_apart(reader: Reader, copy: Copy, crc: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from postroad.model.errors import SpoolError
 from postroad.model.records import SpoolDamaged, SpoolRecovered
-from postroad.model.work import Status, Work
+from postroad.model.work import Change, Status, Work
 from postroad.spool.query import Query, SpoolReader
 from tests.support.clock import START
 from tests.unit.spool.building import Bench, content_of, delivered, envelope, lease_all, put, queue_id, settle
@@ -264,4 +264,25 @@ async def test_an_index_of_another_version_is_made_anew_without_a_word(bench: Be
     spool = await bench.open()
     assert [one.id for one in await spool.desk.find(Query())] == [envelope(1).id]
     assert bench.kinds(SpoolDamaged) == []
+    await spool.close()
+
+
+async def test_a_message_that_cannot_be_read_can_be_dropped(bench: Bench) -> None:
+    spool = await bench.open()
+    for number in (1, 2):
+        await put(spool, envelope(number, "a@example.org", "b@example.net"))
+    await spool.close()
+    segment = next(bench.folder.rglob("seg-*"))
+    octets = segment.read_bytes()
+    at = octets.index(b'"id":"' + queue_id(1).encode())
+    segment.write_bytes(octets[:at] + b"?" + octets[at + 1 :])
+    spool = await bench.open()
+    assert {work.stored.id for work in await lease_all(spool)} == {queue_id(2)}
+    damaged = await spool.desk.claim([(queue_id(1), -1)])
+    assert [(work.status, work.recipient.address.text) for work in damaged] == [
+        (Status.HELD, "a@example.org"),
+        (Status.HELD, "b@example.net"),
+    ]
+    await settle(spool, [Change(work, Status.DROPPED) for work in damaged])
+    assert {one.id for one in await spool.desk.find(Query())} == {queue_id(2)}
     await spool.close()
