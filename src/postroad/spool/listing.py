@@ -5,6 +5,7 @@ The questions are asked to the index's connection, by the daemon itself (`Embedd
 """
 
 from collections.abc import Callable, Collection
+from functools import partial
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
@@ -13,14 +14,27 @@ import msgspec
 from msgspec import Struct
 
 from postroad.model.work import Place, Status
-from postroad.spool.filters import Facts, Query, asks_lane, matches
+from postroad.spool.filters import Facts, Query, asks_lane, fits, matches
 from postroad.spool.index import domain_of, select
-from postroad.spool.statements import FEW, Statement, Where, counting, grouping, listing, probing, selecting, where
+from postroad.spool.statements import (
+    FEW,
+    Numbers,
+    Statement,
+    Where,
+    address_domain,
+    counting,
+    grouping,
+    listing,
+    probing,
+    selecting,
+    where,
+)
 
 T = TypeVar("T")
 MINUTE: Final = 60_000_000
 AGES: Final = tuple(5 * MINUTE << step for step in range(9))  # the columns of a shape, as qshape has them
 _AGE: Final = f"CASE {' '.join(f'WHEN m.arrived > :now - {age} THEN {n}' for n, age in enumerate(AGES))} ELSE 9 END"
+_NAMED: Final = MappingProxyType({"next-hop": "lane", "domain": "domain", "sender-domain": "domain"})
 GROUPS: Final = MappingProxyType(
     {
         "domain": "r.domain",
@@ -119,16 +133,26 @@ _COUNTS: Final = """SELECT count(*) FILTER (WHERE status = 0), count(*) FILTER (
 
 
 def _where(db: apsw.Connection, query: Query, without: Collection[str] = ()) -> Where:
-    """The conditions of `query`, with the numbers of the lanes that it asks for."""
+    """The conditions of `query`, with the numbers of the names that it asks for."""
     lanes = None
     if query.next_hop or query.lanes:
-        rows = select(db, tuple[int, str], "SELECT id, name FROM lane")
-        lanes = _json([number for number, name in rows if asks_lane(query, name)])
+        lanes = _numbers(db, "lane", lambda name: asks_lane(query, name))
     ids = _json(query.ids) if query.ids else None
-    found = where(query, lanes, ids, _json(list(without)) if without else None)
+    domains, recipients, senders = (
+        _numbers(db, "domain", partial(fits, pattern)) if pattern else None
+        for pattern in (query.domain, address_domain(query.recipient), address_domain(query.sender))
+    )
+    left_out = _json(list(without)) if without else None
+    found = where(query, Numbers(lanes, domains, recipients, senders, ids, left_out))
     if found.is_by_message and ids is None and _select(db, tuple[int], probing(found))[0][0] > FEW:
         found.is_by_message, found.index = False, ""
     return found
+
+
+def _numbers(db: apsw.Connection, table: str, is_asked: Callable[[str], bool]) -> str:
+    """The numbers of the names that are asked for."""
+    rows = select(db, tuple[int, str], f"SELECT id, name FROM {table}")  # noqa: S608  one of two words of ours
+    return _json([number for number, name in rows if is_asked(name)])
 
 
 def find_messages(db: apsw.Connection, query: Query, without: Collection[str] = ()) -> list[Listed]:
@@ -174,11 +198,11 @@ def shape(db: apsw.Connection, query: Query, by: str, without: Collection[str] =
 
 
 def _namer(db: apsw.Connection, by: str) -> Callable[[str | int], str]:
-    """From a group's key in the index to its name: naming each row's lane takes longer than counting it."""
+    """From a group's key in the index to its name."""
     if by == "status":
         return lambda key: Status(int(key)).name.lower()
-    if by == "next-hop":
-        names = dict(select(db, tuple[int | str, str], "SELECT id, name FROM lane"))
+    if by in _NAMED:
+        names = dict(select(db, tuple[int | str, str], f"SELECT id, name FROM {_NAMED[by]}"))  # noqa: S608  our words
         return lambda key: names[key]
     return str
 

@@ -1,9 +1,9 @@
 """Queries as SQL over the index, each driven by the index of the filter that should leave the least.
 
-So its cost follows what it finds and not what waits. A pattern that begins with "*", a text looked for in replies,
-and what is due read all rows; tests/unit/spool/test_statements.py holds what is promised. Table `message` is `m`,
-`recipient` is `r`. Every message of the index has a recipient that is not final. All text of a statement is ours:
-what people ask for goes in as values. Pure.
+So its cost follows what it finds and not what waits. A pattern of addresses without a domain, a text looked for
+in replies, and what is due read all rows; tests/unit/spool/test_statements.py holds what is promised. Table
+`message` is `m`, `recipient` is `r`. Every message of the index has a recipient that is not final. All text of a
+statement is ours: what people ask for goes in as values. Pure.
 """
 
 from types import MappingProxyType
@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from postroad.model.work import Status
 from postroad.spool.filters import DUE, HELD, READY, Query, bare, reply_pattern
+from postroad.spool.index import mark_of
 
-_LAST: Final = "\U0010ffff"
+LARGE: Final = 1 << 20  # octets; only messages above are in the index of sizes
 FEW: Final = 100_000  # messages above which reading all of them in order is quicker than their index
 _COVERED: Final = ("r.status",)  # conditions that the indexes below answer without the table
 _COVERING: Final = MappingProxyType(
@@ -47,32 +48,57 @@ class Where(Struct):
         self.values[name] = value
         self.index = index or self.index
 
-    def add_text(self, column: str, name: str, pattern: str, index: str) -> None:
-        """A condition on a text; its index helps when the pattern does not begin with "*"."""
-        folded = " COLLATE NOCASE" if column in ("m.sender", "r.address") else ""
-        given = pattern if folded else pattern.lower()
-        first, star, _ = given.partition("*")
-        if not star:
-            self.add(f"{column} = :{name}{folded}", name, given, index=index)
-            return
-        if first and index:
-            self.add(f"{column} >= :{name}_from{folded}", f"{name}_from", first, index=index)
-            self.add(f"{column} < :{name}_to{folded}", f"{name}_to", first + _LAST)
-        like = given.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
+    def add_address(self, table: str, name: str, pattern: str, index: str) -> None:
+        """A condition on an address; its index has marks, which only whole addresses have."""
+        column = f"{table}.{name}"
+        if "*" not in pattern:
+            self.add(f"{table}.mark = :{name}_mark", f"{name}_mark", mark_of(pattern), index=index)
+            self.add(f"{column} = :{name} COLLATE NOCASE", name, pattern)
+        else:
+            self.add_like(column, name, pattern)
+
+    def add_like(self, column: str, name: str, pattern: str) -> None:
+        """A condition on a text that no index helps with."""
+        like = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
         self.add(f"{column} LIKE :{name} ESCAPE '\\'", name, like)
 
+    def add_numbers(self, column: str, name: str, numbers: str | None, index: str) -> None:
+        """A condition on the number of a name; None: no name is asked for."""
+        if numbers is not None:
+            self.add(f"{column} IN (SELECT value FROM json_each(:{name}))", name, numbers, index=index)
 
-def where(query: Query, lanes: str | None, ids: str | None, without: str | None = None) -> Where:
-    """`query` as conditions: `lanes` are the numbers of lanes it asks for, `ids` and `without` ids; JSON arrays."""
+
+class Numbers(NamedTuple):
+    """What a query asks for by name, as JSON arrays; None where it does not.
+
+    Numbers of lanes, of domains, of the domains of recipients and of senders whose addresses are asked for; queue ids,
+    and queue ids that are left out.
+    """
+
+    lanes: str | None = None
+    domains: str | None = None
+    recipients: str | None = None
+    senders: str | None = None
+    ids: str | None = None
+    without: str | None = None
+
+
+def address_domain(pattern: str) -> str:
+    """The pattern of domains that a pattern of addresses leaves; nothing when that is any."""
+    domain = pattern.rpartition("@")[2] if "@" in pattern else ""
+    return "" if domain == "*" else domain
+
+
+def where(query: Query, numbers: Numbers) -> Where:
+    """`query` as conditions; the index that should leave the least is named last."""
     out = Where([], [], {})
-    _message(out, query)
+    _message(out, query, numbers)
     by_message, out.index = out.index, ""
-    if lanes is not None:
-        out.add("r.lane IN (SELECT value FROM json_each(:lanes))", "lanes", lanes, index="recipient_lane")
-    if query.domain:
-        out.add_text("r.domain", "domain", query.domain, "recipient_domain")
+    out.add_numbers("r.lane", "lanes", numbers.lanes, "recipient_lane")
+    out.add_numbers("r.domain", "domains", numbers.domains, "recipient_domain")
+    out.add_numbers("r.domain", "recipients", numbers.recipients, "recipient_domain")
     if query.recipient:
-        out.add_text("r.address", "recipient", query.recipient, "recipient_address")
+        out.add_address("r", "address", query.recipient, "recipient_address")
     if query.status is not None:
         out.of_recipient.append(f"r.status = {int(query.status)}")  # written out: partial indexes need that
     if query.reason:
@@ -80,32 +106,29 @@ def where(query: Query, lanes: str | None, ids: str | None, without: str | None 
     if query.status is Status.HELD or query.reason == HELD:
         out.index = out.index or "recipient_held"
     if query.reply:
-        out.add_text("r.reply", "reply", reply_pattern(query.reply), "")
+        out.add_like("r.reply", "reply", reply_pattern(query.reply))
     if query.after_new:
         out.add("m.id > :after_new", "after_new", query.after_new)
-    if without is not None:
-        out.add("m.id NOT IN (SELECT value FROM json_each(:without))", "without", without)
-    if ids is not None:
-        out.add("m.id IN (SELECT value FROM json_each(:ids))", "ids", ids, index="message_id")
+    out.add_numbers("m.id NOT", "without", numbers.without, "")
+    if numbers.ids is not None:
+        out.add_numbers("m.id", "ids", numbers.ids, "message_id")
         out.is_by_message = True
     elif by_message and (not out.index or out.index == "recipient_lane"):
         out.index, out.is_by_message = by_message, True
     return out
 
 
-def _message(out: Where, query: Query) -> None:
+def _message(out: Where, query: Query, numbers: Numbers) -> None:
     """Conditions on the message; the last index named is the one that should leave the least."""
     if query.larger:
-        out.add("m.size > :larger", "larger", query.larger, index="message_size")
+        is_large = query.larger >= LARGE
+        out.add("m.size > :larger", "larger", query.larger, index="message_size" if is_large else "")
+        out.of_message += [f"m.size > {LARGE}"] * is_large  # written out: the index has no others
     if query.older:
         out.add("m.arrived < :older", "older", query.older, index="message_arrived")
+    out.add_numbers("m.domain", "senders", numbers.senders, "message_domain")
     if query.sender:
-        sender = bare(query.sender)
-        star, at, domain = sender.rpartition("@")
-        if star == "*" and at and "*" not in domain:
-            out.add_text("m.domain", "sender", domain, "message_domain")
-        else:
-            out.add_text("m.sender", "sender", sender, "message_sender")
+        out.add_address("m", "sender", bare(query.sender), "message_sender")
 
 
 def _reason(out: Where, query: Query) -> None:
