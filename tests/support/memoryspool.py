@@ -30,6 +30,7 @@ class Row(Struct):
     warned: bool = False
     reply: str = ""
     status: Status = Status.PENDING
+    trail: str = ""
 
 
 class Entry(Struct):
@@ -124,6 +125,7 @@ class MemorySpool:
                 if not change.status.is_final:
                     row.due, row.deadline = change.due, change.deadline
                     row.attempts, row.warned, row.reply = change.attempts, change.warned, change.reply
+                    row.lane, row.trail = change.lane or row.lane, change.trail or row.trail
                 self._settling -= {(entry.envelope.id, row.index)}
                 if change.status.is_final:
                     self._give_back(entry.envelope.id, row.index)
@@ -222,7 +224,9 @@ class MemorySpool:
             alive = sum(not other.status.is_final for other in entry.rows)
             stored = Stored(entry.envelope, Place("memory", 0, 0, 0), None, alive)
             self._stored[entry.envelope.id] = stored
-        return Work(stored, row.index, row.lane, row.due, row.deadline, row.attempts, row.warned, row.reply)
+        work = Work(stored, row.index, row.lane, row.due, row.deadline, row.attempts, row.warned, row.reply)
+        work.trail = row.trail
+        return work
 
     def _row(self, work: Work) -> Row:
         assert (work.stored.id, work.index) in self._leased, f"{work.stored.id}/{work.index} is not leased"
@@ -235,6 +239,7 @@ class MemorySpool:
         self._settling.add((work.stored.id, work.index))
         work.status = change.status
         work.attempts, work.reply = change.attempts, change.reply
+        work.lane, work.trail = change.lane or work.lane, change.trail or work.trail
         if change.status.is_final:
             work.stored.open -= 1
         else:

@@ -154,7 +154,8 @@ def _table(title: str, lanes: list[LaneNow], view: View, now: int) -> Table:
 def _state(lane: LaneNow, view: View, now: int) -> str:
     waiting = view.waiting.get(lane.name, lane.waiting)
     if lane.until > now:
-        return f"{waiting} wait, paused for {span_text(lane.until - now)}: {printable(lane.reason)}"
+        rest = "until it is resumed" if lane.until >= NEVER else f"for {span_text(lane.until - now)}"
+        return f"{waiting} wait, paused {rest}: {printable(lane.reason)}"
     return f"{waiting} wait" + (f", {lane.wait}" if lane.wait and lane.waiting else "")
 
 

@@ -34,7 +34,7 @@ from postroad.net.clock import Clock
 from postroad.net.control import LINE_LIMIT, Caller, bind_control, caller_of
 from postroad.queue.actions import ACTIONS, REROUTE, Order
 from postroad.queue.operator import Operator, Tally
-from postroad.queue.ready import LaneState
+from postroad.queue.ready import LaneState, WaitReason
 from postroad.queue.retry import NEVER, microseconds
 
 CALLERS: Final = 16
@@ -127,11 +127,25 @@ class ControlServer:
             case SiteAsked():
                 return Answer(done=True, names=tuple(operator.suspensions.lanes_of(asked.pattern)))
             case LanesAsked():
-                lanes = tuple(lane_now(state, state.name) for state in self._lanes())
+                lanes = tuple(lane_now(state, state.name) for state in self._states())
                 return Answer(done=True, lanes=lanes, suspensions=tuple(operator.in_force()))
             case WatchAsked():
                 await self._tell(asked, writer)
         return Answer(done=True)
+
+    def _states(self) -> list[LaneState]:
+        """Every lane as it is now; what an operator has stopped says so."""
+        suspensions, now = self._operator.suspensions, self._clock.now()
+        found = self._lanes()
+        if not suspensions.entries:
+            return found
+        stopped = ((state, suspensions.of(state.name, now)) for state in found)
+        return [
+            state
+            if one is None
+            else msgspec.structs.replace(state, until=one.until, reason=one.words, wait=WaitReason.LANE_STOPPED)
+            for state, one in stopped
+        ]
 
     async def _act(self, asked: ActAsked, caller: Caller, writer: asyncio.StreamWriter) -> Tally:
         if asked.action not in ACTIONS:
@@ -161,7 +175,7 @@ class ControlServer:
             while not writer.is_closing():
                 began = self._clock.monotonic()
                 await self._clock.sleep(seconds)
-                activity, lanes = watch.take(self._clock.monotonic() - began, self._lanes(), LANES_SHOWN)
+                activity, lanes = watch.take(self._clock.monotonic() - began, self._states(), LANES_SHOWN)
                 messages, octets = self._totals()
                 activity = msgspec.structs.replace(activity, messages=messages, octets=octets)
                 suspensions = tuple(self._operator.in_force())

@@ -26,6 +26,7 @@ class WaitReason(Enum):
     NOTHING = "nothing is ready"
     LANE_BUSY = "all connections that this next hop may have are in use"
     LANE_SUSPENDED = "the next hop is suspended"
+    LANE_STOPPED = "an operator has suspended the next hop"
     GLOBAL_LIMIT = "all connections are in use"
     DRAINING = "the queue is being drained"
 

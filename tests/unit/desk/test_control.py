@@ -86,7 +86,9 @@ async def test_suspensions_and_lanes(desk: Desk) -> None:
     (answer,) = await desk.ask({"do": "suspend", "kind": "next-hop", "name": "one.*", "seconds": 0, "reason": "r"})
     assert answer == {"done": True, "names": ["mx:one.example"]}
     (answer,) = await desk.ask({"do": "lanes"})
-    assert [one["name"] for one in answer["lanes"]] == ["mx:one.example"]
+    assert [(one["name"], one["wait"]) for one in answer["lanes"]] == [
+        ("mx:one.example", "an operator has suspended the next hop")
+    ]
     assert [(one["name"], one["until"]) for one in answer["suspensions"]] == [("one.*", NEVER)]
     world.sites["mx:one.example"] = "big"
     assert await desk.ask({"do": "site", "pattern": "*"}) == [{"done": True}]
