@@ -34,6 +34,7 @@ from postroad.spool.ops import MessageRow, RecipientRow, new_ops
 from postroad.spool.statements import Statement, counting, grouping, listing, selecting
 from tests.support.clock import START
 
+pytestmark = pytest.mark.timeout(900)  # a million rows take their time
 FEW = 2_000
 MESSAGES = 1_000_000 if os.environ.get("POSTROAD_LONG") else FEW
 PORTION = 5_000
