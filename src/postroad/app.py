@@ -25,14 +25,15 @@ from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.deliver import Deliverer
+from postroad.desk.control import ControlServer
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
-from postroad.model.errors import ConfigError
+from postroad.model.errors import ConfigError, SpoolError
 from postroad.model.option import parse_endpoint
 from postroad.model.queueid import QueueIds
-from postroad.model.records import Emit, ServerStarted, ServerStopping
+from postroad.model.records import ServerStarted, ServerStopping, SpoolFaulted
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.process import become_user, give_to_user, is_root, raise_file_limit
@@ -46,19 +47,24 @@ from postroad.policies.known_recipients import KnownRecipients
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
+from postroad.queue.actions import Surroundings
 from postroad.queue.announce import Announcer
 from postroad.queue.books import Reporting
 from postroad.queue.dispatcher import Dispatcher
+from postroad.queue.operator import Operator, watched
 from postroad.queue.planning import ShapedPlans
 from postroad.queue.retryrules import retries_of
 from postroad.queue.shaping import Shaping
 from postroad.queue.spooling import CachedPlan, Plan
-from postroad.routing.lanes import fallback_of
+from postroad.queue.suspensions import Suspensions
+from postroad.routing.lanes import fallback_of, lane_named
 from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
 from postroad.routing.sites import Sites
 from postroad.spool.spool import EmbeddedSpool
+from postroad.store.suspensions import load as load_suspensions
+from postroad.store.suspensions import save as save_suspensions
 
 DRAIN_SECONDS: Final = 30.0
 POLICY_SECONDS: Final = 30.0
@@ -89,7 +95,7 @@ async def _serve(config: Config, announce: Callable[[str], None]) -> int:
 class _House:
     """All long-lived parts of one process, in the order they are built."""
 
-    def __init__(self, config: Config, clock: SystemClock, emit: Emit) -> None:
+    def __init__(self, config: Config, clock: SystemClock, emit: Fanout) -> None:
         self.config = config
         self.emit = emit
         self.clock = clock
@@ -117,19 +123,20 @@ class _House:
             egress=egress_of(config),
             emit=emit,
         )
-        retries = retries_of(config.queue, config.retry)
+        self.retries = retries_of(config.queue, config.retry)
         self.spool = EmbeddedSpool(
             config.spool_folder,
             config.spool,
             clock=clock,
             emit=emit,
             lane_of=self._lane_of,
-            deadline_of=retries.deadline_of,
+            deadline_of=self.retries.deadline_of,
         )
+        self.suspensions = self._load_suspensions()
         plan, cached_plan, shaping = shaped_plans(config, self.router)
         self.dispatcher = Dispatcher(
             spool=self.spool,
-            plan=plan,
+            plan=watched(plan, self.suspensions, clock.now),
             cached_plan=cached_plan,
             deliver=self.deliverer.deliver,
             emit=emit,
@@ -139,9 +146,10 @@ class _House:
             queue_ids=queue_ids,
             random=random.random,
             shaping=shaping,
-            retries=retries,
+            retries=self.retries,
             reporting=reporting_of(config),
             fallback_of=fallback_of if any(route.fallback for route in config.routes) else None,
+            suspensions=self.suspensions,
         )
         self.aliases = AliasService(load(config.aliases), bounds_of(config))
         if broken := self.aliases.broken:
@@ -185,7 +193,43 @@ class _House:
 
     def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
         placement = self.router.place(envelope, recipient)
-        return placement.lane if placement is not None else ""
+        if placement is None:
+            return ""
+        if self.suspensions.has_routes:
+            self.suspensions.note_route(placement.lane, placement.reason)
+        return placement.lane
+
+    def _released_lane(self, envelope: Envelope, recipient: Recipient) -> str:
+        placement = self.router.place_released(envelope, recipient)
+        return "" if placement is None else placement.lane
+
+    def _load_suspensions(self) -> Suspensions:
+        try:
+            return Suspensions(load_suspensions(self.config.suspensions_file))
+        except SpoolError as error:
+            self.emit(SpoolFaulted(at=self.now(), reason=f"{error}; nothing is suspended"))
+            return Suspensions()
+
+    def _build_control(self) -> ControlServer:
+        """Once the spool is open."""
+        config, desk, clock = self.config, self.spool.desk, SystemClock()
+        operator = Operator(
+            self.dispatcher,
+            desk,
+            around=Surroundings(self.retries, self.dispatcher.known, self._released_lane),
+            clock=clock,
+            emit=self.emit,
+            save=partial(save_suspensions, config.suspensions_file),
+        )
+        return ControlServer(
+            config.control_socket,
+            operator,
+            clock=clock,
+            lanes=self.dispatcher.lanes_state,
+            totals=desk.totals,
+            lane_named=lane_named,
+            watch=self.emit.add,
+        )
 
     async def live(self, announce: Callable[[str], None]) -> int:
         """Start everything, serve until a signal, stop everything."""
@@ -195,6 +239,8 @@ class _House:
             give_to_user(config.process.user, config.data_dir)
             become_user(config.process.user)
         await self.spool.open()
+        control = self._build_control()
+        await control.start()
         work = asyncio.create_task(self.dispatcher.run())
         self.aliases.start(self.clock, self.emit)
         stopping = _stop_signals()
@@ -207,6 +253,7 @@ class _House:
         gc.set_threshold(COLLECT_AFTER, 20, 100)
         reason = await _first(stopping, work)
         self.emit(ServerStopping(at=self.now(), reason=reason))
+        await control.stop()
         await self._stop(stopping, work)
         return 0
 

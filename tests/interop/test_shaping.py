@@ -90,3 +90,16 @@ concurrency = 1
         assert sorted(len(mail.recipients) for mail in sink.mails) == [1, 2, 2]
         assert "shaping   recipients_per_transaction 2: rule 0" in told.out.splitlines()
         assert "shaping   connection_messages 1: rule 0" in told.out.splitlines()
+
+
+def test_what_the_next_hop_refuses_goes_on_at_the_fallback(tmp_path: Path) -> None:
+    refuse = {"bob@a.example": "451 4.3.2 shutting down"}
+    with Sink(refuse=refuse) as first, Sink() as second:
+        hops = route(f"smtp://127.0.0.1:{first.port}")
+        hops += f'fallback = ["smtp://127.0.0.1:{second.port}"]\nfallback_on = ["4.3.2"]\n'
+        with Relay(tmp_path, hops) as relay:
+            send(relay, "bob@a.example", "carol@a.example")
+            (moved,) = relay.wait_for("RecipientDeferred")
+            assert moved["moved_to"] == f"smtp://127.0.0.1:{second.port}"
+            relay.wait_for("RecipientDelivered", 2)
+        assert [len(sink.mails) for sink in (first, second)] == [1, 1]

@@ -21,6 +21,7 @@ FILE_DOORS: Final = (
     "postroad.delivery.capture",
     "postroad.config",
     "postroad.net.addresses",
+    "postroad.net.control",
     "postroad.net.systemdns",
     "postroad.net.tls",
     "postroad.cli",

@@ -6,7 +6,15 @@ import pytest
 
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Recipient
-from postroad.model.records import DsnQueued, DsnSuppressed, MessageRemoved, RecipientDeferred, RecipientFailed
+from postroad.model.records import (
+    DsnQueued,
+    DsnSuppressed,
+    MessageRemoved,
+    RecipientDeferred,
+    RecipientFailed,
+    RecipientHeld,
+)
+from postroad.model.work import Status
 from postroad.queue.settings import QueueSettings
 from tests.scenarios.queue_world import World, dead, defers, refuses, takes
 
@@ -241,9 +249,23 @@ async def test_content_that_cannot_be_read_puts_the_recipient_off_and_is_reporte
     world = World(QueueSettings(expire_after="1h", warn_after="never"), inline=65536)
     world.hops["mx:example.org"] = defers()
     queue_id = world.send("bob@example.org")
-    world.spool.damaged.add(queue_id)
+    world.spool.unread.add(queue_id)
     await world.clock.run(2 * HOUR)
     (report,) = world.received("alice@example.com")
     block = status_of(report)[1]
     assert block["Diagnostic-Code"] == "x-postroad; 451 4.3.0 the content cannot be read from the spool"
+    await world.stop()
+
+
+async def test_damaged_content_waits_for_people_and_is_not_tried_again() -> None:
+    world = World(QueueSettings(expire_after="1h", warn_after="never"), inline=65536)
+    world.hops["mx:example.org"] = defers()
+    queue_id = world.send("bob@example.org")
+    world.spool.damaged.add(queue_id)
+    await world.clock.run(2 * HOUR)
+    (held,) = world.of(RecipientHeld)
+    assert held.reason == "the content's checksum is wrong"
+    assert [row.status for row in world.spool.rows().values()] == [Status.HELD]
+    assert world.spool.bodies == 1
+    assert not world.received("alice@example.com")
     await world.stop()

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope, Recipient
-from postroad.model.errors import SpoolError
+from postroad.model.errors import DamagedError, SpoolError
 from postroad.model.work import Change, Place, Status, Stored, Work
 
 Done = Callable[[list[tuple[Stored, list[Work]]]], None]
@@ -30,6 +30,7 @@ class Row(Struct):
     warned: bool = False
     reply: str = ""
     status: Status = Status.PENDING
+    trail: str = ""
 
 
 class Entry(Struct):
@@ -73,6 +74,7 @@ class MemorySpool:
         self._pending: deque[Callable[[], None]] = deque()
         self._stuck = False
         self.damaged: set[str] = set()
+        self.unread: set[str] = set()  # cannot be read now
         self.leases = 0
         self.bodies = 0
         self.maintained = 0
@@ -123,8 +125,8 @@ class MemorySpool:
                 row.status = change.status
                 if not change.status.is_final:
                     row.due, row.deadline = change.due, change.deadline
-                    row.lane = change.lane or row.lane
                     row.attempts, row.warned, row.reply = change.attempts, change.warned, change.reply
+                    row.lane, row.trail = change.lane or row.lane, change.trail or row.trail
                 self._settling -= {(entry.envelope.id, row.index)}
                 if change.status.is_final:
                     self._give_back(entry.envelope.id, row.index)
@@ -177,7 +179,9 @@ class MemorySpool:
         await asyncio.sleep(0)
         self.bodies += 1
         if stored.id in self.damaged:
-            raise SpoolError("the content's checksum is wrong")
+            raise DamagedError("the content's checksum is wrong")
+        if stored.id in self.unread:
+            raise SpoolError("too many open files")
         content = self._entries[stored.id].content
         return content if len(content) <= self._inline else LargeContent(content)
 
@@ -223,7 +227,9 @@ class MemorySpool:
             alive = sum(not other.status.is_final for other in entry.rows)
             stored = Stored(entry.envelope, Place("memory", 0, 0, 0), None, alive)
             self._stored[entry.envelope.id] = stored
-        return Work(stored, row.index, row.lane, row.due, row.deadline, row.attempts, row.warned, row.reply)
+        work = Work(stored, row.index, row.lane, row.due, row.deadline, row.attempts, row.warned, row.reply)
+        work.trail = row.trail
+        return work
 
     def _row(self, work: Work) -> Row:
         assert (work.stored.id, work.index) in self._leased, f"{work.stored.id}/{work.index} is not leased"
@@ -236,11 +242,11 @@ class MemorySpool:
         self._settling.add((work.stored.id, work.index))
         work.status = change.status
         work.attempts, work.reply = change.attempts, change.reply
+        work.lane, work.trail = change.lane or work.lane, change.trail or work.trail
         if change.status.is_final:
             work.stored.open -= 1
         else:
             work.due, work.deadline, work.warned = change.due, change.deadline, change.warned
-            work.lane = change.lane or work.lane
         return self._entries[work.stored.id], row, change
 
     def _give_back(self, queue_id: str, index: int) -> None:

@@ -4,16 +4,26 @@ Times of day are local; `now` is a parameter. What a peer said is printed with e
 that nobody steers the terminal of whoever looks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 from postroad.model.envelope import Envelope
+from postroad.model.suspension import Suspension
+from postroad.model.trail import attempts_of
 from postroad.model.work import Status
+from postroad.queue.times import NEVER
 from postroad.spool.listing import Listed, ListedRecipient, Stats
+
+Stopped = Callable[[str], Suspension | None]
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 _MICROSECONDS: Final = 1_000_000
+
+
+def never(_lane: str) -> Suspension | None:
+    """Where nothing is known of suspensions."""
+    return None
 
 
 def size_text(octets: int) -> str:
@@ -45,8 +55,8 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def state_text(recipient: ListedRecipient, now: int) -> str:
-    """What a recipient is doing: "pending, next try in 4m, after 2 tries"."""
+def state_text(recipient: ListedRecipient, now: int, stopped: Suspension | None = None) -> str:
+    """What a recipient is doing: "pending, next try in 4m, after 2 tries"; `stopped` is what an operator stopped."""
     tries = (
         f", after {recipient.attempts} {'try' if recipient.attempts == 1 else 'tries'}" if recipient.attempts else ""
     )
@@ -54,6 +64,9 @@ def state_text(recipient: ListedRecipient, now: int) -> str:
         return f"{recipient.status.name.lower()}{tries}"
     if recipient.leased:
         return f"pending, in the server's hands{tries}"
+    if stopped is not None:
+        until = "it is resumed" if stopped.until >= NEVER else moment_text(stopped.until)
+        return f"pending, {printable(stopped.words)} until {until}{tries}"
     when = "now" if recipient.due <= now else f"in {span_text(recipient.due - now)}"
     return f"pending, next try {when}{tries}"
 
@@ -63,12 +76,12 @@ def queue_head() -> str:
     return f"{'QUEUE ID':<14} {'SIZE':>5}  {'ARRIVED':<19}  SENDER"
 
 
-def block_lines(message: Listed, now: int) -> Iterator[str]:
+def block_lines(message: Listed, now: int, stopped: Stopped = never) -> Iterator[str]:
     """One message of a list: a line for it, one or two for each recipient."""
     size = size_text(message.size)
     yield f"{message.id:<14} {size:>5}  {moment_text(message.arrived)}  <{printable(message.sender)}>"
     for recipient in message.recipients:
-        yield f"    {printable(recipient.address)}  {state_text(recipient, now)}"
+        yield f"    {printable(recipient.address)}  {state_text(recipient, now, stopped(recipient.lane))}"
         if recipient.reply:
             yield f"        ({printable(recipient.reply)})"
 
@@ -83,7 +96,7 @@ def total_line(stats: Stats, shown: int) -> str:
     return f"{total}; recipients: {stats.pending} pending{held}{rest}"
 
 
-def message_lines(message: Listed, envelope: Envelope | None, now: int) -> Iterator[str]:
+def message_lines(message: Listed, envelope: Envelope | None, now: int, stopped: Stopped = never) -> Iterator[str]:
     """Everything the queue knows about one message; without `envelope` when that cannot be read."""
     place = message.place
     yield f"queue id   {message.id}"
@@ -100,11 +113,32 @@ def message_lines(message: Listed, envelope: Envelope | None, now: int) -> Itera
     for recipient in message.recipients:
         yield ""
         yield f"recipient  {printable(recipient.address)}"
-        yield f"state      {state_text(recipient, now)}"
+        yield f"state      {state_text(recipient, now, stopped(recipient.lane))}"
         if recipient.status is Status.PENDING:
             yield f"next try   {moment_text(recipient.due)}"
-        yield f"next hop   {printable(recipient.lane) or '(not known yet)'}"
+        if recipient.deadline and not recipient.status.is_final:
+            yield f"deadline   {moment_text(recipient.deadline)}"
+        yield f"next hop   {printable(recipient.lane) or '(not known yet)'}{' (rerouted)' if recipient.moved else ''}"
         if recipient.warned:
             yield "delay      the sender was told"
         if recipient.reply:
             yield f"last reply {printable(recipient.reply)}"
+        yield from trail_lines(recipient)
+
+
+def trail_lines(recipient: ListedRecipient) -> Iterator[str]:
+    """The recipient's last attempts, oldest first, each with what was said by whom."""
+    attempts = attempts_of(recipient.trail)
+    left_out = recipient.attempts - len(attempts)
+    if attempts and left_out > 0:
+        yield f"attempts   {left_out} earlier ones are not kept"
+    for attempt in attempts:
+        where = f" {printable(attempt.target)}" if attempt.target else ""
+        to = f" (in reply to {printable(attempt.command)})" if attempt.command else ""
+        yield f"attempt    {moment_text(attempt.at)}{where}: {printable(attempt.reply)}{to}"
+
+
+def header_lines(section: bytes) -> Iterator[str]:
+    """A header section, for a terminal."""
+    for line in section.decode("utf-8", "backslashreplace").splitlines():
+        yield f"header     {printable(line.expandtabs())}"

@@ -1,9 +1,10 @@
-"""`postroad queue list | show`: what waits, with the last words of the other side.
+"""`postroad queue list | show | content`: what waits, with the last words of the other side.
 
-Reads the spool without disturbing it, so both work whether the server runs or not. With --json, times are
-microseconds since 1970 and `list` prints one object a line.
+Reads the spool without disturbing it, so all work whether the server runs or not. With --json, times are
+microseconds since 1970 and `list` prints one object a line. The commands that act are in the files beside this one.
 """
 
+import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Final
@@ -11,79 +12,122 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from postroad.cli.exits import NO_INPUT, OK, complain, guarded
-from postroad.cli.layout import block_lines, message_lines, queue_head, total_line
+from postroad.cli import queue_act, queue_shape, queue_suspend, queue_top
+from postroad.cli.exits import DATA, NO_INPUT, OK, complain, guarded
+from postroad.cli.layout import block_lines, header_lines, message_lines, printable, queue_head, total_line
 from postroad.cli.options import ConfigFile, Json, configuration
+from postroad.cli.queue_filters import Filters, filtered
+from postroad.cli.queue_suspend import stopped_by
+from postroad.config.schema import Config
+from postroad.message.headers import header_section
+from postroad.model.errors import SpoolError
 from postroad.model.queueid import is_queue_id
-from postroad.model.work import Status
+from postroad.model.trail import attempts_of
 from postroad.net.clock import SystemClock
-from postroad.spool.listing import Listed, Query
-from postroad.spool.query import SpoolReader
+from postroad.spool import tools
+from postroad.spool.listing import Listed, ListedRecipient
+from postroad.spool.query import Query, SpoolReader
 
-_PAGE: Final = 5000  # messages fetched at once: memory stays flat however long the queue
+_PAGE: Final = 20_000  # messages fetched at once: memory stays flat however long the queue
+_HEADER_LIMIT: Final = 64 << 10
 
 
-class Wanted(StrEnum):
-    """States that mail can wait in."""
+class By(StrEnum):
+    """What recipients can be counted by."""
 
-    PENDING = "pending"
-    HELD = "held"
+    DOMAIN = "domain"
+    NEXT_HOP = "next-hop"
+    RECIPIENT = "recipient"
+    SENDER = "sender"
+    SENDER_DOMAIN = "sender-domain"
+    STATUS = "status"
+    REPLY = "reply"
 
 
 def build() -> typer.Typer:
     """The group of commands."""
-    group = typer.Typer(help="Look at what waits in the queue.", no_args_is_help=True, rich_markup_mode=None)
-    group.command("list")(list_messages)
+    group = typer.Typer(help="See and change what waits in the queue.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("list")(guarded(filtered(list_messages)))
     group.command("show")(show)
+    group.command("content")(content)
+    queue_act.add_to(group)
+    queue_suspend.add_to(group)
+    queue_shape.add_to(group)
+    queue_top.add_to(group)
     return group
 
 
-@guarded
 def list_messages(
-    status: Annotated[
-        Wanted | None,
-        typer.Option("--status", metavar="STATE", help="Only messages with a recipient that is pending or held."),
+    *,
+    filters: Filters,
+    count: Annotated[bool, typer.Option("--count", help="Only print how many.")] = False,
+    group_by: Annotated[
+        By | None,
+        typer.Option(
+            "--group-by",
+            metavar="WHAT",
+            help="Count recipients by domain, next-hop, recipient, sender, sender-domain, status or reply, most first.",
+        ),
     ] = None,
-    sender: Annotated[str, typer.Option("--from", metavar="TEXT", help="Only senders with this text.")] = "",
-    recipient: Annotated[str, typer.Option("--to", metavar="TEXT", help="Only recipients with this text.")] = "",
-    next_hop: Annotated[str, typer.Option("--next-hop", metavar="TEXT", help="Only next hops with this text.")] = "",
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Messages to print at most; 0: all.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Lines to print at most; 0: all.")] = 100,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """List the messages that wait, oldest first.
+    """List the messages that wait, those taken in first at the top. Patterns may have *.
 
-    Example: postroad queue list --next-hop example.net
+    Example: postroad queue list --domain example.net --older 4h --reply "mailbox full"
     """
-    reader = SpoolReader(configuration(config).spool_folder)
-    wanted = None if status is None else Status[status.name]
-    query = Query(status=wanted, sender=sender, recipient=recipient, lane=next_hop, limit=limit)
+    settings = configuration(config)
+    reader = SpoolReader(settings.spool_folder)
     now = SystemClock().now()
+    query = filters.query(settings, now)
+    if group_by is not None:
+        _print_groups(reader.groups(query, group_by.value), limit, as_json=as_json)
+    elif count:
+        found = reader.count(query)
+        words = f"{found.recipients} recipients of {found.messages} messages"
+        print(msgspec.json.encode(found).decode() if as_json else words)
+    else:
+        _print_list(settings, reader, query, now, limit=limit, as_json=as_json)
+    return OK
+
+
+def _print_groups(groups: dict[str, int], limit: int, *, as_json: bool) -> None:
+    rows = sorted(groups.items(), key=lambda item: (-item[1], item[0]))
+    for name, number in rows[: limit or None]:
+        if as_json:
+            print(msgspec.json.encode({"group": name, "recipients": number}).decode())
+        else:
+            print(f"{number:>9}  {printable(name) or '(none)'}")
+
+
+def _print_list(config: Config, reader: SpoolReader, query: Query, now: int, *, limit: int, as_json: bool) -> None:
     shown = 0
-    for message in _messages(reader, query):
+    stopped = stopped_by(config, now)
+    for message in _messages(reader, query, limit):
         if as_json:
             print(msgspec.json.encode(plain(message)).decode())
             continue
         if not shown:
             print(queue_head())
         shown += 1
-        for line in block_lines(message, now):
+        for line in block_lines(message, now, stopped):
             print(line)
     if not as_json:
         print(total_line(reader.counts(), shown))
-    return OK
 
 
-def _messages(reader: SpoolReader, query: Query) -> Iterator[Listed]:
+def _messages(reader: SpoolReader, query: Query, limit: int) -> Iterator[Listed]:
     """What `query` asks for, page by page; `limit` 0 is all."""
-    left = query.limit
+    left = limit
     while True:
-        page = reader.list(msgspec.structs.replace(query, limit=min(left, _PAGE) if left else _PAGE))
+        size = min(left, _PAGE) if left else _PAGE
+        page = reader.list(msgspec.structs.replace(query, limit=size))
         yield from page
-        if len(page) < _PAGE or len(page) == left:
-            return
         left -= len(page) if left else 0
-        query = msgspec.structs.replace(query, after=page[-1].id)
+        if len(page) < size or (limit and not left):
+            return
+        query = query.behind(page[-1].num, page[-1].id)
 
 
 @guarded
@@ -92,27 +136,78 @@ def show(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Show one message that waits: its envelope, and every recipient with its last reply and next try.
+    """Show one message that waits: envelope, header, and every recipient with its attempts and its next try.
 
     Example: postroad queue show 3Pt2mN2VXxznj
     """
-    reader = SpoolReader(configuration(config).spool_folder)
+    settings = configuration(config)
+    reader = SpoolReader(settings.spool_folder)
     shown = reader.show(queue_id) if is_queue_id(queue_id) else None
     if shown is None:
-        complain(f"no message {queue_id} waits; it may be delivered: the log knows")
-        return NO_INPUT
+        return _unknown(queue_id)
+    header = b""
+    try:
+        _, parts = tools.cat(settings.spool_folder, queue_id)
+        header = header_section(_beginning(parts))
+    except SpoolError as error:
+        complain(error)
     if as_json:
-        print(msgspec.json.encode({**plain(shown.listed), "envelope": shown.envelope}).decode())
-    else:
-        for line in message_lines(shown.listed, shown.envelope, SystemClock().now()):
-            print(line)
+        text = header.decode("utf-8", "backslashreplace")
+        print(msgspec.json.encode({**plain(shown.listed), "envelope": shown.envelope, "header": text}).decode())
+        return OK
+    now = SystemClock().now()
+    for line in (*message_lines(shown.listed, shown.envelope, now, stopped_by(settings, now)), ""):
+        print(line)
+    for line in header_lines(header):
+        print(line)
     return OK
+
+
+@guarded
+def content(
+    queue_id: Annotated[str, typer.Argument(metavar="ID", help="Queue id, as in the log and in the 250 reply.")],
+    config: ConfigFile = None,
+) -> int:
+    """Print one message that waits, as it would be sent: our header fields, then the content as received.
+
+    Example: postroad queue content 3Pt2mN2VXxznj
+    """
+    folder = configuration(config).spool_folder
+    if not is_queue_id(queue_id) or SpoolReader(folder).show(queue_id) is None:
+        return _unknown(queue_id)
+    try:
+        _, parts = tools.cat(folder, queue_id)
+    except SpoolError as error:
+        complain(error)
+        return DATA
+    for part in parts:
+        sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()
+    return OK
+
+
+def _unknown(queue_id: str) -> int:
+    complain(f"no message {queue_id} waits; it may be delivered: the log knows")
+    return NO_INPUT
+
+
+def _beginning(parts: Iterator[bytes]) -> bytes:
+    """The octets that hold the header section."""
+    found = b""
+    for part in parts:
+        found += part[:_HEADER_LIMIT]
+        if len(found) >= _HEADER_LIMIT:
+            break
+    return found
 
 
 def plain(message: Listed) -> dict[str, object]:
     """A message as JSON has it: named fields throughout, states as words."""
-    recipients = [
-        {**msgspec.structs.asdict(recipient), "status": recipient.status.name.lower()}
-        for recipient in message.recipients
-    ]
-    return {**msgspec.structs.asdict(message), "recipients": recipients}
+    facts = msgspec.structs.asdict(message)
+    del facts["num"]
+    return {**facts, "recipients": [_plain_recipient(recipient) for recipient in message.recipients]}
+
+
+def _plain_recipient(recipient: ListedRecipient) -> dict[str, object]:
+    trail = attempts_of(recipient.trail)
+    return {**msgspec.structs.asdict(recipient), "status": recipient.status.name.lower(), "trail": trail}

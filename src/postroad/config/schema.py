@@ -165,6 +165,16 @@ class Config(Settings):
         return self.data_dir / "spool"
 
     @property
+    def control_socket(self) -> Path:
+        """Where commands reach the running server."""
+        return self.data_dir / "control.sock"
+
+    @property
+    def suspensions_file(self) -> Path:
+        """Where suspensions are kept."""
+        return self.data_dir / "suspensions.json"
+
+    @property
     def capture_folder(self) -> Path:
         """Where the next hop `capture:` puts mail."""
         return self.data_dir / "capture"

@@ -43,5 +43,9 @@ class SpoolError(PostroadError):
     """The spool could not do what was asked; nothing was promised and nothing is lost."""
 
 
+class DamagedError(SpoolError):
+    """A message cannot be read, now or later: its octets have been set aside for people to look at."""
+
+
 class SpoolFullError(SpoolError):
     """No room: the disk is full, or its free space is under `spool.free_space`."""

@@ -55,7 +55,8 @@ class Work(Struct, gc=False):
     """One recipient's delivery: `index` in the envelope, `due` and `deadline` in microseconds since 1970.
 
     `attempts` counts tries that reached a decision, `warned` that a delay DSN went out, `reply` is the
-    last reason in words. `stamp` is the monotonic instant it became ready, for the log's delays.
+    last reason in words, `trail` the last attempts (model/trail.py). `stamp` is the monotonic instant it became ready,
+    for the log's delays. `moved`: its lane was decided about and stands, whatever the routes say.
     """
 
     stored: Stored
@@ -68,6 +69,8 @@ class Work(Struct, gc=False):
     reply: str = ""
     status: Status = Status.PENDING
     stamp: float = 0.0
+    trail: str = ""
+    moved: bool = False
 
     @property
     def recipient(self) -> Recipient:
@@ -78,7 +81,8 @@ class Work(Struct, gc=False):
 class Change(Struct, gc=False):
     """A decision about one work, to be made durable: its new status and, unless final, when it is due again.
 
-    `lane` moves it to another lane for good, whatever the routes say; "" leaves it where it is.
+    `lane` moves it to another lane for good, whatever the routes say; "" leaves it where it is. `trail` is its trail
+    with one more attempt; "" leaves it as it is.
     """
 
     work: Work
@@ -89,3 +93,4 @@ class Change(Struct, gc=False):
     warned: bool = False
     reply: str = ""
     lane: str = ""
+    trail: str = ""

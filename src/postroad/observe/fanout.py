@@ -23,6 +23,15 @@ class Fanout:
         self._sinks = tuple(sinks)
         self._complain = complain
 
+    def add(self, sink: Emit) -> Callable[[], None]:
+        """Give records to `sink` too, until what this returns is called."""
+        self._sinks = (*self._sinks, sink)
+
+        def remove() -> None:
+            self._sinks = tuple(other for other in self._sinks if other is not sink)
+
+        return remove
+
     def __call__(self, record: Record) -> None:
         """Give `record` to every sink."""
         for sink in self._sinks:

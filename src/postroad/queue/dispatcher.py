@@ -7,15 +7,12 @@ is given back to the spool exactly once, settled or released, also when a worker
 """
 
 import asyncio
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from postroad.model.errors import SpoolError
-from postroad.model.outcome import Decided, Deferred, Scope
+from postroad.model.outcome import Decided
 from postroad.model.queueid import QueueIds
-from postroad.model.records import DeliveryFaulted, Emit, LaneResumed, LaneSuspended, SpoolFaulted
-from postroad.model.reply import Reply
+from postroad.model.records import Emit, LaneResumed, LaneSuspended
 from postroad.model.route import Fallback, Route
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
@@ -28,18 +25,27 @@ from postroad.queue.ready import Ready
 from postroad.queue.remap import Suspension, remap
 from postroad.queue.retry import schedule_of
 from postroad.queue.retryrules import RetryPolicy
+from postroad.queue.seam import Seam
 from postroad.queue.settings import QueueSettings
-from postroad.queue.settle import NOTHING_KNOWN, Known, Moment, Retries, divert, lapse, park, reason_of, settle
+from postroad.queue.settle import (
+    NOTHING_KNOWN,
+    Known,
+    Moment,
+    Retries,
+    divert,
+    lapse,
+    park,
+    reason_of,
+    settle,
+)
 from postroad.queue.shaping import Shaping
 from postroad.queue.spooling import CachedPlan, Deliver, Plan, Spooling
+from postroad.queue.suspensions import Suspensions
 from postroad.queue.telling import Settlement
 from postroad.queue.throttle import Throttle, crowding, host_failure
 from postroad.queue.times import microseconds
 
 LONGEST_SWEEP: Final = 60.0  # between two looks for deadlines
-_UNREADABLE: Final = Reply(451, "4.3.0", "the content cannot be read from the spool")
-_NO_PLAN: Final = Deferred(Reply(451, "4.3.0", "internal error while looking the next hop up"), Scope.MESSAGE)
-_FAULT: Final = Reply(451, "4.3.0", "internal error while delivering")
 
 
 class Dispatcher:
@@ -62,15 +68,14 @@ class Dispatcher:
         retries: Retries | None = None,
         reporting: Reporting | None = None,
         fallback_of: Callable[[str], Fallback | None] | None = None,
+        suspensions: Suspensions | None = None,
     ) -> None:
         """`plan` and `cached_plan` find the route of a lane; `random` gives numbers from 0 to 1 for jitter.
 
         Without `retries` and `reporting` they are as `settings` has them; `fallback_of` tells the fallback of a lane.
         """
+        self.suspensions = suspensions or Suspensions()
         self._spool = spool
-        self._plan = plan
-        self._cached_plan = cached_plan
-        self._deliver = deliver
         self._emit = emit
         self._clock = clock
         self._random = random
@@ -78,9 +83,10 @@ class Dispatcher:
         self._retries = retries or schedule_of(settings)
         self._fallback_of = fallback_of
         self._asks_lanes = fallback_of is not None or isinstance(self._retries, RetryPolicy)
-        self._ready = Ready(settings, shaping)
+        self._ready = self.ready = Ready(settings, shaping)
         reporting = reporting or Reporting(hostname, settings.return_size)
         self._books = Books(spool, emit, clock, queue_ids, reporting, settled=self._settled)
+        self._seam = Seam(spool, plan, cached_plan, deliver, emit=emit, clock=clock, learn=self._learn)
         self._crew = Crew(self._work)
         self._opening = Bell(clock, self._open)
         self._stopped = asyncio.Event()
@@ -92,7 +98,8 @@ class Dispatcher:
             clock,
             admit=self.admit,
             lapsed=self._lapse,
-            closed=self._ready.closed,
+            closed=lambda now: self.suspensions.closed(self._ready.closed(now), now),
+            opens=lambda now: min(self._ready.next_resume(now), self.suspensions.next_end()),
             sweep_every=max(0.5, min(LONGEST_SWEEP, settings.expire_after / 10, settings.warn_after / 10)),
         )
 
@@ -150,6 +157,9 @@ class Dispatcher:
             return False
         if lane.throttle.is_suspended(now):
             self.park(works, lane.throttle, now)
+            return False
+        if self.suspensions.entries and (stopped := self.suspensions.throttle(lane.name, lane.throttle.rules, now)):
+            self.park(works, stopped, now)
             return False
         if not ready.has_place(lane, len(works), now):
             self._release(works)
@@ -220,16 +230,9 @@ class Dispatcher:
 
     async def _survey(self, lane: Lane) -> Decided | None:
         """Look the route of `lane` up, on which its limits depend, before any of its mail goes; why there is none."""
-        route = self._cached_plan(lane.name)
-        if route is None:
-            try:
-                planned = await self._plan(lane.name)
-            except Exception:  # noqa: BLE001  # the delivery seam: a bug defers this lane's mail and stops nothing else
-                self._emit(DeliveryFaulted(at=self._clock.now(), lane=lane.name, detail=traceback.format_exc()))
-                return _NO_PLAN
-            if not isinstance(planned, Route):
-                return planned
-            route = planned
+        route = await self._seam.plan(lane.name)
+        if not isinstance(route, Route):
+            return route
         now = self._clock.now()
         self._learn(lane, route, now)
         more = len(lane.batches) - 1
@@ -261,44 +264,21 @@ class Dispatcher:
 
     async def _attempt(self, lane: Lane, batch: Batch, unroutable: Decided | None) -> None:
         """Deliver one batch and settle it; `unroutable` tells why there is no route, where that is known."""
-        clock = self._clock
-        works = batch.works
-        stored = batch.stored
-        began = planned = clock.monotonic()
-        content = stored.content
-        outcomes: Sequence[Decided]
-        sane = False  # a fault of our own tells nothing about the next hop
-        try:
-            route = unroutable or self._cached_plan(lane.name) or await self._plan(lane.name)
-            planned = clock.monotonic()
-            if isinstance(route, Route):
-                if lane.route is not route:
-                    self._learn(lane, route, clock.now())
-                if content is None:
-                    content = await self._spool.body(stored)
-                outcomes = await self._deliver(route, works, content)
-            else:
-                outcomes = [route] * len(works)
-            if len(outcomes) != len(works):
-                raise ValueError(f"{len(outcomes)} outcomes for {len(works)} recipients")
-            sane = True
-        except SpoolError as error:
-            self._emit(SpoolFaulted(at=clock.now(), reason=str(error)))
-            outcomes = [Deferred(_UNREADABLE, Scope.MESSAGE)] * len(works)
-        except Exception:  # noqa: BLE001  # the delivery seam: a bug defers this batch and stops nothing else
-            self._emit(DeliveryFaulted(at=clock.now(), lane=lane.name, detail=traceback.format_exc()))
-            outcomes = [Deferred(_FAULT, Scope.MESSAGE)] * len(works)
-        now = clock.now()
+        stored, works = batch.stored, batch.works
+        done = await self._seam.attempt(lane, batch, unroutable)
+        now = self._clock.now()
+        outcomes = done.outcomes
         pause: Suspension | None = None
         if lane.shape is not None and lane.shape.replies:
             outcomes, pause = remap(outcomes, lane.shape.replies)
-        moment = Moment(now, began - works[0].stamp, planned - began, clock.monotonic() - planned, self._random())
-        known = self._known(lane.name) if self._asks_lanes else NOTHING_KNOWN
-        self._books.settle(stored, content, settle(works, outcomes, moment, self._retries, known))
+        parts = (done.began - works[0].stamp, done.planned - done.began, done.ended - done.planned)
+        moment = Moment(now, *parts, self._random())
+        known = self.known(lane.name) if self._asks_lanes else NOTHING_KNOWN
+        self._books.settle(stored, done.content, settle(works, outcomes, moment, self._retries, known))
         self._ready.leave(stored)
         if pause is not None:
             self._suspend(lane, pause, now)
-        elif sane:
+        elif done.sane:
             self._judge(lane, outcomes, now)
 
     def _judge(self, lane: Lane, outcomes: Sequence[Decided], now: int) -> None:
@@ -343,7 +323,7 @@ class Dispatcher:
 
         They keep their due time: they are next, in order, when the lane is open again, also after a restart.
         """
-        known = self._known(works[0].lane) if works and self._fallback_of is not None else NOTHING_KNOWN
+        known = self.known(works[0].lane) if works and self._fallback_of is not None else NOTHING_KNOWN
         if known.fallback is not None:
             self._ready.take(len(works))
             for group in by_message(works):
@@ -353,6 +333,10 @@ class Dispatcher:
         for record in park(works, throttle, now):
             self._emit(record)
         self._release(works)
+
+    def wake(self) -> None:
+        """Look into the spool: what waits there may have changed."""
+        self._feeder.ring()
 
     async def conclude(self, stored: Stored, settlement: Settlement) -> None:
         """Settle what was decided about works in memory, outside of a delivery, with its reports."""
@@ -374,14 +358,16 @@ class Dispatcher:
         for stored, works in reports:
             self._books.announce(settlement, stored, works)
             self.admit(stored, works)
+        if settlement.done is not None:
+            settlement.done()
         if ready.hungry:
             self._feeder.ring()
 
     async def _lapse(self, works: list[Work]) -> None:
         """The deadline of works of one message has come while they waited."""
-        await self.conclude(works[0].stored, lapse(works, self._clock.now(), self._retries, self._known))
+        await self.conclude(works[0].stored, lapse(works, self._clock.now(), self._retries, self.known))
 
-    def _known(self, lane: str) -> Known:
+    def known(self, lane: str) -> Known:
         """What is known of `lane`, for works of it that were put off."""
         fallback = self._fallback_of(lane) if self._fallback_of is not None else None
         return Known(self._ready.site_of(lane), fallback)

@@ -36,11 +36,12 @@ class Feeder:
         admit: Callable[[Stored, list[Work]], None],
         lapsed: Callable[[list[Work]], Awaitable[None]],
         closed: Callable[[int], Collection[str]],
+        opens: Callable[[int], int],
         sweep_every: float,
     ) -> None:
         """`admit` takes works of one message that are due, `lapsed` those whose deadline has come; all are leased.
 
-        `closed` tells the lanes for which nothing is to be fetched at a time.
+        `closed` tells the lanes for which nothing is to be fetched at a time, `opens` when the first of them opens.
         """
         self._spool = spool
         self._ready = ready
@@ -49,6 +50,7 @@ class Feeder:
         self._admit = admit
         self._lapsed = lapsed
         self._closed = closed
+        self._opens = opens
         self._sweep_every = sweep_every
         self._feeding = Alarm(clock)
         self._keeping = Alarm(clock)
@@ -90,9 +92,7 @@ class Feeder:
             now = clock.now()
             if due is not None:
                 self._feeding.ring_at(max(due, now + microseconds(SHORTEST_PAUSE)))
-            resume = ready.next_resume(now)
-            if resume is not None:
-                self._feeding.ring_at(resume)
+            self._feeding.ring_at(self._opens(now))
             await self._feeding.wait()
 
     async def _refill(self) -> None:

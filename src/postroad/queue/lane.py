@@ -25,6 +25,7 @@ class WaitReason(Enum):
     PLANNING = "the hosts of the next hop are being looked up"
     LANE_BUSY = "all connections that this next hop may have are in use"
     LANE_SUSPENDED = "the next hop is suspended"
+    LANE_STOPPED = "an operator has suspended the next hop"
     RATE = "a rate that a shaping rule sets is used up"
     CONCURRENCY = "all connections that a shaping rule allows are in use"
     SOURCE_LIMIT = "a limit that a shaping rule sets for the egress source is used up"

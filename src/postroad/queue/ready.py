@@ -16,6 +16,7 @@ from postroad.queue.rationing import Rationing
 from postroad.queue.settings import QueueSettings
 from postroad.queue.shaping import Shaping
 from postroad.queue.throttle import ThrottleRules, new_throttle, rules_of
+from postroad.queue.times import NEVER
 
 BATCH_LIMIT: Final = 1000  # works in one batch; transactions are split further at each peer's own limit
 LANE_LIMIT: Final = 50_000  # lanes remembered with nothing in memory; more than that many dead next hops are forgotten
@@ -172,13 +173,17 @@ class Ready:
                 return allowed
             self._split(lane, allowed)
         batch = lane.batches.popleft()
-        lane.waiting -= len(batch.works)
+        self.let_go(lane, len(batch.works))
+        return batch
+
+    def let_go(self, lane: Lane, count: int) -> None:
+        """`count` recipients have left the batches of `lane`; they stay in memory until `finish`."""
+        lane.waiting -= count
         if lane.waiting <= lane.low:
             lane.low = -1
             self.hungry = True
         if self.rations is not None:
-            self.hungry |= self.rations.let_go(lane, len(batch.works))
-        return batch
+            self.hungry |= self.rations.let_go(lane, count)
 
     def end(self, lane: Lane) -> None:
         """Give the slot of a worker of `lane` back."""
@@ -243,9 +248,9 @@ class Ready:
         """The window is full: be `hungry` again when half of it is free."""
         self._low = self.used // 2
 
-    def next_resume(self, now: int) -> int | None:
-        """When the pause of the first suspended lane ends; None when none is suspended."""
-        return min((lane.throttle.until for lane in self._lanes.values() if now < lane.throttle.until), default=None)
+    def next_resume(self, now: int) -> int:
+        """When the pause of the first suspended lane ends; NEVER when none is suspended."""
+        return min((lane.throttle.until for lane in self._lanes.values() if now < lane.throttle.until), default=NEVER)
 
     def forget_idle(self, now: int) -> None:
         """Drop the lanes that hold nothing and tell nothing; beyond `LANE_LIMIT`, the longest failing ones too."""

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
+from postroad.model.errors import DamagedError, SpoolError
 from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held, Scope
 from postroad.model.records import (
     MessageRemoved,
@@ -21,6 +22,7 @@ from postroad.model.records import (
 )
 from postroad.model.reply import Reply
 from postroad.model.route import Fallback
+from postroad.model.trail import Attempt, extend
 from postroad.model.work import Change, Status, Stored, Work
 from postroad.queue.fallback import falls_back, moves_at
 from postroad.queue.retry import RetrySchedule
@@ -61,7 +63,7 @@ class Known(Struct, frozen=True, gc=False):
     fallback: Fallback | None = None
 
 
-class _Terms(Struct, frozen=True, gc=False):
+class Terms(Struct, frozen=True, gc=False):
     """How one recipient waits: its schedule, and where it goes on when its lane does not deliver."""
 
     schedule: RetrySchedule
@@ -95,7 +97,7 @@ def settle(
             _deliver(settlement, work, outcome, spent)
         elif isinstance(outcome, Deferred):
             schedule = retries.schedule_for(work, outcome, known.site)
-            final += _defer(settlement, work, outcome, spent, terms=_Terms(schedule, known.fallback))
+            final += _defer(settlement, work, outcome, spent, terms=Terms(schedule, known.fallback))
         elif isinstance(outcome, Failed):
             final += 1
             _fail(settlement, work, outcome, spent)
@@ -127,7 +129,7 @@ def lapse(works: list[Work], now: int, retries: Retries, known: Callable[[str], 
             reply = Reply(451, "4.4.0", f"not delivered in time; last reason: {work.reply or 'none'}")
             _move(change, lane.fallback, now)
             settlement.records.append(_deferral(work, Deferred(reply, Scope.NEXT_HOP), change, spent))
-        _put_off(settlement, change, words_of(work), spent, terms=_Terms(schedule, lane.fallback))
+        _put_off(settlement, change, words_of(work), spent, terms=Terms(schedule, lane.fallback))
     _remove(settlement, stored, final, now)
     return settlement
 
@@ -138,6 +140,16 @@ def reason_of(outcome: Deferred | Failed) -> str:
     if outcome.command and target is not None:
         return f"host {target.host}[{target.address}] said: {outcome.reply} (in reply to {outcome.command})"
     return str(outcome.reply)
+
+
+def unreadable(error: SpoolError) -> Decided:
+    """What becomes of recipients whose content cannot be read: damaged mail waits for people, the rest is tried again.
+
+    Trying again would not mend what is damaged, and giving up would hide it.
+    """
+    if isinstance(error, DamagedError):
+        return Held(str(error))
+    return Deferred(Reply(451, "4.3.0", "the content cannot be read from the spool"), Scope.MESSAGE)
 
 
 def _deliver(settlement: Settlement, work: Work, outcome: Delivered, spent: Spent) -> None:
@@ -173,7 +185,7 @@ def _defer(
     outcome: Deferred,
     spent: Spent,
     *,
-    terms: _Terms,
+    terms: Terms,
 ) -> int:
     """Keep the recipient for a later try; 1 when its time has run out instead."""
     schedule, fallback = terms.schedule, terms.fallback
@@ -183,6 +195,7 @@ def _defer(
     attempts = work.attempts + 1
     change = _waits(work, schedule.due_after(outcome, work, attempts, spent.now, spent.jitter), reason_of(outcome))
     change.attempts = attempts
+    change.trail = _trail(work, outcome, spent.now)
     if fallback is not None and falls_back(fallback, work, outcome.reply.enhanced, spent.now):
         _move(change, fallback, spent.now)
     settlement.records.append(_deferral(work, outcome, change, spent))
@@ -194,18 +207,26 @@ def _waits(work: Work, due: int, reply: str) -> Change:
     return Change(work, work.status, due, attempts=work.attempts, warned=work.warned, reply=reply)
 
 
-def _put_off(settlement: Settlement, change: Change, words: Words, spent: Spent, *, terms: _Terms) -> None:
+def _put_off(settlement: Settlement, change: Change, words: Words, spent: Spent, *, terms: Terms) -> None:
     """Let a recipient wait as `change` has it; warn the sender in time, look again when something is due for it."""
-    schedule, fallback, work = terms.schedule, terms.fallback, change.work
+    schedule, work = terms.schedule, change.work
     envelope = work.stored.envelope
     warn_if_late(settlement, change, words, spent, warning=schedule.warning(envelope), expiry=schedule.expiry(envelope))
-    change.deadline = schedule.deadline(envelope, warned=change.warned)
-    if fallback is not None and not change.lane and fallback.lane != work.lane:
-        moves = moves_at(fallback, envelope)
-        if moves > spent.now:
-            change.deadline = min(change.deadline, moves)
+    change.deadline = deadline_of(change, terms, spent.now)
     settlement.changes.append(change)
     settlement.pending.append(work)
+
+
+def deadline_of(change: Change, terms: Terms, now: int) -> int:
+    """When the recipient must be looked at although nothing is due: to warn, to go on at its fallback, to give up."""
+    work, fallback = change.work, terms.fallback
+    envelope = work.stored.envelope
+    deadline = terms.schedule.deadline(envelope, warned=change.warned)
+    if fallback is not None and not change.lane and fallback.lane != work.lane:
+        moves = moves_at(fallback, envelope)
+        if moves > now:
+            return min(deadline, moves)
+    return deadline
 
 
 def _move(change: Change, fallback: Fallback, now: int) -> None:
@@ -239,7 +260,8 @@ def _deferral(work: Work, outcome: Deferred, change: Change, spent: Spent) -> Re
 def _fail(settlement: Settlement, work: Work, outcome: Failed, spent: Spent) -> None:
     attempts = work.attempts + 1
     reason = reason_of(outcome)
-    settlement.changes.append(Change(work, Status.FAILED, attempts=attempts, reply=reason))
+    trail = _trail(work, outcome, spent.now)
+    settlement.changes.append(Change(work, Status.FAILED, attempts=attempts, reply=reason, trail=trail))
     settlement.records.append(_failure(work, outcome, outcome.reply, attempts, spent=spent))
     tell_failure(settlement, work, words_of(work, outcome), status_of(outcome.reply, "5.0.0"), spent)
 
@@ -300,6 +322,11 @@ def _failure(
     )
 
 
+def _trail(work: Work, outcome: Deferred | Failed, now: int) -> str:
+    target = "" if outcome.target is None else str(outcome.target)
+    return extend(work.trail, Attempt(now, target, outcome.command, str(outcome.reply)))
+
+
 def _remove(settlement: Settlement, stored: Stored, final: int, now: int) -> None:
     if final and final >= stored.open:
         settlement.records.append(MessageRemoved(at=now, id=stored.envelope.id))
@@ -332,5 +359,5 @@ def divert(works: list[Work], throttle: Throttle, now: int, retries: Retries, kn
         if known.fallback is not None and falls_back(known.fallback, work, enhanced, now):
             _move(change, known.fallback, now)
         settlement.records.append(_deferral(work, outcome, change, spent))
-        _put_off(settlement, change, words_of(work, outcome), spent, terms=_Terms(schedule, known.fallback))
+        _put_off(settlement, change, words_of(work, outcome), spent, terms=Terms(schedule, known.fallback))
     return settlement

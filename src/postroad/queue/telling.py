@@ -5,6 +5,7 @@ does one whose sender policy could not verify: that would be backscatter. What t
 the postmaster. Pure: the time comes in.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -14,7 +15,9 @@ from postroad.model.outcome import Deferred, Delivered, Failed
 from postroad.model.records import DsnSuppressed, Record
 from postroad.model.reply import Reply
 from postroad.model.route import CAPTURE, LMTP, Target
+from postroad.model.trail import attempts_of
 from postroad.model.work import Change, Work
+from postroad.queue.retryrules import answer_of
 
 UNVERIFIED: Final = "unverified"  # a tag: policy could not tell that the sender is who it says, so nobody is told
 _FINAL_DELIVERY: Final = (LMTP, CAPTURE)  # what these take has arrived; anything else was passed on
@@ -24,7 +27,7 @@ class Settlement(Struct, gc=False):
     """Decisions about works of one message: row changes, what its sender is told, records for once it is durable.
 
     `pending` are the works among them that go on waiting, for a later try or to be released; `untold` is what its
-    sender is not told.
+    sender is not told; `done` is called when all of it is durable.
     """
 
     changes: list[Change]
@@ -32,6 +35,7 @@ class Settlement(Struct, gc=False):
     records: list[Record]
     pending: list[Work]
     untold: list[Notice] = []
+    done: Callable[[], None] | None = None
 
 
 class Spent(Struct, frozen=True, gc=False):
@@ -54,11 +58,21 @@ class Words(Struct, frozen=True, gc=False):
 
 
 def words_of(work: Work, outcome: Deferred | Failed | None = None, *, expired: bool = False) -> Words:
-    """What a notice about `work` says: what `outcome` was, or what was said before."""
+    """What a notice about `work` says: what `outcome` was, or what its last attempt ended with."""
     if outcome is None:
-        return Words(work.reply, expired=expired)
+        return _last_words(work, expired=expired)
     remote = _host(outcome.target) if outcome.command else ""
     return Words(str(outcome.reply), remote, outcome.command, status_of(outcome.reply, ""), expired)
+
+
+def _last_words(work: Work, *, expired: bool) -> Words:
+    """The last attempt is what RFC 3464 2.3.4 to 2.3.6 ask for; before any, the reason why there was none."""
+    attempts = attempts_of(work.trail)
+    if not attempts:
+        return Words(work.reply, expired=expired)
+    last = attempts[-1]
+    remote = _name_in(last.target) if last.command else ""
+    return Words(last.reply, remote, last.command, answer_of(last.reply).enhanced, expired)
 
 
 def tell_success(settlement: Settlement, work: Work, outcome: Delivered, spent: Spent) -> None:
@@ -115,7 +129,7 @@ def tell_failure(settlement: Settlement, work: Work, words: Words, status: str, 
 def warn_if_late(
     settlement: Settlement, change: Change, words: Words, spent: Spent, *, warning: int, expiry: int
 ) -> None:
-    """Tell the sender of the delay, once and when the time of `warning` has come (RFC 3461 5.2.7)."""
+    """Tell the sender of the delay, once and when the time of `warning` has come (RFC 3461 5.2.5)."""
     if change.warned or spent.now < warning:
         return
     change.warned = True
@@ -147,6 +161,12 @@ def _suppressed(work: Work, kind: str, why: str, spent: Spent) -> DsnSuppressed:
 
 def _host(target: Target | None) -> str:
     return "" if target is None else target.host or target.address
+
+
+def _name_in(target: str) -> str:
+    """The host of a target in words, "host[address]:port"."""
+    host, _, rest = target.partition("[")
+    return host or rest.rpartition("]")[0]
 
 
 def status_of(reply: Reply, default: str) -> str:

@@ -91,6 +91,21 @@ def format_lane(spec: LaneSpec) -> str:
     return f"{text}?{'&'.join(options)}" if options else text
 
 
+def lane_named(text: str) -> str:
+    """The lane that an operator names: next hops as in the configuration, "mx" alone for each recipient's own domain.
+
+    ValueError tells what is wrong.
+    """
+    if text == MX:
+        return MX
+    spec = parse_lane(text)
+    if spec.action:
+        raise ValueError(f'"{spec.action}:" leads nowhere; there are orders to hold, fail and drop mail')
+    if any(hop.scheme == MX and not hop.host for hop in spec.hops):
+        raise ValueError('"mx" stands alone; "mx:example.net" is the MX of a domain')
+    return format_lane(spec)
+
+
 def fallback_of(lane: str) -> Fallback | None:
     """Where recipients of `lane` go on when it does not deliver; None for most lanes, at the price of a look."""
     return _fallback(lane) if "fallback=" in lane else None

@@ -8,7 +8,7 @@ completed with what happened while it was on its way.
 import asyncio
 import contextlib
 import errno
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import apsw
@@ -27,6 +27,7 @@ from postroad.spool.ledger import Leasing, Ledger
 from postroad.spool.ops import Ops
 from postroad.spool.reading import Reader, Unreadable
 from postroad.spool.recover import BROKEN
+from postroad.spool.salvage import envelope_of
 from postroad.spool.worker import Worker
 
 FLUSH_AT: Final = 10_000  # messages that may wait for the index before it is handed them at once
@@ -198,6 +199,11 @@ class Catalog:
         """See `Spool.lapsed`."""
         return [work for work, _ in await self._ask(lambda index: leases.lapsed(index, want, now))]
 
+    async def claim(self, wanted: Sequence[tuple[str, int]]) -> list[Work]:
+        """See `EmbeddedSpool.claim`."""
+        found = await self._ask(lambda index: leases.claim(index, wanted), by_name=True)
+        return [work for work, _ in found]
+
     async def next_due(self, closed: Collection[str]) -> int | None:
         """See `Spool.next_due`."""
         shut = frozenset(closed)
@@ -212,18 +218,23 @@ class Catalog:
         except apsw.Error as error:
             raise self._failure(error) from error
 
-    async def _ask(self, question: Callable[[Index], list[LeasedRow]]) -> list[tuple[Work, LeasedRow]]:
-        """Lease rows and hold their works; SpoolError when the index cannot answer."""
+    async def _ask(
+        self, question: Callable[[Index], list[LeasedRow]], *, by_name: bool = False
+    ) -> list[tuple[Work, LeasedRow]]:
+        """Lease rows and hold their works; SpoolError when the index cannot answer.
+
+        What is asked for by name may be too new for the index, and is had although its frame cannot be read.
+        """
         async with self._one_lease:
             ledger = self._ledger
-            ops = self.collect()
+            ops = self.collect(everything=by_name)
             ledger.leasing = Leasing({}, {})
             damage = Damage(self._reader.layout, self._reader.disk, self._clock.now())
 
             def job() -> Leased:
                 self.index.apply(ops)
                 rows = question(self.index)
-                return self._read(rows, damage)
+                return self._read_damaged(rows) if by_name else self._read(rows, damage)
 
             try:
                 found = await self.worker.call(job, self._give_back)
@@ -249,7 +260,11 @@ class Catalog:
         """On the index thread: the envelopes; what cannot be read is held, where an operator sees it."""
         places: dict[str, Place] = {row.id: row.place for row in rows}
         arrivals = self._reader.arrivals(places.items())
-        records = []
+        records: list[SpoolDamaged] = []
+        passing = {key for key, one in arrivals.items() if isinstance(one, Unreadable) and one.passing}
+        if passing:
+            leases.give_back(self.index, [row for row in rows if row.id in passing])
+            rows = [row for row in rows if row.id not in passing]
         for num, queue_id in {(row.num, row.id) for row in rows}:
             found = arrivals[queue_id]
             if isinstance(found, Unreadable):
@@ -257,6 +272,14 @@ class Catalog:
                 records.append(damage.octets(place.journal, place.segment, place.offset, place.length, found.reason))
                 leases.set_aside(self.index, num, found.reason)
         return Leased(rows, arrivals, records)
+
+    def _read_damaged(self, rows: list[LeasedRow]) -> Leased:
+        """On the index thread: the envelopes, with what the index knows where one cannot be read."""
+        arrivals = self._reader.arrivals({row.id: row.place for row in rows}.items())
+        for row in rows:
+            if isinstance(arrivals[row.id], Unreadable):
+                arrivals[row.id] = Arrival(envelope_of(self.index, row))
+        return Leased(rows, arrivals, [])
 
     def _give_back(self, found: Leased) -> None:
         """A lease whose caller was cancelled."""

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from postroad.model.errors import SpoolError
+from postroad.model.errors import DamagedError, SpoolError
 from postroad.model.work import Place
 from postroad.spool.commit import spool_error
 from postroad.spool.disk import Disk, write_all
@@ -206,6 +206,6 @@ def check_file(disk: Disk, path: Path, ref: FileRef) -> str:
     return "" if crc == ref.crc else "the content file's CRC is wrong"
 
 
-def lost(place: Place, reason: str) -> SpoolError:
+def lost(place: Place, reason: str) -> DamagedError:
     """The error for a message that cannot be read."""
-    return SpoolError(f"the message at {place.journal}/{place.segment}+{place.offset} cannot be read: {reason}")
+    return DamagedError(f"the message at {place.journal}/{place.segment}+{place.offset} cannot be read: {reason}")

@@ -50,7 +50,10 @@ class FileRef(Struct, frozen=True, gc=False):
 
 
 class State(Struct, frozen=True, gc=False, array_like=True):
-    """State of recipient `index`, carried along when a message is copied; `due` and `deadline` as in `Work`."""
+    """State of recipient `index`, carried along when a message is copied; `due` and `deadline` as in `Work`.
+
+    `lane` is set when it was moved there for good; else the routes decide.
+    """
 
     index: int
     status: int
@@ -59,6 +62,8 @@ class State(Struct, frozen=True, gc=False, array_like=True):
     attempts: int = 0
     warned: bool = False
     reply: str = ""
+    lane: str = ""
+    trail: str = ""
 
 
 class Arrival(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -80,6 +85,23 @@ class Row(Struct, frozen=True, gc=False, array_like=True):
     attempts: int = 0
     warned: bool = False
     reply: str = ""
+    lane: str = ""
+    trail: str = ""
+
+    @property
+    def state(self) -> State:
+        """What it makes of its recipient."""
+        return State(
+            self.index,
+            self.status,
+            self.due,
+            self.deadline,
+            self.attempts,
+            self.warned,
+            self.reply,
+            self.lane,
+            self.trail,
+        )
 
 
 class Outcomes(Struct, frozen=True, gc=False, omit_defaults=True):

@@ -6,54 +6,67 @@ that wait for closed lanes. `synchronous=NORMAL`: a power cut may cost the newes
 journals then give again; `apply(full=True)` waits for the disk.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
+from zlib import crc32
 
 import apsw
 import msgspec
 
 from postroad.spool.ops import Ops, Position, RecipientRow, Update
 
-VERSION: Final = 1
+VERSION: Final = 2  # an index of another version is made anew from the journals
 CACHE_KIB: Final = 64 * 1024
-LANES_KEPT: Final = 65_536  # lane numbers remembered, so that most rows need no look-up
+NAMES_KEPT: Final = 65_536  # numbers of lanes and of domains remembered, so that most rows need no look-up
 IN_MEMORY: Final = ":memory:"
 _BLOCKS: Final = (64, 16, 4, 1)  # rows in one statement
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS position (journal TEXT PRIMARY KEY, segment INTEGER, offset INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lane (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_due INTEGER);
+CREATE TABLE IF NOT EXISTS domain (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE INDEX IF NOT EXISTS lane_due ON lane (next_due) WHERE next_due IS NOT NULL;
 CREATE TABLE IF NOT EXISTS message (
     num INTEGER PRIMARY KEY, id TEXT NOT NULL, journal TEXT NOT NULL, segment INTEGER NOT NULL,
     offset INTEGER NOT NULL, length INTEGER NOT NULL, sender TEXT NOT NULL, size INTEGER NOT NULL,
-    arrived INTEGER NOT NULL, recipients INTEGER NOT NULL, file INTEGER NOT NULL);
+    arrived INTEGER NOT NULL, recipients INTEGER NOT NULL, file INTEGER NOT NULL, domain INTEGER NOT NULL,
+    mark INTEGER NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS message_id ON message (id);
 CREATE INDEX IF NOT EXISTS message_place ON message (journal, segment, offset, length);
 CREATE INDEX IF NOT EXISTS message_file ON message (id) WHERE file;
+CREATE INDEX IF NOT EXISTS message_sender ON message (mark);
+CREATE INDEX IF NOT EXISTS message_domain ON message (domain);
+CREATE INDEX IF NOT EXISTS message_arrived ON message (arrived);
+CREATE INDEX IF NOT EXISTS message_size ON message (size) WHERE size > 1048576;
 CREATE TABLE IF NOT EXISTS recipient (
     num INTEGER NOT NULL, idx INTEGER NOT NULL, address TEXT NOT NULL, lane INTEGER NOT NULL,
     due INTEGER NOT NULL, deadline INTEGER, status INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    warned INTEGER NOT NULL, reply TEXT NOT NULL, leased INTEGER NOT NULL, PRIMARY KEY (num, idx)) WITHOUT ROWID;
+    warned INTEGER NOT NULL, reply TEXT NOT NULL, leased INTEGER NOT NULL, moved INTEGER NOT NULL,
+    domain INTEGER NOT NULL, mark INTEGER NOT NULL, PRIMARY KEY (num, idx)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS trail (num INTEGER NOT NULL, idx INTEGER NOT NULL, trail TEXT NOT NULL,
+    PRIMARY KEY (num, idx)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS recipient_due ON recipient (lane, due) WHERE leased = 0 AND status = 0;
 CREATE INDEX IF NOT EXISTS recipient_deadline ON recipient (deadline)
     WHERE leased = 0 AND status = 0 AND deadline IS NOT NULL;
 CREATE INDEX IF NOT EXISTS recipient_leased ON recipient (leased) WHERE leased = 1;
+CREATE INDEX IF NOT EXISTS recipient_held ON recipient (num) WHERE status = 1;
+CREATE INDEX IF NOT EXISTS recipient_lane ON recipient (lane, num, status);
+CREATE INDEX IF NOT EXISTS recipient_domain ON recipient (domain, num, status);
+CREATE INDEX IF NOT EXISTS recipient_address ON recipient (mark);
 """
 _INSERT_MESSAGE: Final = "INSERT OR REPLACE INTO message VALUES {}"
 _INSERT_RECIPIENT: Final = "INSERT OR REPLACE INTO recipient VALUES {}"
-_INSERT_LANE: Final = "INSERT INTO lane (name) VALUES {} ON CONFLICT DO NOTHING"
-_FIND_LANE: Final = "SELECT name, id FROM lane WHERE name IN ({})"
 _UPDATE: Final = """UPDATE recipient SET status = v.column3, due = v.column4, deadline = v.column5,
     attempts = v.column6, warned = v.column7, reply = v.column8, leased = coalesce(v.column9, leased),
-    lane = coalesce(v.column10, lane)
+    lane = coalesce(v.column10, lane), moved = v.column11
     FROM (VALUES {}) AS v WHERE recipient.num = v.column1 AND recipient.idx = v.column2"""
 _MOVE: Final = """UPDATE message SET journal = v.column2, segment = v.column3, offset = v.column4, length = v.column5
     FROM (VALUES {}) AS v WHERE message.num = v.column1"""
 _LOWER_LANE: Final = """UPDATE lane SET next_due = v.column2 FROM (VALUES {}) AS v
     WHERE lane.id = v.column1 AND (lane.next_due IS NULL OR lane.next_due > v.column2)"""
+_TRAIL: Final = "INSERT OR REPLACE INTO trail VALUES {}"
 _POSITION: Final = "INSERT OR REPLACE INTO position VALUES (?, ?, ?)"
 
 Value = int | str | None
@@ -88,13 +101,28 @@ def connect(path: Path) -> apsw.Connection:
     return db
 
 
+def is_outdated(path: Path) -> bool:
+    """True when the index at `path` can be read, but has another form than this program's."""
+    if not path.exists():
+        return False
+    try:
+        db = apsw.Connection(str(path))
+        try:
+            return db.pragma("user_version") not in (0, VERSION)
+        finally:
+            db.close()
+    except apsw.Error:
+        return False
+
+
 class Index:
     """The writing end; every method belongs to the index thread."""
 
     def __init__(self, db: apsw.Connection) -> None:
         """Take the connection over."""
         self.db = db
-        self._lanes: dict[str, int] = {}
+        self._lanes = _Names(self, "lane")
+        self._domains = _Names(self, "domain")
         self._waiting: list[Ops] = []  # handed over, not yet committed: the newest commit failed
 
     def close(self) -> None:
@@ -137,19 +165,27 @@ class Index:
             self.db.execute("COMMIT")
         except BaseException:
             self._lanes.clear()  # numbers that the failed transaction gave out
+            self._domains.clear()
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             raise
 
     def _apply(self, ops: Ops) -> None:
-        lanes = self._lane_numbers(ops)
+        wanted = {row.lane for row in ops.recipients}
+        wanted.update(row.lane for row in ops.updates.values() if row.lane is not None)
+        lanes = self._lanes.numbers(wanted)
         lowest: dict[int, int] = {}
         if ops.messages:
-            self.bulk(_INSERT_MESSAGE, ops.messages)
-            rows = [_recipient(row, lanes[row.lane], lowest) for row in ops.recipients]
+            senders = [(row, domain_of(row.sender)) for row in ops.messages]
+            addresses = [(row, domain_of(row.address)) for row in ops.recipients]
+            domains = self._domains.numbers({domain for _, domain in (*senders, *addresses)})
+            self.bulk(_INSERT_MESSAGE, [(*row, domains[name], mark_of(row.sender)) for row, name in senders])
+            rows = [_recipient(row, lanes[row.lane], domains[name], lowest) for row, name in addresses]
             self.bulk(_INSERT_RECIPIENT, rows)
         if ops.updates:
             self.bulk(_UPDATE, [_update(row, lanes, lowest) for row in ops.updates.values()])
+        if ops.trails:
+            self.bulk(_TRAIL, [(*key, trail) for key, trail in ops.trails.items()])
         if ops.moved:
             self.bulk(_MOVE, [(num, p.journal, p.segment, p.offset, p.length) for num, p in ops.moved.items()])
         if ops.removed:
@@ -165,6 +201,7 @@ class Index:
             marks = ",".join("?" * count)
             part = nums[start : start + count]
             self.db.execute(f"DELETE FROM recipient WHERE num IN ({marks})", part)  # noqa: S608  only question marks
+            self.db.execute(f"DELETE FROM trail WHERE num IN ({marks})", part)  # noqa: S608  only question marks
             self.db.execute(f"DELETE FROM message WHERE num IN ({marks})", part)  # noqa: S608
 
     def bulk(self, statement: str, rows: Sequence[Sequence[Value]]) -> None:
@@ -176,27 +213,41 @@ class Index:
             values = list(chain.from_iterable(rows[start : start + count]))
             self.db.execute(statement.format(",".join([mark] * count)), values)
 
-    def _lane_numbers(self, ops: Ops) -> dict[str, int]:
-        """The numbers of all lanes named in `ops`."""
-        known = self._lanes
-        wanted = {row.lane for row in ops.recipients}
-        wanted.update(row.lane for row in ops.updates.values() if row.lane is not None)
+    def forget_names(self) -> None:
+        """Remove lanes that no recipient waits in, and domains of nobody."""
+        self.db.execute("DELETE FROM lane WHERE next_due IS NULL AND id NOT IN (SELECT lane FROM recipient)")
+        used = "SELECT domain FROM recipient UNION SELECT domain FROM message"
+        self.db.execute(f"DELETE FROM domain WHERE id NOT IN ({used})")  # noqa: S608  constants only
+        self._lanes.clear()
+        self._domains.clear()
+
+
+class _Names:
+    """The numbers that the index gives to names of one kind: the rows have numbers alone."""
+
+    def __init__(self, index: Index, table: str) -> None:
+        self._index = index
+        self._insert = f"INSERT INTO {table} (name) VALUES {{}} ON CONFLICT DO NOTHING"  # noqa: S608  a word of ours
+        self._find = f"SELECT name, id FROM {table} WHERE name IN ({{}})"  # noqa: S608  likewise
+        self._known: dict[str, int] = {}
+
+    def clear(self) -> None:
+        self._known.clear()
+
+    def numbers(self, wanted: Collection[str]) -> dict[str, int]:
+        """The numbers of all names in `wanted`, given out where there is none yet."""
+        known = self._known
         missing = [(name,) for name in wanted if name not in known]
         if missing:
-            if len(known) + len(missing) > LANES_KEPT:
+            if len(known) + len(missing) > NAMES_KEPT:
                 known.clear()
                 missing = [(name,) for name in wanted]
-            self.bulk(_INSERT_LANE, missing)
+            self._index.bulk(self._insert, missing)
             for start, count in _blocks(len(missing)):
                 names = [row[0] for row in missing[start : start + count]]
-                for name, number in self.db.execute(_FIND_LANE.format(",".join("?" * count)), names):
+                for name, number in self._index.db.execute(self._find.format(",".join("?" * count)), names):
                     known[name] = number
         return known
-
-    def forget_lanes(self) -> None:
-        """Remove lanes that no recipient waits in."""
-        self.db.execute("DELETE FROM lane WHERE next_due IS NULL AND id NOT IN (SELECT lane FROM recipient)")
-        self._lanes.clear()
 
 
 def _blocks(total: int) -> Iterable[tuple[int, int]]:
@@ -207,10 +258,10 @@ def _blocks(total: int) -> Iterable[tuple[int, int]]:
             start += size
 
 
-def _recipient(row: RecipientRow, lane: int, lowest: dict[int, int]) -> tuple[Value, ...]:
+def _recipient(row: RecipientRow, lane: int, domain: int, lowest: dict[int, int]) -> tuple[Value, ...]:
     if not row.leased and row.status == 0 and row.due < lowest.get(lane, row.due + 1):
         lowest[lane] = row.due
-    return (*row[:3], lane, *row[4:])
+    return (*row[:3], lane, *row[4:], domain, mark_of(row.address))
 
 
 def _update(row: Update, lanes: dict[str, int], lowest: dict[int, int]) -> tuple[Value, ...]:
@@ -219,10 +270,22 @@ def _update(row: Update, lanes: dict[str, int], lowest: dict[int, int]) -> tuple
     lane = lanes[row.lane]
     if row.leased is False and row.status == 0 and row.due < lowest.get(lane, row.due + 1):
         lowest[lane] = row.due
-    return (*row[:9], lane)
+    return (*row[:9], lane, row.moved)
 
 
-def select(db: apsw.Connection, kind: type[T], query: str, values: Sequence[Value] = ()) -> list[T]:
+def domain_of(address: str) -> str:
+    """The domain of an address, in the case that the index knows it by; none for a null reverse-path."""
+    return address.rpartition("@")[2].lower() if "@" in address else ""
+
+
+def mark_of(address: str) -> int:
+    """A number that stands for an address in an index: smaller than the text, and nearly as telling."""
+    return crc32(address.lower().encode("utf-8", "surrogatepass"))
+
+
+def select(
+    db: apsw.Connection, kind: type[T], query: str, values: Sequence[Value] | Mapping[str, int | str] = ()
+) -> list[T]:
     """All rows that `query` gives, each as a `kind`: a tuple type, NamedTuple or array-like struct.
 
     apsw.CorruptError when a row is nothing of the kind: what stands there was not written by us.

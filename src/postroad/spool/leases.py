@@ -20,7 +20,8 @@ _DUE_LANES: Final = """SELECT json_group_array(id) FROM (SELECT id FROM lane
     WHERE next_due <= ?1 AND name NOT IN (SELECT value FROM json_each(?2)) ORDER BY next_due LIMIT ?3)"""
 _COLUMNS: Final = """json_array(r.num, r.idx, l.name, r.due, r.deadline, r.attempts, r.warned, r.reply,
     m.id, m.journal, m.segment, m.offset, m.length,
-    (SELECT count(*) FROM recipient AS o WHERE o.num = r.num AND o.status < 2))"""
+    (SELECT count(*) FROM recipient AS o WHERE o.num = r.num AND o.status < 2), r.status, r.moved,
+    coalesce((SELECT t.trail FROM trail AS t WHERE t.num = r.num AND t.idx = r.idx), ''))"""
 _DUE_ROWS: Final = f"""SELECT json_group_array({_COLUMNS}) FROM json_each(?1) AS open
     JOIN recipient AS r ON (r.num, r.idx) IN (
         SELECT d.num, d.idx FROM recipient AS d INDEXED BY recipient_due
@@ -31,6 +32,11 @@ _LAPSED_ROWS: Final = f"""SELECT json_group_array({_COLUMNS}) FROM (
         WHERE leased = 0 AND status = 0 AND deadline <= ?1 AND deadline IS NOT NULL ORDER BY deadline LIMIT ?2) AS d
     JOIN recipient AS r ON r.num = d.num AND r.idx = d.idx
     JOIN message AS m ON m.num = r.num JOIN lane AS l ON l.id = r.lane"""  # noqa: S608  constants only
+_CLAIMED_ROWS: Final = f"""SELECT json_group_array({_COLUMNS}) FROM json_each(?1) AS w
+    CROSS JOIN message AS m ON m.id = json_extract(w.value, '$[0]')
+    CROSS JOIN recipient AS r ON r.num = m.num AND r.leased = 0 AND r.status < 2
+        AND json_extract(w.value, '$[1]') IN (-1, r.idx)
+    JOIN lane AS l ON l.id = r.lane"""  # noqa: S608  constants only
 _LEASE: Final = """UPDATE recipient SET leased = 1 FROM (VALUES {}) AS v
     WHERE recipient.num = v.column1 AND recipient.idx = v.column2"""
 _EXACT_LANES: Final = """UPDATE lane SET next_due = (SELECT min(d.due) FROM recipient AS d INDEXED BY recipient_due
@@ -58,6 +64,9 @@ class LeasedRow(Struct, frozen=True, gc=False, array_like=True):
     offset: int
     length: int
     open: int
+    status: int = 0
+    moved: int = 0
+    trail: str = ""
 
     @property
     def place(self) -> Place:
@@ -117,6 +126,19 @@ def lapsed(index: Index, want: int, now: int) -> list[LeasedRow]:
     index.db.execute("BEGIN IMMEDIATE")
     try:
         rows = _ask(index.db, _leased_rows, _LAPSED_ROWS, (now, want))
+        index.bulk(_LEASE, [(row.num, row.index) for row in rows])
+        index.db.execute("COMMIT")
+    except BaseException:
+        _roll_back(index.db)
+        raise
+    return rows
+
+
+def claim(index: Index, wanted: Sequence[tuple[str, int]]) -> list[LeasedRow]:
+    """Those of `wanted` (queue id, recipient; -1: all of them) that nobody holds, whatever their due time, leased."""
+    index.db.execute("BEGIN IMMEDIATE")
+    try:
+        rows = _ask(index.db, _leased_rows, _CLAIMED_ROWS, (msgspec.json.encode(wanted).decode(),))
         index.bulk(_LEASE, [(row.num, row.index) for row in rows])
         index.db.execute("COMMIT")
     except BaseException:

@@ -139,8 +139,11 @@ class Ledger:
         elif row.index in held.works:
             return None
         deadline = self._deadline_of(envelope) if row.deadline is None else row.deadline
-        lane = self._lane_of(envelope, envelope.recipients[row.index])
+        lane = row.lane if row.moved else self._lane_of(envelope, envelope.recipients[row.index])
         work = Work(held.stored, row.index, lane, row.due, deadline, row.attempts, bool(row.warned), row.reply)
+        work.trail, work.moved = row.trail, bool(row.moved)
+        if row.status:
+            work.status = Status.HELD
         held.works[row.index] = work
         if lane != row.lane or row.deadline is None:
             self._update(held, work, lane=lane)  # the routes have changed since it was entered
@@ -158,6 +161,10 @@ class Ledger:
         work.status = status = change.status
         work.attempts = change.attempts
         work.reply = change.reply
+        if change.trail:
+            work.trail = change.trail
+        if change.lane:
+            work.lane, work.moved = change.lane, True
         if status >= FINAL:
             work.stored.open -= 1
         else:
@@ -172,6 +179,8 @@ class Ledger:
         queue_id = work.stored.envelope.id
         held = self._held[queue_id]
         held.settling -= 1
+        if change.trail and not held.is_fresh:
+            self._ops.trails[held.num, work.index] = change.trail
         if change.status < FINAL:
             if not held.is_fresh:
                 self._update(held, work)
@@ -224,7 +233,8 @@ class Ledger:
                 work.warned,
                 work.reply,
                 leased,
-                lane,
+                work.lane if work.moved else lane,
+                work.moved,
             )
         )
 
@@ -341,6 +351,8 @@ class Ledger:
             rows.extend(_row(num, work, leased=False) for work in held.released.values())
         if held.ended is not None:
             rows.extend(_row(num, work, leased=False) for work in held.ended)
+        for works in (held.works.values(), (held.released or {}).values(), held.ended or ()):
+            ops.trails.update(((num, work.index), work.trail) for work in works if work.trail)
         held.is_fresh = False
         held.released = held.ended = None
 
@@ -358,8 +370,10 @@ def _row(num: int, work: Work, *, leased: bool) -> RecipientRow:
         work.warned,
         work.reply,
         leased,
+        work.moved,
     )
 
 
 def _state(work: Work) -> State:
-    return State(work.index, int(work.status), work.due, work.deadline, work.attempts, work.warned, work.reply)
+    values = (work.due, work.deadline, work.attempts, work.warned, work.reply)
+    return State(work.index, int(work.status), *values, work.lane if work.moved else "", work.trail)

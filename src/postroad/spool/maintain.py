@@ -212,7 +212,7 @@ class Maintenance:
         def job() -> None:
             self._catalog.index.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             if lanes:
-                self._catalog.index.forget_lanes()
+                self._catalog.index.forget_names()
 
         try:
             await self._catalog.worker.call(job)

@@ -58,10 +58,11 @@ class RecipientRow(NamedTuple):
     warned: bool
     reply: str
     leased: bool
+    moved: bool = False
 
 
 class Update(NamedTuple):
-    """New state of a recipient; `leased` and `lane` stay as they are when None."""
+    """New state of a recipient; `leased` and `lane` stay as they are when None. `moved`: `lane` was decided about."""
 
     num: int
     idx: int
@@ -73,6 +74,7 @@ class Update(NamedTuple):
     reply: str
     leased: bool | None
     lane: str | None
+    moved: bool = False
 
 
 class Position(NamedTuple):
@@ -84,13 +86,14 @@ class Position(NamedTuple):
 
 
 class Ops(Struct):
-    """One set of changes, applied in one transaction, in the order of the fields."""
+    """One set of changes, applied in one transaction, in the order of the fields; `trails` come with other changes."""
 
     messages: list[MessageRow]
     recipients: list[RecipientRow]
     updates: dict[tuple[int, int], Update]
     moved: dict[int, Place]
     removed: list[int]
+    trails: dict[tuple[int, int], str]
     position: Position | None = None
 
     def update(self, change: Update) -> None:
@@ -111,4 +114,4 @@ class Ops(Struct):
 
 def new_ops() -> Ops:
     """An empty set."""
-    return Ops([], [], {}, {}, [])
+    return Ops([], [], {}, {}, [], {})

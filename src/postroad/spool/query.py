@@ -4,7 +4,8 @@ Reads the index as it is, without a lock, and lays over it what the journal has 
 index's position. Without a readable index all journals are read into one in memory. Changes nothing, ever.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,27 +18,35 @@ from postroad.model.errors import SpoolError
 from postroad.model.work import Place, Status
 from postroad.spool.damage import Damage
 from postroad.spool.disk import Disk
+from postroad.spool.filters import Query
 from postroad.spool.frames import Kind, State, decode_arrival, decode_outcomes
-from postroad.spool.index import IN_MEMORY, Index, connect, select
+from postroad.spool.index import CACHE_KIB, IN_MEMORY, VERSION, Index, connect, select
 from postroad.spool.layout import Layout, read_mark
-from postroad.spool.leases import number_of
 from postroad.spool.listing import (
+    AGES,
+    Count,
     Listed,
     ListedRecipient,
-    Query,
+    Shape,
     Stats,
+    age_of,
+    asked,
     count_all,
+    count_found,
+    count_groups,
     find_message,
     find_messages,
-    matches,
+    group_of,
+    shape,
 )
 from postroad.spool.ops import Position
 from postroad.spool.reading import Reader, Unreadable
 from postroad.spool.replay import Replay
 from postroad.spool.segments import Frame, Hole, list_segments, read_frames
 
-__all__ = ["Listed", "ListedRecipient", "Query", "Shown", "SpoolReader", "Stats"]
+__all__ = ["Count", "Listed", "ListedRecipient", "Query", "Shown", "SpoolReader", "Stats"]
 
+NO_NUM: Final = 1 << 62  # messages that the index does not have yet come last
 TRIES: Final = 5  # the daemon may remove a segment while we read: then look again
 T = TypeVar("T")
 
@@ -72,8 +81,7 @@ class _Tail:
                 self.states.setdefault(arrival.envelope.id, {}).update({one.index: one for one in arrival.states})
             elif frame.header.kind == Kind.OUTCOMES:
                 for row in decode_outcomes(frame.head).rows:
-                    state = State(row.index, row.status, row.due, row.deadline, row.attempts, row.warned, row.reply)
-                    self.states.setdefault(row.id, {})[row.index] = state
+                    self.states.setdefault(row.id, {})[row.index] = row.state
         except msgspec.MsgspecError:
             return
 
@@ -86,6 +94,9 @@ class _Tail:
                 recipient.status = Status(state.status)
                 recipient.due, recipient.deadline = state.due, state.deadline
                 recipient.attempts, recipient.warned, recipient.reply = state.attempts, state.warned, state.reply
+                recipient.trail = state.trail or recipient.trail
+                if state.lane:
+                    recipient.lane, recipient.moved = state.lane, True
         return None if all(one.status.is_final for one in message.recipients) else message
 
 
@@ -98,51 +109,75 @@ def _listed(envelope: Envelope, place: Place) -> Listed:
 
 
 class _View:
-    """One moment of the spool: a snapshot of the index and the journals' tail."""
+    """One moment of the spool: a snapshot of the index and the journals' tail.
+
+    Messages that the tail tells something of are `touched`: the index is asked for the others, and they are looked at
+    one by one.
+    """
 
     def __init__(self, db: apsw.Connection, tail: _Tail | None) -> None:
         self.db = db
         self._tail = tail
-        index = Index(db)
-        arrived = {} if tail is None else tail.arrived
-        self._new = [one for one in arrived.values() if number_of(index, one.id) is None]
+        self.touched: dict[str, Listed | None] = {}
+        if tail is None:
+            return
+        for queue_id in tail.states.keys() | tail.arrived.keys():
+            message = find_message(db, queue_id) or tail.arrived.get(queue_id)
+            if message is not None:
+                self.touched[queue_id] = tail.over(message)
 
     def list(self, query: Query) -> list[Listed]:
         """As `SpoolReader.list`."""
-        if self._tail is None:
-            return find_messages(self.db, query)
-        # The tail may end or change any of them, so the filters are applied again above it.
-        found = {one.id: one for one in find_messages(self.db, query)}
-        for queue_id in self._tail.states.keys() - found.keys():
-            message = find_message(self.db, queue_id)
-            if message is not None:
-                found[queue_id] = message
-        found.update((one.id, one) for one in self._new)
-        over = (self._tail.over(one) for one in found.values())
-        wanted = [one for one in over if one is not None and matches(query, one)]
-        return sorted(wanted, key=lambda one: one.id)[: query.limit]
+        found = find_messages(self.db, query, self.touched)
+        for message in self.touched.values():
+            if message is None or message.id <= query.after_new or 0 < message.num <= query.after:
+                continue
+            if asked(query, message):
+                found.append(message)
+        found.sort(key=lambda one: (one.num or NO_NUM, one.id))
+        return found[: query.limit]
 
     def one(self, queue_id: str) -> Listed | None:
         """One message, None when it is not here or finished."""
-        message = find_message(self.db, queue_id)
-        if self._tail is None:
-            return message
-        message = message or next((one for one in self._new if one.id == queue_id), None)
-        return None if message is None else self._tail.over(message)
+        return self.touched[queue_id] if queue_id in self.touched else find_message(self.db, queue_id)
 
     def stats(self) -> Stats:
         """As `SpoolReader.counts`."""
         stats = count_all(self.db)
-        if self._tail is None:
-            return stats
-        for queue_id in self._tail.states:
-            message = find_message(self.db, queue_id)
-            if message is not None:
-                _count(stats, message, -1)
-                _count(stats, self._tail.over(message), 1)
-        for message in self._new:
-            _count(stats, self._tail.over(message), 1)
+        for queue_id, message in self.touched.items():
+            _count(stats, find_message(self.db, queue_id), -1)
+            _count(stats, message, 1)
         return stats
+
+    def count(self, query: Query) -> Count:
+        """As `SpoolReader.count`."""
+        found = count_found(self.db, query, self.touched)
+        for _, recipients in self._asked(query):
+            found.messages += 1
+            found.recipients += len(recipients)
+        return found
+
+    def groups(self, query: Query, by: str) -> dict[str, int]:
+        """As `SpoolReader.groups`."""
+        found = Counter(count_groups(self.db, query, by, self.touched))
+        for message, recipients in self._asked(query):
+            found.update(group_of(message, one, by) for one in recipients)
+        return found
+
+    def shape(self, query: Query, by: str) -> Shape:
+        """As `SpoolReader.shape`."""
+        found = shape(self.db, query, by, self.touched)
+        for message, recipients in self._asked(query):
+            for one in recipients:
+                row = found.setdefault(group_of(message, one, by), [0] * (len(AGES) + 1))
+                row[age_of(message, query.now)] += 1
+        return found
+
+    def _asked(self, query: Query) -> Iterator[tuple[Listed, Sequence[ListedRecipient]]]:
+        for message in self.touched.values():
+            recipients = [] if message is None else asked(query, message)
+            if message is not None and recipients:
+                yield message, recipients
 
 
 def _count(stats: Stats, message: Listed | None, sign: int) -> None:
@@ -166,6 +201,18 @@ class SpoolReader:
     def list(self, query: Query = Query()) -> list[Listed]:  # noqa: B008  frozen
         """The messages that `query` asks for, oldest first; SpoolError when there is no spool."""
         return self._look(lambda view: view.list(query))
+
+    def count(self, query: Query) -> Count:
+        """How many messages and recipients `query` asks for."""
+        return self._look(lambda view: view.count(query))
+
+    def groups(self, query: Query, by: str) -> dict[str, int]:
+        """How many recipients `query` asks for, by one of `GROUPS`."""
+        return self._look(lambda view: view.groups(query, by))
+
+    def shape(self, query: Query, by: str) -> Shape:
+        """How many recipients `query` asks for, by one of `GROUPS` and by age (`AGES`) at `query.now`."""
+        return self._look(lambda view: view.shape(query, by))
 
     def show(self, queue_id: str) -> Shown | None:
         """One message with its envelope; None when it is not here, or finished."""
@@ -209,6 +256,10 @@ class SpoolReader:
             return self._without_index(question, mark)
         try:
             db.set_busy_timeout(2000)
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            db.execute("PRAGMA temp_store = MEMORY")
+            if db.pragma("user_version") != VERSION:
+                raise apsw.NotADBError("the index has another version")
             db.execute("BEGIN")
             found = select(db, Position, "SELECT journal, segment, offset FROM position")
             positions = {position.journal: position for position in found}

@@ -4,6 +4,7 @@ Every octet is checked against its CRC on the way; what does not fit is an `Unre
 because one damaged message must never stop the others of its batch.
 """
 
+import errno
 import os
 from collections.abc import Iterable
 from itertools import groupby
@@ -20,12 +21,14 @@ from postroad.spool.segments import Frame, read_frame
 
 _FIRST: Final = 2048  # octets read at once: header and head of nearly every frame
 GONE: Final = "the journal's segment is gone"
+_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
 
 
 class Unreadable(Struct, frozen=True, gc=False):
-    """A message that cannot be read, and why."""
+    """A message that cannot be read, and why; `passing`: the machine lacked something, the octets may be good."""
 
     reason: str
+    passing: bool = False
 
 
 class Reader:
@@ -69,7 +72,7 @@ class Reader:
                 return Unreadable("the frame's head is damaged")
             return decode_arrival(head)
         except OSError as error:
-            return Unreadable(f"the disk cannot read it: {error.strerror}")
+            return failed(error, "the disk cannot read it")
         except msgspec.MsgspecError as error:
             return Unreadable(f"the frame's head makes no sense: {error}")
 
@@ -82,7 +85,7 @@ class Reader:
         try:
             frame = read_frame(self.disk, fd, place.offset, place.length, self._mark)
         except OSError as error:
-            return Unreadable(f"the disk cannot read it: {error.strerror}")
+            return failed(error, "the disk cannot read it")
         finally:
             self.disk.close(fd)
         return Unreadable("there is no frame of it where it should be") if frame is None else frame
@@ -91,4 +94,9 @@ class Reader:
 def _unopened(error: OSError) -> Unreadable:
     if isinstance(error, FileNotFoundError):
         return Unreadable(GONE)
-    return Unreadable(f"the journal's segment cannot be opened: {error.strerror}")
+    return failed(error, "the journal's segment cannot be opened")
+
+
+def failed(error: OSError, words: str) -> Unreadable:
+    """What `error` tells of a message that was to be read."""
+    return Unreadable(f"{words}: {error.strerror or error}", error.errno in _PASSING)

@@ -17,7 +17,7 @@ from postroad.model.records import SpoolDamaged
 from postroad.spool.damage import Damage
 from postroad.spool.disk import Disk
 from postroad.spool.frames import MARK_LENGTH
-from postroad.spool.index import Index, connect, number, select
+from postroad.spool.index import Index, connect, is_outdated, number, select
 from postroad.spool.layout import Layout, make_mark, read_mark
 from postroad.spool.leases import SegmentUse, end_leases, set_aside, usage
 from postroad.spool.ledger import DeadlineOf, LaneOf
@@ -91,6 +91,8 @@ class Recovery:
     def _open(self, mark: bytes, drafts: int) -> Opened:
         """One attempt; the index is closed again when it fails."""
         layout = self._layout
+        if is_outdated(layout.index):
+            self._disk.unlink(layout.index)  # another version of this program wrote it
         if not layout.index.exists():
             for suffix in ("-wal", "-shm"):
                 self._disk.unlink(layout.index.with_name(layout.index.name + suffix))

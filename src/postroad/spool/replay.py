@@ -147,7 +147,7 @@ class Replay:
                 return
         self._arrived.clear()
         for row in outcomes.rows:
-            state = State(row.index, row.status, row.due, row.deadline, row.attempts, row.warned, row.reply)
+            state = row.state
             waiting = self._waiting.get(row.id)
             if waiting is not None:
                 waiting.states[row.index] = state
@@ -163,7 +163,10 @@ class Replay:
     def _update(self, num: int, state: State) -> None:
         self._touched.add(num)
         values = (state.due, state.deadline, state.attempts, state.warned, state.reply)
-        self._ops.update(Update(num, state.index, state.status, *values, leased=None, lane=None))
+        moved = bool(state.lane)
+        self._ops.update(Update(num, state.index, state.status, *values, None, state.lane or None, moved))
+        if state.trail:
+            self._ops.trails[num, state.index] = state.trail
 
     def _enter(self) -> None:
         """Bring everything found so far into the index."""
@@ -187,7 +190,9 @@ class Replay:
             status, reply = state.status, state.reply
             if message.damage and status < Status.DELIVERED:
                 status, reply = int(Status.HELD), message.damage
-            lane = self.lane_of(envelope, recipient)
+            lane = state.lane or self.lane_of(envelope, recipient)
+            if state.trail:
+                ops.trails[num, index] = state.trail
             times = (state.due, deadline if index not in message.states else state.deadline)
             ops.recipients.append(
                 RecipientRow(
@@ -201,6 +206,7 @@ class Replay:
                     state.warned,
                     reply,
                     leased=False,
+                    moved=bool(state.lane),
                 )
             )
 

@@ -19,7 +19,7 @@ from postroad.spool.damage import Damage
 from postroad.spool.disk import write_all
 from postroad.spool.frames import Arrival, FileRef, State, decode_arrival
 from postroad.spool.index import Index, select
-from postroad.spool.leases import set_aside
+from postroad.spool.leases import LeasedRow, set_aside
 from postroad.spool.reading import Reader, Unreadable
 
 PORTION_MESSAGES: Final = 256
@@ -27,8 +27,10 @@ PORTION_OCTETS: Final = 4 << 20
 _MESSAGES: Final = """SELECT num, id, offset, length, sender, size, arrived FROM message INDEXED BY message_place
     WHERE journal = ? AND segment = ? AND offset > ? ORDER BY offset LIMIT ?"""
 _ADDRESSES: Final = "SELECT address FROM recipient WHERE num = ? ORDER BY idx"
-_STATES: Final = """SELECT idx, status, due, coalesce(deadline, 0), attempts, warned, reply
-    FROM recipient WHERE num = ? ORDER BY idx"""
+_STATES: Final = """SELECT r.idx, r.status, r.due, coalesce(r.deadline, 0), r.attempts, r.warned, r.reply,
+    CASE WHEN r.moved THEN l.name ELSE '' END, coalesce(t.trail, '')
+    FROM recipient AS r JOIN lane AS l ON l.id = r.lane LEFT JOIN trail AS t ON t.num = r.num AND t.idx = r.idx
+    WHERE r.num = ? ORDER BY r.idx"""
 
 
 class _Row(NamedTuple):
@@ -84,6 +86,14 @@ def copies_of(
         if octets >= PORTION_OCTETS:
             break
     return copies, records
+
+
+def envelope_of(index: Index, row: LeasedRow) -> Envelope:
+    """What the index knows of the envelope of a message whose frame cannot be read."""
+    addresses = [one[0] for one in select(index.db, tuple[str], _ADDRESSES, (row.num,))]
+    query = "SELECT sender, size, arrived FROM message WHERE num = ?"
+    sender, size, arrived = select(index.db, tuple[str, int, int], query, (row.num,))[0]
+    return _envelope(row.id, sender, addresses, size, arrived)
 
 
 def _keep_apart(reader: Reader, copy: Copy, crc: int) -> None:

@@ -25,20 +25,19 @@ from postroad.model.envelope import Envelope
 from postroad.model.errors import SpoolError
 from postroad.model.records import Emit, SpoolFaulted, SpoolRecovered
 from postroad.model.work import Change, Place, Stored, Work
+from postroad.spool.bodies import Bodies
 from postroad.spool.catalog import Catalog
 from postroad.spool.clock import Clock
 from postroad.spool.commit import Arriving, Commits, Copying, Parcel, Report, Settling, arrival_head
-from postroad.spool.damage import Damage
+from postroad.spool.desk import SpoolDesk
 from postroad.spool.disk import Disk
-from postroad.spool.draft import Draft, DraftRoom, StoredFile, check_file, lost
-from postroad.spool.frames import FileRef, Row, decode_arrival, encode_json, final_row
+from postroad.spool.draft import Draft, DraftRoom, StoredFile
+from postroad.spool.frames import FileRef, Row, encode_json, final_row
 from postroad.spool.journal import Journal
 from postroad.spool.layout import Layout, Lock
-from postroad.spool.leases import place_of
 from postroad.spool.ledger import FINAL, DeadlineOf, LaneOf, Ledger
-from postroad.spool.listing import Listed, Query, Stats, count_all, find_messages
 from postroad.spool.maintain import Maintenance
-from postroad.spool.reading import GONE, Reader, Unreadable
+from postroad.spool.reading import Reader
 from postroad.spool.recover import Opened, Recovered, Recovery
 from postroad.spool.room import Room
 from postroad.spool.settings import SpoolSettings
@@ -80,7 +79,7 @@ class Spool(Protocol):
         """When the first work that nobody holds is due, outside of `closed` lanes."""
 
     async def body(self, stored: Stored) -> Content:
-        """The content, checked; SpoolError when it is damaged (then it is set aside and told)."""
+        """The content, checked; DamagedError when it is damaged (then it is set aside and told)."""
 
     async def flush(self) -> None:
         """Bring everything that waits in memory into the index."""
@@ -175,6 +174,8 @@ class EmbeddedSpool:
             hold=lambda on: commits.hold(on=on),
             faulted=self._room.faulted,
         )
+        self._bodies = Bodies(self._reader, self._reading, self._catalog, clock, self._emit)
+        self.desk = SpoolDesk(self._catalog, self._ledger)
         self._maintenance = Maintenance(
             self._catalog,
             self._ledger,
@@ -277,55 +278,12 @@ class EmbeddedSpool:
         """See `Spool`."""
         if stored.content is not None:
             return stored.content
-        found = await self._reading.call(lambda: self._read(stored.place, stored.id))
-        if isinstance(found, Unreadable) and found.reason == GONE:
-            # Compaction has moved it since the work was leased.
-            place = await self._catalog.worker.call(lambda: place_of(self._catalog.index, stored.id))
-            stored.place = place or stored.place
-            found = await self._reading.call(lambda: self._read(stored.place, stored.id))
-        if isinstance(found, Unreadable):
-            place, damage = stored.place, Damage(self._layout, self._disk, self._clock.now())
-            is_file = self._layout.file(stored.id).exists()
-            record = await self._reading.call(
-                lambda: (
-                    damage.file(stored.id, found.reason)
-                    if is_file
-                    else damage.octets(place.journal, place.segment, place.offset, place.length, found.reason)
-                )
-            )
-            self._emit(record)
-            raise lost(place, found.reason)
-        return found
-
-    def _read(self, place: Place, queue_id: str) -> Content | Unreadable:
-        frame = self._reader.frame(place)
-        if isinstance(frame, Unreadable):
-            return frame
-        if frame.damage:
-            return Unreadable(f"the frame's {frame.damage} is damaged")
-        if frame.body:
-            return frame.body
-        ref = decode_arrival(frame.head).file
-        if ref is None:
-            return b""
-        path = self._layout.file(queue_id)
-        wrong = check_file(self._disk, path, ref)
-        return Unreadable(wrong) if wrong else StoredFile(self._disk, self._reading, path, ref.size)
+        return await self._bodies.read(stored)
 
     async def flush(self) -> None:
         """See `Spool`: what was put and settled before is durable and in the index."""
         await self._commits.barrier()
         await self._catalog.sync()
-
-    async def find(self, query: Query) -> list[Listed]:
-        """The messages that `query` asks for, by age."""
-        await self._catalog.sync()
-        return await self._catalog.worker.call(lambda: find_messages(self._catalog.index.db, query))
-
-    async def stats(self) -> Stats:
-        """How much waits, in all and by state."""
-        await self._catalog.sync()
-        return await self._catalog.worker.call(lambda: count_all(self._catalog.index.db))
 
     async def maintain(self) -> None:
         """See `Spool`."""
@@ -394,5 +352,14 @@ def _row(change: Change) -> str:
         return final_row(envelope.id, work.index, status)
     if not change.reply.isascii():
         change.reply = change.reply.encode("utf-8", "backslashreplace").decode()
-    values = (change.due, change.deadline, change.attempts, change.warned, change.reply)
+    lane = change.lane or (work.lane if work.moved else "")
+    values = (
+        change.due,
+        change.deadline,
+        change.attempts,
+        change.warned,
+        change.reply,
+        lane,
+        change.trail or work.trail,
+    )
     return encode_json(Row(envelope.id, work.index, int(status), *values)).decode()

@@ -52,13 +52,18 @@ def test_list_for_people(relay: Relay) -> None:
     ("arguments", "senders"),
     [
         ([], ["me@example.com", "you@example.com"]),
-        (["--from", "YOU@"], ["you@example.com"]),
-        (["--to", "b@example.org"], ["me@example.com"]),
+        (["--sender", "YOU@*"], ["you@example.com"]),
+        (["--recipient", "b@example.org"], ["me@example.com"]),
+        (["--domain", "*.org"], ["me@example.com"]),
+        (["--sender", "you@example.com", "--reply", "REFUSED"], ["you@example.com"]),
+        (["--older", "1h"], []),
+        (["--larger", "10MiB"], []),
+        (["--reason", "scheduled", "--domain", "example.org"], ["me@example.com"]),
         (["--status", "pending", "--limit", "0"], ["me@example.com", "you@example.com"]),
         (["--limit", "1"], ["me@example.com"]),
         (["--status", "held"], []),
         (["--next-hop", "127.0.0.1"], ["me@example.com", "you@example.com"]),
-        (["--next-hop", "mx:"], []),
+        (["--next-hop", "mx:*"], []),
     ],
 )
 def test_list_of_some(arguments: list[str], senders: list[str], relay: Relay) -> None:
@@ -91,7 +96,7 @@ def test_cat_prints_what_would_be_sent(relay: Relay) -> None:
     assert b"Subject: " + content == _TEXT.encode()
 
 
-@pytest.mark.parametrize("command", [["queue", "show"], ["spool", "cat"]])
+@pytest.mark.parametrize("command", [["queue", "show"], ["queue", "content"], ["spool", "cat"]])
 @pytest.mark.parametrize("queue_id", ["0123456789BCD", "../../etc/passwd"])
 def test_an_unknown_id_is_66(command: list[str], queue_id: str, relay: Relay) -> None:
     done = _run(relay, *command, queue_id)

@@ -7,6 +7,7 @@ from postroad.model.work import Work
 from postroad.queue.lane import Batch, Lane, WaitReason, by_lane, by_message
 from postroad.queue.ready import BATCH_LIMIT, Ready
 from postroad.queue.settings import QueueSettings
+from postroad.queue.times import NEVER
 from tests.unit.queue.builders import NOW, message
 
 
@@ -160,7 +161,7 @@ def test_a_suspended_lane_is_closed_and_a_probed_one_while_it_has_work() -> None
     assert ready.closed(NOW) == {"one"}
     assert ready.next_resume(NOW) == until
     assert ready.closed(until) == set()
-    assert ready.next_resume(until) is None
+    assert ready.next_resume(until) == NEVER
     push(ready, "one", message())
     assert ready.closed(until) == {"one"}
 

@@ -126,5 +126,5 @@ async def test_what_becomes_final_while_a_lease_runs_is_counted(bench: Bench) ->
     assert last.stored.open == 1
     await settle(spool, [deferred(last, START + HOUR)])
     await settle(spool, delivered(last))
-    assert (await spool.stats()).messages == 0
+    assert (await spool.desk.stats()).messages == 0
     await spool.close()

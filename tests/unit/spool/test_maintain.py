@@ -186,7 +186,7 @@ async def test_damage_does_not_pin_a_segment(bench: Bench, where: str) -> None:
     assert place.segment not in segments(bench)
     assert len(bench.kinds(SpoolDamaged)) == 1
     for _ in range(2):
-        (listed,) = await spool.find(Query(status=Status.HELD))
+        (listed,) = await spool.desk.find(Query(status=Status.HELD))
         assert listed.id == queue_id(30)
         assert listed.sender == "sender@example.com"
         assert [one.address for one in listed.recipients if one.status is Status.HELD] == ["b@example.org"]

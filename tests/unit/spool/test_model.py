@@ -13,7 +13,8 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from postroad.model.work import Change, Work
+from postroad.model.trail import Attempt, extend
+from postroad.model.work import Change, Status, Work
 from postroad.spool.query import Query
 from postroad.spool.spool import EmbeddedSpool
 from tests.support.clock import START, ManualClock
@@ -46,6 +47,9 @@ class SpoolMachine(RuleBasedStateMachine):
         self.rows: dict[Key, tuple[int, int]] = {}  # due and attempts of every open recipient
         self.content: dict[str, bytes] = {}
         self.held: dict[Key, Work] = {}
+        self.moved: dict[Key, str] = {}  # lanes that were chosen for good
+        self.trails: dict[Key, str] = {}
+        self.stopped: set[Key] = set()  # of the open ones, those that an operator holds
         self.spool: EmbeddedSpool
 
     @initialize()
@@ -62,11 +66,17 @@ class SpoolMachine(RuleBasedStateMachine):
         for work in works:
             key = (work.stored.id, work.index)
             assert key not in self.held, "leased twice"
-            assert self.rows[key] == (work.due, work.attempts)
+            self.expect(key, work)
             self.held[key] = work
         for work in works:
             open_now = sum(1 for queue_id, _ in self.rows if queue_id == work.stored.id)
             assert work.stored.open == open_now
+
+    def expect(self, key: Key, work: Work) -> None:
+        assert self.rows[key] == (work.due, work.attempts)
+        assert work.lane == self.moved.get(key, f"mx:{work.recipient.address.domain}")
+        assert work.trail == self.trails.get(key, "")
+        assert (work.status is Status.HELD) == (key in self.stopped)
 
     @rule(count=st.integers(1, 3), size=st.sampled_from([0, 1, 300, 3000, 9000]), domain=st.integers(0, 2))
     def put(self, count: int, size: int, domain: int) -> None:
@@ -97,6 +107,14 @@ class SpoolMachine(RuleBasedStateMachine):
             changes = delivered(*works)
         else:
             changes = [deferred(work, START + data.draw(st.integers(0, 9)) * HOUR) for work in works]
+            for key, change in zip(keys, changes, strict=True):
+                change.lane = data.draw(st.sampled_from(["", "", "mx:d0.example", "smtp://moved.example:25"]))
+                if data.draw(st.booleans()):
+                    change.trail = extend(change.work.trail, Attempt(change.due, "host", "RCPT TO", "451 no"))
+                change.status = data.draw(st.sampled_from([Status.PENDING, Status.PENDING, Status.HELD]))
+                self.moved.update({key: change.lane} if change.lane else {})
+                self.trails.update({key: change.trail} if change.trail else {})
+                (self.stopped.add if change.status is Status.HELD else self.stopped.discard)(key)
         reports = []
         if report:
             self.number += 1
@@ -116,6 +134,7 @@ class SpoolMachine(RuleBasedStateMachine):
             if final:
                 del self.rows[key]
                 del self.held[key]
+                self.stopped.discard(key)
             else:
                 self.rows[key] = (change.due, change.attempts)
         for work in made:
@@ -138,13 +157,22 @@ class SpoolMachine(RuleBasedStateMachine):
         waiting = [
             key
             for key, (due, _) in self.rows.items()
-            if key not in self.held and due <= now and self.lane(key) not in lanes
+            if key not in self.held | dict.fromkeys(self.stopped) and due <= now and self.lane(key) not in lanes
         ]
         assert len(works) == min(want, len(waiting))
         self.took(works)
 
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def claim(self, data: st.DataObject) -> None:
+        """What nobody holds can be had by name, held or not, due or not; the rest cannot."""
+        keys = data.draw(st.lists(st.sampled_from(sorted(self.rows)), min_size=1, max_size=4, unique=True))
+        works = self.runner.run(self.spool.desk.claim([*keys, ("0" * 13, -1)]))
+        assert {(work.stored.id, work.index) for work in works} == set(keys) - self.held.keys()
+        self.took(works)
+
     def lane(self, key: Key) -> str:
-        (row,) = [one for one in self.runner.run(self.spool.find(Query(limit=10_000))) if one.id == key[0]]
+        (row,) = [one for one in self.runner.run(self.spool.desk.find(Query(limit=10_000))) if one.id == key[0]]
         return next(one.lane for one in row.recipients if one.index == key[1])
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.1]))
@@ -190,9 +218,10 @@ class SpoolMachine(RuleBasedStateMachine):
     async def check_all(self) -> None:
         """Everything that must be there is there, as it should be, and nothing else."""
         works = await lease_all(self.spool)
+        works += await self.spool.desk.claim(sorted(self.stopped - self.held.keys()))
         for work in works:
             key = (work.stored.id, work.index)
-            assert self.rows[key] == (work.due, work.attempts)
+            self.expect(key, work)
             assert await content_of(self.spool, work) == self.content[work.stored.id]
         found = {(work.stored.id, work.index) for work in works}
         assert found | self.held.keys() == self.rows.keys()

@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from postroad.model.errors import SpoolError
 from postroad.model.records import SpoolDamaged, SpoolRecovered
-from postroad.model.work import Status, Work
-from postroad.spool.query import Query
+from postroad.model.work import Change, Status, Work
+from postroad.spool.query import Query, SpoolReader
 from tests.support.clock import START
 from tests.unit.spool.building import Bench, content_of, delivered, envelope, lease_all, put, queue_id, settle
 
@@ -74,7 +75,7 @@ async def test_a_message_with_damaged_content_is_held_where_people_see_it(bench:
     place = works[0].stored.place
     spoil(segment_of(bench), place.offset + place.length - 1, b"\xff")
     spool = await bench.open()
-    (listed,) = await spool.find(Query(status=Status.HELD))
+    (listed,) = await spool.desk.find(Query(status=Status.HELD))
     assert listed.id == works[0].stored.id
     assert listed.recipients[0].reply == "the content is damaged"
     await spool.close()
@@ -117,7 +118,7 @@ async def test_messages_that_a_cut_segment_had_are_told_and_held(bench: Bench) -
     assert await found(bench) == [work.stored.id for work in works[:-2]]
     assert len(bench.kinds(SpoolDamaged)) == 2
     spool = await bench.open()
-    assert len(await spool.find(Query(status=Status.HELD))) == 2
+    assert len(await spool.desk.find(Query(status=Status.HELD))) == 2
     await spool.close()
 
 
@@ -131,7 +132,7 @@ async def test_a_missing_segment_is_told(tmp_path: Path) -> None:
     await spool.close()
     segment_of(bench).unlink()
     spool = await bench.open()
-    held = await spool.find(Query(status=Status.HELD))
+    held = await spool.desk.find(Query(status=Status.HELD))
     assert len(held) > COUNT
     assert {one.recipients[0].reply for one in held} == {"the journal's segment is missing"}
     assert len(bench.kinds(SpoolDamaged)) == len(held)
@@ -214,7 +215,7 @@ async def test_a_missing_content_file_is_told_and_the_message_held(tmp_path: Pat
     spool = await bench.open()
     (record,) = bench.kinds(SpoolDamaged)
     assert record.reason == "the content file is missing"  # type: ignore[attr-defined]
-    (listed,) = await spool.find(Query(status=Status.HELD))
+    (listed,) = await spool.desk.find(Query(status=Status.HELD))
     assert listed.id == queue_id(1)
     assert [work.stored.id for work in await lease_all(spool)] == [queue_id(2)]
     await spool.close()
@@ -229,7 +230,7 @@ async def test_damage_found_while_running_is_told_and_held(bench: Bench) -> None
     spoil(segment_of(bench), body.offset + body.length - 9, b"\xff")
     leased = await lease_all(spool)
     assert len(leased) == len(works) - 1
-    assert await spool.find(Query(status=Status.HELD))
+    assert await spool.desk.find(Query(status=Status.HELD))
     with pytest.raises(SpoolError, match="body is damaged"):
         await content_of(spool, leased[0])
     reasons = [record.reason for record in bench.kinds(SpoolDamaged)]  # type: ignore[attr-defined]
@@ -250,3 +251,38 @@ async def test_counts_in_the_record(bench: Bench) -> None:
     (_, record) = bench.kinds(SpoolRecovered)
     assert isinstance(record, SpoolRecovered)
     assert (record.messages, record.damaged, record.at >= START) == (COUNT - 3, 1, True)
+
+
+async def test_an_index_of_another_version_is_made_anew_without_a_word(bench: Bench) -> None:
+    spool = await bench.open()
+    await put(spool, envelope(1))
+    await spool.close()
+    db = apsw.Connection(str(bench.folder / "index.db"))
+    db.execute("PRAGMA user_version = 1; DROP TABLE trail")
+    db.close()
+    assert [one.id for one in SpoolReader(bench.folder).list()] == [envelope(1).id]
+    spool = await bench.open()
+    assert [one.id for one in await spool.desk.find(Query())] == [envelope(1).id]
+    assert bench.kinds(SpoolDamaged) == []
+    await spool.close()
+
+
+async def test_a_message_that_cannot_be_read_can_be_dropped(bench: Bench) -> None:
+    spool = await bench.open()
+    for number in (1, 2):
+        await put(spool, envelope(number, "a@example.org", "b@example.net"))
+    await spool.close()
+    segment = next(bench.folder.rglob("seg-*"))
+    octets = segment.read_bytes()
+    at = octets.index(b'"id":"' + queue_id(1).encode())
+    segment.write_bytes(octets[:at] + b"?" + octets[at + 1 :])
+    spool = await bench.open()
+    assert {work.stored.id for work in await lease_all(spool)} == {queue_id(2)}
+    damaged = await spool.desk.claim([(queue_id(1), -1)])
+    assert [(work.status, work.recipient.address.text) for work in damaged] == [
+        (Status.HELD, "a@example.org"),
+        (Status.HELD, "b@example.net"),
+    ]
+    await settle(spool, [Change(work, Status.DROPPED) for work in damaged])
+    assert {one.id for one in await spool.desk.find(Query())} == {queue_id(2)}
+    await spool.close()

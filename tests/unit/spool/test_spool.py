@@ -74,7 +74,7 @@ async def test_a_message_is_gone_with_its_last_recipient(bench: Bench) -> None:
     await bench.crash(spool)
     spool = await bench.open()
     assert await lease_all(spool) == []
-    assert (await spool.stats()).messages == 0
+    assert (await spool.desk.stats()).messages == 0
     await spool.close()
 
 
@@ -143,7 +143,7 @@ async def test_release_before_its_settlement_is_durable_loses_nothing(bench: Ben
     (again,) = await spool.lease(5, START + HOUR, ())
     assert (again.due, again.attempts) == (START + HOUR, 1)
     await settle(spool, delivered(again))
-    assert (await spool.stats()).messages == 0
+    assert (await spool.desk.stats()).messages == 0
     await spool.close()
 
 
@@ -213,12 +213,15 @@ async def test_held_recipients_wait_and_are_listed(bench: Bench) -> None:
     await settle(spool, [Change(work, Status.HELD, START, START + HOUR, reply="held by an operator")])
     spool.release([work])
     assert await lease_all(spool) == []
-    (listed,) = await spool.find(Query(status=Status.HELD))
+    (listed,) = await spool.desk.find(Query(status=Status.HELD))
     assert listed.recipients[0].reply == "held by an operator"
     await bench.crash(spool)
     spool = await bench.open()
-    assert len(await spool.find(Query(status=Status.HELD, recipient="USER1", sender="sender", lane="mx:"))) == 1
-    assert await spool.find(Query(recipient="nobody")) == []
+    assert (
+        len(await spool.desk.find(Query(status=Status.HELD, recipient="USER1*", sender="sender@*", next_hop="mx:*")))
+        == 1
+    )
+    assert await spool.desk.find(Query(recipient="nobody")) == []
     await spool.close()
 
 

@@ -149,6 +149,10 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.SpoolFull: _full,
         r.SpoolHasRoom: lambda e, p: (f"smtpd[{p}]: free space in mail queue again, {e.free} bytes",),
         r.SpoolFaulted: lambda e, p: (f"cleanup[{p}]: warning: mail queue write error: {e.reason}",),
+        r.OperatorActed: lambda e, p: (
+            f"postsuper[{p}]: {e.action} by {e.by}: {e.selection}: {e.recipients} recipients",
+        ),
+        r.RecipientHandled: lambda e, p: (f"postsuper[{p}]: {e.id}: {e.action} of <{e.recipient}> by {e.by}",),
         r.PolicyFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy} at {e.stage}: {e.reason}",),
         r.TableRefused: lambda e, p: (
             f"cleanup[{p}]: warning: {e.table}, line {e.line}: {e.reason}; the table before stays in force",

@@ -103,6 +103,19 @@ def _from(source: str) -> str:
     return f" from {source}" if source else ""
 
 
+def _acted(record: r.OperatorActed) -> str:
+    busy = f", {record.busy} busy" if record.busy else ""
+    if record.action in ("suspend", "resume"):
+        return f"operator  {record.by} ({record.uid}): {record.action} {record.selection}{_because(record.reason)}"
+    count = f"{_count(record.recipients, 'recipient')} of {_count(record.messages, 'message')}"
+    who = f"operator  {record.by} ({record.uid})"
+    return f"{who}: {record.action} {record.selection}: {count}{busy}{_because(record.reason)}"
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
 def _recovered(record: r.SpoolRecovered) -> str:
     return (
         f"spool     open: {record.messages} messages, {record.replayed} replayed, {record.drafts_swept} drafts swept, "
@@ -150,6 +163,10 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.TableLoaded: lambda e: f"table     {e.table}: {_entries(e.entries)}, {_count(e.doubts, 'doubt')}",
         r.TableRefused: lambda e: (
             f"table     REFUSED {e.table}:{e.line}: {e.reason} ({_count(e.problems, 'problem')}); the old one stays"
+        ),
+        r.OperatorActed: _acted,
+        r.RecipientHandled: lambda e: (
+            f"operator  {e.id} {e.action} of <{e.recipient}> for {e.lane} by {e.by}{_because(e.reason)}"
         ),
         r.DeliveryFaulted: lambda e: f"delivery  FAULT: {e.lane}: {e.detail}",
         r.RecordsDropped: lambda e: f"log       {e.count} records left out",

@@ -1,0 +1,52 @@
+"""Asking the running server, over its control socket.
+
+When it does not run, or is not ours to ask, that is an error in words with its own exit code.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import typer
+
+from postroad.config.schema import Config
+from postroad.desk.protocol import Answer, Asked, decode_answer, encode
+from postroad.model.errors import SpoolError
+from postroad.net.control import ControlClient
+
+ANSWER_SECONDS: Final = 60.0
+
+
+def ask(config: Config, request: Asked) -> Iterator[Answer]:
+    """The server's answers to `request`; SpoolError when it does not run or cannot do it."""
+    path = config.control_socket
+    try:
+        client = ControlClient(path, ANSWER_SECONDS)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise SpoolError(f"the server does not run: nobody listens on {path}") from None
+    except PermissionError:
+        raise PermissionError(
+            f"{path} can be used by its owner alone: become the user that the server runs as"
+        ) from None
+    done = False
+    with client:
+        for line in client.ask(encode(request)):
+            answer = decode_answer(line)
+            if answer.usage:
+                raise typer.BadParameter(answer.error)
+            if answer.error:
+                raise SpoolError(answer.error)
+            yield answer
+            done = done or answer.done
+    if not done:
+        raise SpoolError("the server ended before it had answered")
+
+
+def is_running(config: Config) -> bool:
+    """True when somebody listens on the control socket."""
+    try:
+        with ControlClient(config.control_socket, ANSWER_SECONDS):
+            return True
+    except PermissionError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,192 @@
+"""The server's end of the control socket: one request a connection, from its owner or root alone.
+
+Bounded in callers, in the length of a request and in the time it may take; whatever goes wrong is an answer in
+words. An order ends when its caller is gone, at the next portion: what was done until then stays done.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from postroad.desk.protocol import (
+    ActAsked,
+    Answer,
+    Asked,
+    CountAsked,
+    LanesAsked,
+    ResumeAsked,
+    SiteAsked,
+    SuspendAsked,
+    WatchAsked,
+    decode_request,
+    encode,
+)
+from postroad.desk.watch import Watch, lane_now
+from postroad.model.errors import PostroadError
+from postroad.model.records import Emit
+from postroad.model.suspension import KINDS, Suspension
+from postroad.net.clock import Clock
+from postroad.net.control import LINE_LIMIT, Caller, bind_control, caller_of
+from postroad.queue.actions import ACTIONS, REROUTE, Order
+from postroad.queue.lane import LaneState, WaitReason
+from postroad.queue.operator import Operator, Tally
+from postroad.queue.times import NEVER, microseconds
+
+CALLERS: Final = 16
+ASK_SECONDS: Final = 10.0  # to send the request
+ANSWER_SECONDS: Final = 30.0  # to take an answer
+LANES_SHOWN: Final = 50
+SHORTEST_WATCH: Final = 0.2
+
+
+class ControlServer:
+    """Listens on the control socket and answers."""
+
+    def __init__(  # noqa: PLR0913  # the composition root passes every neighbour
+        self,
+        path: Path,
+        operator: Operator,
+        *,
+        clock: Clock,
+        lanes: Callable[[], list[LaneState]],
+        totals: Callable[[], tuple[int, int]],
+        lane_named: Callable[[str], str],
+        watch: Callable[[Emit], Callable[[], None]],
+    ) -> None:
+        """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records."""
+        self._path = path
+        self._operator = operator
+        self._clock = clock
+        self._lanes = lanes
+        self._totals = totals
+        self._lane_named = lane_named
+        self._watch = watch
+        self._callers = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_unix_server(self._serve, sock=bind_control(self._path), limit=LINE_LIMIT)
+
+    async def stop(self) -> None:
+        """Listen no more, and leave no socket behind."""
+        if self._server is not None:
+            self._server.close()
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._callers += 1
+        try:
+            await self._answer(reader, writer)
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            pass  # the caller is gone, or we are going
+        finally:
+            self._callers -= 1
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        caller = caller_of(writer)
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                line = await reader.readline()  # read it in any case: what is left unread would cost the answer
+            if caller.uid not in (0, os.geteuid()):
+                await _say(writer, Answer(error="only the user that the server runs as, or root, may ask"))
+                return
+            if self._callers > CALLERS:
+                await _say(writer, Answer(error=f"{CALLERS} commands are being answered already; try again"))
+                return
+            asked = decode_request(line)
+        except (ValueError, msgspec.MsgspecError) as error:  # too long, or not a request of this version
+            await _say(writer, Answer(error=f"this server does not understand the request: {error}", usage=True))
+            return
+        try:
+            await _say(writer, await self._do(asked, caller, writer))
+        except ValueError as error:
+            await _say(writer, Answer(error=str(error), usage=True))
+        except PostroadError as error:
+            await _say(writer, Answer(error=str(error)))
+
+    async def _do(self, asked: Asked, caller: Caller, writer: asyncio.StreamWriter) -> Answer:
+        operator = self._operator
+        match asked:
+            case CountAsked():
+                return Answer(done=True, count=await operator.count(asked.query))
+            case ActAsked():
+                return Answer(done=True, tally=await self._act(asked, caller, writer))
+            case SuspendAsked():
+                return Answer(done=True, names=tuple(await self._suspend(asked, caller)))
+            case ResumeAsked():
+                ended = await operator.resume(asked.kind, asked.name, caller.name, caller.uid)
+                return Answer(done=True, suspensions=tuple(ended))
+            case SiteAsked():
+                return Answer(done=True, names=tuple(operator.suspensions.lanes_of(asked.pattern)))
+            case LanesAsked():
+                lanes = tuple(lane_now(state, state.name) for state in self._states())
+                return Answer(done=True, lanes=lanes, suspensions=tuple(operator.in_force()))
+            case WatchAsked():
+                await self._tell(asked, writer)
+        return Answer(done=True)
+
+    def _states(self) -> list[LaneState]:
+        """Every lane as it is now; what an operator has stopped says so."""
+        suspensions, now = self._operator.suspensions, self._clock.now()
+        found = self._lanes()
+        if not suspensions.entries:
+            return found
+        stopped = ((state, suspensions.of(state.name, now)) for state in found)
+        return [
+            state
+            if one is None
+            else msgspec.structs.replace(state, until=one.until, reason=one.words, wait=WaitReason.LANE_STOPPED)
+            for state, one in stopped
+        ]
+
+    async def _act(self, asked: ActAsked, caller: Caller, writer: asyncio.StreamWriter) -> Tally:
+        if asked.action not in ACTIONS:
+            raise ValueError(f"{asked.action!r} is not one of {', '.join(ACTIONS)}")
+        lane = self._lane_named(asked.lane) if asked.action == REROUTE else ""
+        order = Order(asked.action, asked.query, caller.name, caller.uid, asked.reason, lane)
+
+        async def progress(tally: Tally) -> None:
+            await _say(writer, Answer(progress=tally.recipients + tally.unconcerned))
+
+        return await self._operator.act(order, asked.selection, progress)
+
+    async def _suspend(self, asked: SuspendAsked, caller: Caller) -> list[str]:
+        if asked.kind not in KINDS or not asked.name:
+            raise ValueError(f"what to suspend is one of {', '.join(KINDS)}, with its name")
+        now = self._clock.now()
+        until = min(now + microseconds(asked.seconds), NEVER) if asked.seconds > 0 else NEVER
+        one = Suspension(asked.kind, asked.name, until, caller.name, now, asked.reason)
+        return await self._operator.suspend(one, caller.uid)
+
+    async def _tell(self, asked: WatchAsked, writer: asyncio.StreamWriter) -> None:
+        """Every so often what happened, until the caller is gone."""
+        watch = Watch()
+        end = self._watch(watch)
+        seconds = min(max(asked.seconds, SHORTEST_WATCH), ASK_SECONDS)
+        try:
+            while not writer.is_closing():
+                began = self._clock.monotonic()
+                await self._clock.sleep(seconds)
+                activity, lanes = watch.take(self._clock.monotonic() - began, self._states(), LANES_SHOWN)
+                messages, octets = self._totals()
+                activity = msgspec.structs.replace(activity, messages=messages, octets=octets)
+                suspensions = tuple(self._operator.in_force())
+                await _say(writer, Answer(activity=activity, lanes=lanes, suspensions=suspensions))
+        finally:
+            end()
+
+
+async def _say(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    if writer.is_closing():
+        raise ConnectionResetError("the caller is gone")
+    writer.write(encode(answer) + b"\n")
+    async with asyncio.timeout(ANSWER_SECONDS):
+        await writer.drain()

@@ -1,0 +1,125 @@
+"""Which lanes an operator has stopped, and until when.
+
+A lane is looked at once and remembered, so that asking costs a dictionary look-up; with nothing suspended, nothing is
+asked. A site's lanes are known once their route was planned, a route's once it was asked for one of its recipients:
+`note_site` and `note_route` tell. Pure.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from postroad.model.suspension import NEXT_HOP, ROUTE, SITE, Suspension
+from postroad.queue.throttle import Throttle, ThrottleRules
+from postroad.queue.times import NEVER
+from postroad.spool.filters import fits, lane_fits
+
+LIMIT: Final = 1000  # suspensions at once
+_LANES_KEPT: Final = 100_000
+
+
+class Suspensions:
+    """The suspensions in force, and what is known about lanes."""
+
+    def __init__(self, entries: Iterable[Suspension] = ()) -> None:
+        """Begin with what was in force before."""
+        self.entries: dict[tuple[str, str], Suspension] = {(one.kind, one.name): one for one in entries}
+        self.has_routes = False
+        self._sites: dict[str, str] = {}  # by lane
+        self._lanes: dict[str, Suspension | None] = {}
+        self._look_again()
+
+    def add(self, one: Suspension) -> None:
+        """Put `one` in force, in the place of one with the same name."""
+        known = tuple(lane for lane, site in self._sites.items() if one.kind == SITE and fits(one.name, site))
+        self.entries[one.kind, one.name] = msgspec.structs.replace(one, lanes=known)
+        self._look_again()
+
+    def remove(self, kind: str, name: str) -> list[Suspension]:
+        """End those whose kind is `kind` and whose name fits the pattern; which they were."""
+        ended = [
+            one for one in self.entries.values() if one.kind == kind and (one.name == name or fits(name, one.name))
+        ]
+        for one in ended:
+            del self.entries[one.kind, one.name]
+        self._look_again()
+        return ended
+
+    def expire(self, now: int) -> list[Suspension]:
+        """End those whose time is over; which they were."""
+        ended = [one for one in self.entries.values() if one.until <= now]
+        for one in ended:
+            del self.entries[one.kind, one.name]
+        if ended:
+            self._look_again()
+        return ended
+
+    def of(self, lane: str, now: int) -> Suspension | None:
+        """What stops `lane` now."""
+        if lane in self._lanes:
+            found = self._lanes[lane]
+        else:
+            if len(self._lanes) >= _LANES_KEPT:
+                self._lanes = {name: one for name, one in self._lanes.items() if one is not None}
+            found = self._lanes[lane] = self._find(lane)
+        if found is None or found.until > now:
+            return found
+        return next((one for one in self.entries.values() if one.until > now and self._means(one, lane)), None)
+
+    def throttle(self, lane: str, rules: ThrottleRules, now: int) -> Throttle | None:
+        """What stops `lane` now, in the form in which mail is parked."""
+        found = self.of(lane, now)
+        return None if found is None else Throttle(rules, 0, 0, until=found.until, reason=found.words)
+
+    def closed(self, closed: set[str], now: int) -> set[str]:
+        """`closed` lanes and those known to be stopped now."""
+        if not self.entries:
+            return closed
+        return closed | {lane for lane in list(self._lanes) if self.of(lane, now) is not None}
+
+    def next_end(self) -> int:
+        """When the first suspension ends; `NEVER` without one."""
+        return min((one.until for one in self.entries.values()), default=NEVER) if self.entries else NEVER
+
+    def note_site(self, lane: str, site: str) -> bool:
+        """`lane` leads to `site`; True when that is news."""
+        if self._sites.get(lane) == site:
+            return False
+        if len(self._sites) >= _LANES_KEPT:
+            self._sites.clear()
+        self._sites[lane] = site
+        return self._learn(SITE, site, lane)
+
+    def note_route(self, lane: str, reason: str) -> None:
+        """The route that `reason` names sends mail to `lane`; only worth a call when `has_routes`."""
+        head = reason.partition(" (")[0]
+        name = head.removeprefix("route ").strip('"')
+        self._learn(ROUTE, name, lane)
+
+    def lanes_of(self, site: str) -> list[str]:
+        """The lanes known to lead to sites that fit the pattern."""
+        return sorted(lane for lane, name in self._sites.items() if fits(site, name))
+
+    def _learn(self, kind: str, name: str, lane: str) -> bool:
+        learned = False
+        for one in list(self.entries.values()):
+            if one.kind == kind and fits(one.name, name) and lane not in one.lanes:
+                self.entries[one.kind, one.name] = msgspec.structs.replace(one, lanes=(*one.lanes, lane))
+                learned = True
+        if learned:
+            self._lanes.pop(lane, None)
+        return learned
+
+    def _find(self, lane: str) -> Suspension | None:
+        meant = [one for one in self.entries.values() if self._means(one, lane)]
+        return max(meant, key=lambda one: one.until, default=None)
+
+    def _means(self, one: Suspension, lane: str) -> bool:
+        return lane_fits(one.name, lane) if one.kind == NEXT_HOP else lane in one.lanes
+
+    def _look_again(self) -> None:
+        self._lanes = dict.fromkeys(lane for one in self.entries.values() for lane in one.lanes)
+        for lane in self._lanes:
+            self._lanes[lane] = self._find(lane)
+        self.has_routes = any(one.kind == ROUTE for one in self.entries.values())

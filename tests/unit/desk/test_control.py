@@ -1,0 +1,168 @@
+"""The control socket: what is asked is answered, what makes no sense is told, and nobody else may ask."""
+
+import asyncio
+import json
+import os
+import stat
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postroad.desk.control import CALLERS, ControlServer
+from postroad.model.records import Emit
+from postroad.net import control as net_control
+from postroad.net.control import LINE_LIMIT, Caller
+from postroad.queue.times import NEVER
+from postroad.routing.lanes import lane_named
+from tests.support.operating import OperatedWorld, is_down
+
+
+class Desk:
+    """A world with a control socket."""
+
+    def __init__(self, world: OperatedWorld, path: Path) -> None:
+        self.world = world
+        self.path = path
+        self.sinks = world.sinks
+        desk = world.spool.desk
+        self.server = ControlServer(
+            path,
+            world.operator,
+            clock=world.clock,
+            lanes=world.dispatcher.lanes_state,
+            totals=desk.totals,
+            lane_named=lane_named,
+            watch=self.watch,
+        )
+
+    def watch(self, sink: Emit) -> Any:
+        self.sinks.append(sink)
+        return lambda: self.sinks.remove(sink)
+
+    async def ask(self, request: bytes | Mapping[str, object]) -> list[dict[str, Any]]:
+        """All answers to one request; time passes meanwhile."""
+        line = request if isinstance(request, bytes) else json.dumps(request).encode() + b"\n"
+        reader, writer = await asyncio.open_unix_connection(str(self.path))
+        writer.write(line)
+        reading = asyncio.create_task(reader.read())
+        await self.world.until(reading.done)
+        writer.close()
+        return [json.loads(one) for one in (await reading).splitlines()]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    world = await OperatedWorld(tmp_path / "spool", is_down, suspend=["1h"]).start()
+    desk = Desk(world, tmp_path / "control.sock")
+    await desk.server.start()
+    yield desk
+    await desk.server.stop()
+    assert not desk.path.exists()
+    await world.stop()
+
+
+async def test_an_order_is_counted_carried_out_and_recorded_with_its_user(desk: Desk) -> None:
+    world = desk.world
+    for number in range(3):
+        world.send(f"user{number}@one.example")
+    await world.at_rest()
+    assert await desk.ask({"do": "count", "query": {"domain": "one.example"}}) == [
+        {"done": True, "count": {"messages": 3, "recipients": 3}}
+    ]
+    request = {"do": "act", "action": "hold", "query": {"domain": "one.example"}, "selection": "s", "reason": "r"}
+    *progress, last = await desk.ask(request)
+    assert progress == [{"progress": 3}]
+    assert last == {"done": True, "tally": {"recipients": 3, "messages": 3, "unconcerned": 0, "busy": 0}}
+    (acted,) = [one for one in world.records if type(one).__name__ == "OperatorActed"]
+    assert (acted.uid, acted.by) == (os.geteuid(), net_control.user_name(os.geteuid()))  # type: ignore[attr-defined]  # its type was asked for
+
+
+async def test_suspensions_and_lanes(desk: Desk) -> None:
+    world = desk.world
+    world.send("user@one.example")
+    await world.at_rest()
+    (answer,) = await desk.ask({"do": "suspend", "kind": "next-hop", "name": "one.*", "seconds": 0, "reason": "r"})
+    assert answer == {"done": True, "names": ["mx:one.example"]}
+    (answer,) = await desk.ask({"do": "lanes"})
+    assert [(one["name"], one["wait"]) for one in answer["lanes"]] == [
+        ("mx:one.example", "an operator has suspended the next hop")
+    ]
+    assert [(one["name"], one["until"]) for one in answer["suspensions"]] == [("one.*", NEVER)]
+    world.sites["mx:one.example"] = "big"
+    assert await desk.ask({"do": "site", "pattern": "*"}) == [{"done": True}]
+    (answer,) = await desk.ask({"do": "resume", "kind": "next-hop", "name": "*"})
+    assert [one["name"] for one in answer["suspensions"]] == ["one.*"]
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"\n",
+        b"no json\n",
+        b"{}\n",
+        b'{"do":"sing"}\n',
+        b'{"do":"act","action":"sing","query":{},"selection":""}\n',
+        b'{"do":"act","action":"reroute","query":{},"selection":"","lane":"ftp://x"}\n',
+        b'{"do":"act","action":"reroute","query":{},"selection":"","lane":"mx,smtp://b"}\n',
+        b'{"do":"suspend","kind":"planet","name":"x","seconds":1}\n',
+        b'{"do":"suspend","kind":"site","name":"","seconds":1}\n',
+        b'{"do":"count","query":{"limit":"many"}}\n',
+        b"x" * (LINE_LIMIT + 10) + b"\n",
+    ],
+)
+async def test_nonsense_is_told_as_such(desk: Desk, request_line: bytes) -> None:
+    (answer,) = await desk.ask(request_line)
+    assert answer["usage"] is True
+    assert answer["error"]
+
+
+async def test_only_the_owner_and_root_may_ask(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stat.S_IMODE(desk.path.stat().st_mode) == 0o600
+    stranger = Caller(1, os.geteuid() + 1, "stranger")
+    monkeypatch.setattr("postroad.desk.control.caller_of", lambda writer: stranger)
+    (answer,) = await desk.ask({"do": "lanes"})
+    assert "only the user" in answer["error"]
+
+
+async def test_callers_are_bounded(desk: Desk) -> None:
+    idle = [await asyncio.open_unix_connection(str(desk.path)) for _ in range(CALLERS)]
+    (answer,) = await desk.ask({"do": "lanes"})
+    assert "try again" in answer["error"]
+    for _, writer in idle:
+        writer.close()
+    await desk.world.until(lambda: desk.server._callers == 0)
+    (answer,) = await desk.ask({"do": "lanes"})
+    assert answer["done"] is True
+
+
+async def test_a_watch_tells_what_happens_and_leaves_no_sink_behind(desk: Desk) -> None:
+    world = desk.world
+    reader, writer = await asyncio.open_unix_connection(str(desk.path))
+    writer.write(b'{"do":"watch","seconds":1}\n')
+    await world.until(lambda: bool(desk.sinks))
+    world.send("user@one.example")
+    told: list[dict[str, Any]] = []
+    while not any(one.get("activity", {}).get("deferred") for one in told):
+        reading = asyncio.create_task(reader.readline())
+        await world.until(reading.done)
+        told.append(json.loads(await reading))
+    assert told[-1]["activity"]["messages"] == 1
+    (lane,) = told[-1]["lanes"]
+    assert (lane["name"], lane["deferred"]) == ("mx:one.example", 1)
+    writer.close()
+    await world.until(lambda: not desk.sinks)
+
+
+async def test_a_socket_left_behind_is_replaced_and_a_long_path_is_no_obstacle(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 40)
+    folder.mkdir()
+    for _ in range(2):
+        net_control.bind_control(folder / "control.sock").close()  # its name stays
+    listening = net_control.bind_control(folder / "control.sock")
+    client = net_control.ControlClient(folder / "control.sock", 1.0)
+    client.__exit__(None, None, None)
+    listening.close()
+    with pytest.raises(ConnectionRefusedError):
+        net_control.ControlClient(folder / "control.sock", 1.0)

@@ -1,0 +1,49 @@
+"""Patterns as people write them."""
+
+import pytest
+
+from postroad.spool.filters import fits, lane_fits
+
+MX = "mx:example.net"
+TWO = "smtp://mail1.internal:25,lmtp://[2001:db8::1]:24*3?balance=weighted&source=news"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "expected"),
+    [
+        ("a@example.com", "A@Example.com", True),
+        ("a@example.com", "aa@example.com", False),
+        ("*@example.com", "a@example.com", True),
+        ("*", "", True),
+        ("a.c", "abc", False),
+        ("a*c*", "abbbcd", True),
+    ],
+)
+def test_patterns(pattern: str, text: str, expected: bool) -> None:
+    assert fits(pattern, text) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "lane", "expected"),
+    [
+        (MX, MX, True),
+        ("example.net", MX, True),
+        ("*.net", MX, True),
+        ("example.org", MX, False),
+        ("mail1.internal", TWO, True),
+        ("mail1.internal:25", TWO, True),
+        ("smtp://mail1.internal:25", TWO, True),
+        ("2001:db8::1", TWO, True),
+        ("lmtp://*", TWO, True),
+        (TWO, TWO, True),
+        ("weighted", TWO, False),
+        ("news", TWO, False),
+        ("mail2.internal", TWO, False),
+        ("lmtp:///run/lmtp", "lmtp:///run/lmtp", True),
+        ("capture:", "capture:", True),
+        ("*", "", True),
+        ("x", "", False),
+    ],
+)
+def test_a_next_hop_is_known_by_any_of_its_names(pattern: str, lane: str, expected: bool) -> None:
+    assert lane_fits(pattern, lane) is expected
