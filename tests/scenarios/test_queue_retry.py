@@ -79,6 +79,22 @@ async def test_the_sender_is_told_when_a_recipient_expires() -> None:
     await world.stop()
 
 
+async def test_reports_of_what_expires_while_it_waits_tell_what_the_remote_host_said_last() -> None:
+    world = World(QueueSettings(expire_after="90m", warn_after="45m", retry=("30m", "3h")))
+    world.hops["mx:example.org"] = defers()
+    world.send("bob@example.org")
+    await world.clock.run(2 * HOUR)  # tries at 0 and 30 minutes; the warning and the end come between tries
+    assert len(world.of(RecipientDeferred)) == 2
+    for report, action, status in zip(
+        world.received("alice@example.com"), ("delayed", "failed"), ("4.3.2", "4.4.7"), strict=True
+    ):
+        block = status_of(report)[1]
+        assert (block["Action"], block["Status"]) == (action, status)
+        assert block["Remote-MTA"] == "dns; example.org"
+        assert block["Diagnostic-Code"] == "smtp; 451 4.3.2 try again later"
+    await world.stop()
+
+
 async def test_a_recipient_never_tried_expires_too_and_says_why() -> None:
     world = World(QueueSettings(expire_after="1h", warn_after="never", suspend=("30d",)))
     world.hops["mx:dead.example"] = dead()
