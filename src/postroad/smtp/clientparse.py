@@ -6,6 +6,8 @@ A line may end in a bare LF: servers that send it exist, and no content hides in
 reply has the code of its last line (RFC 5321 4.2.1).
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -17,8 +19,8 @@ from postroad.model.reply import Reply
 LINE_LIMIT: Final = 4096  # RFC 5321 4.5.3.1.5 has 512; long URLs in refusals exceed it
 LINES_LIMIT: Final = 256
 REPLY_LIMIT: Final = 64 * 1024
-_KNOWN_LIMIT: Final = 16  # groups of replies kept for reuse: those to MAIL, RCPT and DATA come first and repeat
-_KNOWN_SIZE: Final = 4096  # octets of such a group at most
+_KNOWN_LIMIT: Final = 512  # groups of replies, and answers to EHLO, kept for reuse: peers say the same over and over
+_KNOWN_SIZE: Final = 2048  # octets of such a group at most
 _CONTROLS: Final = MappingProxyType({9: " "} | dict.fromkeys([*range(9), *range(10, 32), *range(127, 160)], ""))
 
 
@@ -43,37 +45,35 @@ class Extensions(Struct, frozen=True, gc=False):
 class ReplyReader:
     """Takes octets in any split, gives whole replies."""
 
-    __slots__ = ("_known", "_lines", "_octets", "_tail")
+    __slots__ = ("_lines", "_octets", "_tail")
 
     def __init__(self) -> None:
         """Begin with nothing read."""
         self._tail = b""
         self._lines: list[str] = []
         self._octets = 0
-        self._known: dict[bytes, list[Reply]] = {}
 
     @property
     def is_between(self) -> bool:
         """True when no reply has begun."""
         return not self._tail and not self._lines
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """The replies that `data` completes, not to be changed; PeerError when it is no reply or exceeds a bound."""
-        is_whole = not (self._tail or self._lines)
-        if is_whole:
-            known = self._known.get(data)
+    def feed(self, data: bytes) -> Sequence[Reply]:
+        """The replies that `data` completes; PeerError when it is no reply or exceeds a bound."""
+        if self._tail or self._lines:
+            return self._read(self._tail + data)
+        if data.count(b"\n") > 1 and len(data) <= _KNOWN_SIZE:  # a single line may well be new each time
+            known = _whole_replies(data)
             if known is not None:
                 return known
-        else:
-            data = self._tail + data
+        return self._read(data)
+
+    def _read(self, data: bytes) -> list[Reply]:
         lines = data.split(b"\n")
         self._tail = tail = lines.pop()
         if len(tail) > LINE_LIMIT:
             raise PeerError(f"reply line is longer than {LINE_LIMIT} octets")
-        replies = [reply for line in lines if (reply := self._take(line)) is not None]
-        if is_whole and len(self._known) < _KNOWN_LIMIT and self.is_between and len(data) <= _KNOWN_SIZE:
-            self._known[data] = replies
-        return replies
+        return [reply for line in lines if (reply := self._take(line)) is not None]
 
     def _take(self, line: bytes) -> Reply | None:
         """One line without its LF: the reply when it is the last one."""
@@ -105,6 +105,15 @@ class ReplyReader:
         return Reply(code, enhanced, "\n".join(texts))
 
 
+@lru_cache(_KNOWN_LIMIT)  # a pure function of its argument
+def _whole_replies(data: bytes) -> tuple[Reply, ...] | None:
+    """The replies that `data` is, None when the last one is not complete."""
+    reader = ReplyReader()
+    replies = tuple(reader._read(data))  # noqa: SLF001  # the same parser, from a clean start
+    return replies if reader.is_between else None
+
+
+@lru_cache(_KNOWN_LIMIT)  # a pure function of its argument
 def parse_extensions(reply: Reply) -> Extensions:
     """The extensions in a positive answer to EHLO or LHLO (RFC 5321 4.1.1.1); malformed ones count as not offered."""
     words: dict[str, list[str]] = {}

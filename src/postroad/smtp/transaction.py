@@ -6,6 +6,7 @@ BDAT waits for the replies to RCPT: content is never sent to a peer that may tak
 gives one reply for each taken recipient after the content (RFC 2033 4.2).
 """
 
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Final
 
@@ -183,7 +184,7 @@ class Transaction:
         answers.extend([(None, RCPT)] * (self.recipients - len(answers)))
         return answers
 
-    def _took_whole_group(self, replies: list[Reply]) -> bool:
+    def _took_whole_group(self, replies: Sequence[Reply]) -> bool:
         """Take the usual answer to a whole pipelined group at once: everything was granted."""
         if self._stage != _MAIL or len(replies) != self._group or replies[-1].code != 354:
             return False
@@ -191,7 +192,7 @@ class Transaction:
         if replies[0].code >= 300 or max([reply.code for reply in taken]) >= 300:
             return False
         self._mail = replies[0]
-        self._replies = taken
+        self._replies = list(taken)
         self.accepted = self.recipients
         self.answered = len(replies)
         self.needs_reset = True

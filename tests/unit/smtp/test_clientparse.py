@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from postroad.model.errors import PeerError
 from postroad.model.reply import Reply
-from postroad.smtp.clientparse import LINE_LIMIT, LINES_LIMIT, Extensions, ReplyReader, parse_extensions
+from postroad.smtp.clientparse import LINE_LIMIT, LINES_LIMIT, Extensions, ReplyReader, _whole_replies, parse_extensions
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ from postroad.smtp.clientparse import LINE_LIMIT, LINES_LIMIT, Extensions, Reply
 )
 def test_reply(octets: bytes, reply: Reply) -> None:
     reader = ReplyReader()
-    assert reader.feed(octets) == [reply]
+    assert list(reader.feed(octets)) == [reply]
     assert reader.is_between
-    assert reader.feed(octets) == [reply]  # from what is known
+    assert list(reader.feed(octets)) == [reply]  # from what is known
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,20 @@ def test_bounds() -> None:
 
 
 def test_memory_of_known_replies_is_bounded() -> None:
-    reader = ReplyReader()
-    for number in range(1000):
-        assert reader.feed(b"250 %d\r\n" % number) == [Reply(250, "", str(number))]
-    assert len(reader._known) <= 16
+    for number in range(2000):
+        octets = b"250 %d\r\n354 Go\r\n" % number
+        assert list(ReplyReader().feed(octets)) == [Reply(250, "", str(number)), Reply(354, "", "Go")]
+    assert _whole_replies.cache_info().currsize <= 512
+
+
+def test_known_replies_are_the_same_for_every_peer() -> None:
+    octets = b"250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 Go\r\n"
+    first, second = ReplyReader(), ReplyReader()
+    assert first.feed(octets) is second.feed(octets)
+    assert second.feed(octets[:20]) == [Reply(250, "2.1.0", "Ok")]
+    assert list(second.feed(octets[20:])) == [Reply(250, "2.1.5", "Ok"), Reply(354, "", "Go")]
+    with pytest.raises(PeerError, match="not an SMTP reply"):
+        first.feed(b"250 2.1.0 Ok\r\nhello\r\n")
 
 
 @given(
@@ -76,7 +86,7 @@ def test_any_split_gives_the_same(replies: list[bytes], cuts: list[int]) -> None
     edges = [0, *sorted(min(cut, len(octets)) for cut in cuts), len(octets)]
     reader, split = ReplyReader(), ReplyReader()
     parts = [reply for start, end in pairwise(edges) for reply in split.feed(octets[start:end])]
-    assert parts == reader.feed(octets)
+    assert parts == list(reader.feed(octets))
 
 
 def test_extensions() -> None:
