@@ -45,6 +45,7 @@ class Conversation(asyncio.Protocol):
         self._held: set[str] = set()  # why reading is paused
         self._draining = False
         self._ended = False  # the peer sends no more
+        self._is_expected = False  # the spool was told that a message is on its way
         self._accepting = False  # inside intake.accept, whose answer may come at once
         self._early: Reply | None = None
         self._opened = 0.0
@@ -66,6 +67,7 @@ class Conversation(asyncio.Protocol):
         self._opened = self.last_seen = self.phase_began = terms.monotonic()
         terms.emit(ConnectionOpened(at=terms.now(), session=self._id, listener=terms.name, ip=ip, port=self._port))
         refusal = terms.enter(self)
+        self._expect(is_coming=refusal is None)
         if refusal is not None:
             self._session.greet(refusal)
             self._refused(Refused("connect", refusal, "limit of sessions"))
@@ -101,6 +103,7 @@ class Conversation(asyncio.Protocol):
         """The connection is gone: forget unfinished content, count what was done."""
         terms, session = self._terms, self._session
         self._discard()
+        self._expect(is_coming=False)
         if self._asking is not None:
             self._asking.cancel()
         reason = session.left or (str(exc) if exc else "connection lost")
@@ -257,6 +260,7 @@ class Conversation(asyncio.Protocol):
             self._session.close(replies.SHUTTING_DOWN, "shutting down")
             return replies.SHUTTING_DOWN
         if self._terms.intake.has_room():
+            self._expect(is_coming=True)
             return replies.SENDER_OK
         self._refused(Refused("mail", replies.STORAGE_FULL, "spool.free_space"))
         return replies.STORAGE_FULL
@@ -305,6 +309,7 @@ class Conversation(asyncio.Protocol):
         if mail is None or gathering is None:
             raise AssertionError("content ended without a transaction")
         self._gathering = None
+        self._expect(is_coming=False)
         self._resume("disk")  # the rest of the backlog is the spool's; whatever the peer says next must be read
         self.phase_began = self.last_seen
         self._accepting, self._early = True, None
@@ -344,6 +349,12 @@ class Conversation(asyncio.Protocol):
             self._gathering.discard()
             self._gathering = None
             self._resume("disk")
+
+    def _expect(self, *, is_coming: bool) -> None:
+        """A new client, or one that began a transaction, is likely to bring a message in a moment."""
+        if is_coming is not self._is_expected:
+            self._is_expected = is_coming
+            self._terms.intake.expect(1 if is_coming else -1)
 
     def _drained(self) -> None:
         self._resume("disk")
