@@ -8,6 +8,7 @@ Time-outs are swept by listener/server.py (RFC 5321 4.5.3.2.7).
 
 import asyncio
 from collections.abc import Awaitable
+from functools import lru_cache
 from typing import Final, cast
 
 from postroad.listener.intake import Gathering, Receipt
@@ -25,6 +26,7 @@ from postroad.smtp.server import ServerSession
 INPUT_LIMIT: Final = 256 << 10  # octets taken ahead while an answer is open
 BACKLOG_LIMIT: Final = 1 << 20  # octets of content waiting for the disk
 NO_ORIGIN: Final = Origin()
+NOBODY: Final = Peer("", relays=False)  # before the connection is made
 
 
 class Conversation(asyncio.Protocol):
@@ -36,7 +38,7 @@ class Conversation(asyncio.Protocol):
         self._id = session_id
         self._session = ServerSession(terms.offer)
         self._transport: asyncio.Transport | None = None
-        self._peer = Peer("", relays=False)
+        self._peer = NOBODY
         self._port = 0
         self._origin = NO_ORIGIN
         self._recipients: list[Recipient] = []
@@ -89,7 +91,7 @@ class Conversation(asyncio.Protocol):
             self._refused(Refused("connect", replies.TALKED_FIRST, f"talked first: {data[:64]!r}"))
         session.receive_data(data)
         self._pump()
-        if session.buffered > INPUT_LIMIT:
+        if session.has_input and session.buffered > INPUT_LIMIT:
             self._hold("input")
 
     def eof_received(self) -> bool:
@@ -119,7 +121,7 @@ class Conversation(asyncio.Protocol):
                 ip=self._peer.ip,
                 port=self._port,
                 reason=reason,
-                commands=_tally(session.tally.verbs),
+                commands=_tally(tuple(session.tally.verbs.items())),
                 messages=session.messages,
                 seconds=round(seconds, 3),
             )
@@ -371,7 +373,8 @@ class Conversation(asyncio.Protocol):
                 self._transport.resume_reading()
 
 
-def _tally(verbs: dict[bytes, int]) -> str:
+@lru_cache(256)  # a pure function of its argument; most clients do the same as others
+def _tally(verbs: tuple[tuple[bytes, int], ...]) -> str:
     """`ehlo=1 mail=1 ... commands=5`, as Postfix closes its log of a connection."""
-    words = [f"{verb.decode().lower()}={count}" for verb, count in verbs.items()]
-    return " ".join((*words, f"commands={sum(verbs.values())}"))
+    words = [f"{verb.decode().lower()}={count}" for verb, count in verbs]
+    return " ".join((*words, f"commands={sum(count for _, count in verbs)}"))
