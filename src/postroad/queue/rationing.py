@@ -38,6 +38,11 @@ class Rationing:
         """When to call `open_due`; NEVER when no limit will open by itself."""
         return self._opening[0][0] if self._opening else NEVER
 
+    @property
+    def has_opened(self) -> bool:
+        """True while limits are open whose lines nobody has served yet, for want of a slot."""
+        return bool(self._freed)
+
     def welcome(self, lane: Lane, now: int) -> None:
         """A new lane, whose route is not known."""
         self._take_on(lane, self._shaping.first_shape(lane.name), None, now)

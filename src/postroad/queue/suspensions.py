@@ -73,9 +73,10 @@ class Suspensions:
         return None if found is None else Throttle(rules, 0, 0, until=found.until, reason=found.words)
 
     def closed(self, closed: set[str], now: int) -> set[str]:
-        """`closed` lanes and those known to be stopped now."""
+        """`closed` lanes and those known to be stopped now; what has ended is forgotten."""
         if not self.entries:
             return closed
+        self.expire(now)
         return closed | {lane for lane in list(self._lanes) if self.of(lane, now) is not None}
 
     def next_end(self) -> int:
