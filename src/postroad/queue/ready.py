@@ -85,7 +85,7 @@ class Ready:
         if self.rations is None:
             lane.route = route
         else:
-            self.rations.learn(lane, route, now)
+            self.hungry |= self.rations.learn(lane, route, now)
 
     def has_place(self, lane: Lane, count: int, now: int) -> bool:
         """True when `lane` may hold `count` more recipients; otherwise they wait in the spool."""
