@@ -46,6 +46,11 @@ class Suspensions:
         self._look_again()
         return ended
 
+    def restore(self, entries: dict[tuple[str, str], Suspension]) -> None:
+        """Let `entries` be in force, and nothing else."""
+        self.entries = dict(entries)
+        self._look_again()
+
     def expire(self, now: int) -> list[Suspension]:
         """End those whose time is over; which they were."""
         ended = [one for one in self.entries.values() if one.until <= now]
