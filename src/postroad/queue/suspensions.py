@@ -27,7 +27,8 @@ class Suspensions:
         self.entries: dict[tuple[str, str], Suspension] = {(one.kind, one.name): one for one in entries}
         self.has_routes = False
         self._sites: dict[str, str] = {}  # by lane
-        self._lanes: dict[str, Suspension | None] = {}
+        self._stopped: dict[str, Suspension] = {}  # lanes looked at
+        self._free: set[str] = set()
         self._look_again()
 
     def add(self, one: Suspension) -> None:
@@ -62,12 +63,9 @@ class Suspensions:
 
     def of(self, lane: str, now: int) -> Suspension | None:
         """What stops `lane` now."""
-        if lane in self._lanes:
-            found = self._lanes[lane]
-        else:
-            if len(self._lanes) >= _LANES_KEPT:
-                self._lanes = {name: one for name, one in self._lanes.items() if one is not None}
-            found = self._lanes[lane] = self._find(lane)
+        if lane in self._free:
+            return None
+        found = self._stopped.get(lane) or self._look(lane)
         if found is None or found.until > now:
             return found
         return next((one for one in self.entries.values() if one.until > now and self._means(one, lane)), None)
@@ -82,7 +80,7 @@ class Suspensions:
         if not self.entries:
             return closed
         self.expire(now)
-        return closed | {lane for lane in list(self._lanes) if self.of(lane, now) is not None}
+        return closed | {lane for lane in self._stopped if self.of(lane, now) is not None}
 
     def next_end(self) -> int:
         """When the first suspension ends; `NEVER` without one."""
@@ -114,18 +112,28 @@ class Suspensions:
                 self.entries[one.kind, one.name] = msgspec.structs.replace(one, lanes=(*one.lanes, lane))
                 learned = True
         if learned:
-            self._lanes.pop(lane, None)
+            self._look(lane)
         return learned
 
-    def _find(self, lane: str) -> Suspension | None:
+    def _look(self, lane: str) -> Suspension | None:
+        """What stops `lane` the longest; remembered."""
         meant = [one for one in self.entries.values() if self._means(one, lane)]
-        return max(meant, key=lambda one: one.until, default=None)
+        found = max(meant, key=lambda one: one.until, default=None)
+        if found is not None:
+            self._stopped[lane] = found
+            self._free.discard(lane)
+            return found
+        if len(self._free) >= _LANES_KEPT:
+            self._free.clear()
+        self._free.add(lane)
+        return None
 
     def _means(self, one: Suspension, lane: str) -> bool:
         return lane_fits(one.name, lane) if one.kind == NEXT_HOP else lane in one.lanes
 
     def _look_again(self) -> None:
-        self._lanes = dict.fromkeys(lane for one in self.entries.values() for lane in one.lanes)
-        for lane in self._lanes:
-            self._lanes[lane] = self._find(lane)
+        self._stopped.clear()
+        self._free.clear()
+        for lane in {lane for one in self.entries.values() for lane in one.lanes}:
+            self._look(lane)
         self.has_routes = any(one.kind == ROUTE for one in self.entries.values())
