@@ -34,6 +34,7 @@ from postroad.model.errors import ConfigError, SpoolError
 from postroad.model.option import parse_endpoint
 from postroad.model.queueid import QueueIds
 from postroad.model.records import ServerStarted, ServerStopping, SpoolFaulted
+from postroad.model.route import Placement
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.process import become_user, give_to_user, is_root, raise_file_limit
@@ -192,7 +193,10 @@ class _House:
         )
 
     def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
-        placement = self.router.place(envelope, recipient)
+        return self._noted(self.router.place(envelope, recipient))
+
+    def _noted(self, placement: Placement | None) -> str:
+        """The lane, after the suspensions of routes have heard of it."""
         if placement is None:
             return ""
         if self.suspensions.has_routes:
@@ -200,8 +204,7 @@ class _House:
         return placement.lane
 
     def _released_lane(self, envelope: Envelope, recipient: Recipient) -> str:
-        placement = self.router.place_released(envelope, recipient)
-        return "" if placement is None else placement.lane
+        return self._noted(self.router.place_released(envelope, recipient))
 
     def _load_suspensions(self) -> Suspensions:
         try:
