@@ -5,6 +5,7 @@ An option of another kind than that of `to` means a mistake, so it is refused ra
 
 from binascii import Error
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from postroad.config.problem import Problem, Warned
@@ -51,15 +52,28 @@ def _is_near(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+def check_sink_places(config: Config) -> Iterator[Problem]:
+    """What sinks ask of this host: secrets that can be read, folders for files."""
+    for name, sink in config.sinks.items():
+        try:
+            _secret(name, sink)
+        except ConfigError as error:
+            yield Problem(("sinks", name, "secret"), error.problems[0].partition(": ")[2])
+        where = sink.destination
+        if where.kind == "file" and not Path(where.path).parent.is_dir():
+            yield Warned(("sinks", name, "to"), f'"{sink.to}": there is no such folder; records will wait for it')
+
+
 def sink_secrets(config: Config) -> Mapping[str, str]:
     """The signing secrets by sink; ConfigError when one cannot be read."""
-    found = {}
-    for name, sink in config.sinks.items():
-        if sink.secret:
-            option = f"sinks.{name}.secret"
-            found[name] = read_secret(sink.secret, option)
-            try:
-                key_of(found[name])
-            except (Error, ValueError):
-                raise ConfigError([f'{option}: what follows "{KEY_MARK}" is not base64']) from None
-    return found
+    return {name: _secret(name, sink) for name, sink in config.sinks.items() if sink.secret}
+
+
+def _secret(name: str, sink: SinkSettings) -> str:
+    option = f"sinks.{name}.secret"
+    text = read_secret(sink.secret, option)
+    try:
+        key_of(text)
+    except (Error, ValueError):
+        raise ConfigError([f'{option}: what follows "{KEY_MARK}" is not base64']) from None
+    return text

@@ -22,6 +22,8 @@ IDLE: Final = 1.0  # seconds between looks at an outlet that has nothing to do
 FIRST_PAUSE: Final = 0.25  # seconds until what an outlet did not take is tried again; doubled each time
 LONGEST_PAUSE: Final = 10.0
 REPORT_EVERY: Final = 10_000_000  # microseconds between two reports of losses of one sink
+STEADY: Final = 5_000_000  # microseconds without a fault until a sink counts as recovered
+_ABOUT_SINKS: Final = frozenset((RecordsDropped, SinkFaulted, SinkRecovered))
 
 
 class QueuedSink:
@@ -54,7 +56,7 @@ class QueuedSink:
         self._bug = ""
         self._hopeless = False  # the one try after `begin_close` failed
         self._reported_at = 0
-        self._faulty_since = 0
+        self._faulty_since = self._faulty_until = 0
         self._closing = Event()
         self._batches: SimpleQueue[list[Record] | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name=f"sink {name}", daemon=True)
@@ -63,8 +65,8 @@ class QueuedSink:
     def __call__(self, record: Record) -> None:
         """Write `record`, soon; never blocks."""
         kind = type(record)
-        if kind not in self._wanted or (kind is RecordsDropped and getattr(record, "sink", "") == self.name):
-            return
+        if kind not in self._wanted or (kind in _ABOUT_SINKS and getattr(record, "sink", "") == self.name):
+            return  # of itself it tells its losses alone, in `_write`; anything else could go round for ever
         if self._given - self._done >= self._limit or self._closing.is_set():
             self._refused += 1
             return
@@ -88,11 +90,13 @@ class QueuedSink:
         """What the other sinks should know: a fault that began or ended, and losses; called on the loop."""
         now = self._clock.now()
         fault = self._bug or self._outlet.fault
-        if fault and not self._faulty_since:
-            self._faulty_since = now
-            yield SinkFaulted(at=now, sink=self.name, reason=fault)
-        elif self._faulty_since and not fault:
-            seconds = max(now - self._faulty_since, 0) / 1_000_000
+        if fault:
+            self._faulty_until = now
+            if not self._faulty_since:
+                self._faulty_since = now
+                yield SinkFaulted(at=now, sink=self.name, reason=fault)
+        elif self._faulty_since and not 0 <= now - self._faulty_until < STEADY:
+            seconds = max(self._faulty_until - self._faulty_since, 0) / 1_000_000
             self._faulty_since = 0
             yield SinkRecovered(at=now, sink=self.name, seconds=seconds)
         count = self.lost - self._reported
@@ -105,6 +109,11 @@ class QueuedSink:
     def lost(self) -> int:
         """How many records were lost so far."""
         return self._refused + self._lost + self._outlet.lost
+
+    @property
+    def has_ended(self) -> bool:
+        """True when all was written after `begin_close`."""
+        return not self._thread.is_alive()
 
     def begin_close(self) -> None:
         """Take nothing more, write what waits, trying once; returns at once."""

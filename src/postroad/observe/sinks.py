@@ -82,34 +82,65 @@ class Sinks:
         self._around = around
         self._clock = clock
         self._emit = emit
-        self._running: list[tuple[QueuedSink, Callable[[], None]]] = []
+        self._running: dict[str, tuple[QueuedSink, Callable[[], None]]] = {}
+        self._leaving: list[QueuedSink] = []  # write what they have, and end
         self._timer: Timer | None = None
 
     def start(self) -> None:
         """Begin; after giving up root, so that files belong to who writes them later. Needs a running event loop."""
-        for name, settings in self._settings.items():
-            is_webhook = settings.destination.kind == "webhook"
-            sink = QueuedSink(
-                name,
-                make_outlet(name, settings, self._around, self._clock),
-                self._clock,
-                wanted=select(settings.records),
-                limit=settings.buffer,
-                delay=settings.delay if is_webhook else DELAY,
-                batch=settings.batch if is_webhook else BATCH,
-            )
-            self._running.append((sink, self._emit.add(sink)))
-        if self._running:
+        for name in self._settings:
+            self._begin(name)
+
+    def change(self, settings: Mapping[str, SinkSettings], around: Around) -> None:
+        """Run by other settings from now on; sinks that stay as they are go on untouched. Returns at once."""
+        stay = {
+            name
+            for name in settings.keys() & self._settings.keys()
+            if settings[name] == self._settings[name]
+            and around.hostname == self._around.hostname
+            and around.secrets.get(name) == self._around.secrets.get(name)
+        }
+        self._report()
+        for name in self._running.keys() - stay:
+            sink, remove = self._running.pop(name)
+            remove()
+            sink.begin_close()
+            self._leaving.append(sink)
+        self._settings, self._around = settings, around
+        for name in settings.keys() - stay:
+            self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        settings = self._settings[name]
+        is_webhook = settings.destination.kind == "webhook"
+        sink = QueuedSink(
+            name,
+            make_outlet(name, settings, self._around, self._clock),
+            self._clock,
+            wanted=select(settings.records),
+            limit=settings.buffer,
+            delay=settings.delay if is_webhook else DELAY,
+            batch=settings.batch if is_webhook else BATCH,
+        )
+        self._running[name] = (sink, self._emit.add(sink))
+        if self._timer is None:
             self._timer = self._clock.call_later(WATCH_EVERY, self._watch)
 
     def _watch(self) -> None:
         self._report()
-        self._timer = self._clock.call_later(WATCH_EVERY, self._watch)
+        for sink in [sink for sink in self._leaving if sink.has_ended]:
+            self._leaving.remove(sink)
+            self._tell(sink, last=True)
+        more = self._running or self._leaving
+        self._timer = self._clock.call_later(WATCH_EVERY, self._watch) if more else None
 
-    def _report(self, *, last: bool = False) -> None:
-        for sink, _ in self._running:
-            for record in sink.report(last=last):
-                self._emit(record)
+    def _report(self) -> None:
+        for sink, _ in list(self._running.values()):
+            self._tell(sink)
+
+    def _tell(self, sink: QueuedSink, *, last: bool = False) -> None:
+        for record in sink.report(last=last):
+            self._emit(record)
 
     def close(self) -> None:
         """Write what waits, all sinks at once, within a few seconds; what is lost is told to the log. Blocks."""
@@ -118,10 +149,14 @@ class Sinks:
             self._timer = None
         self._report()
         until = self._clock.monotonic() + CLOSE_SECONDS
-        for sink, remove in self._running:
+        closing = [*self._leaving]
+        for sink, remove in self._running.values():
             remove()
             sink.begin_close()
-        for sink, _ in self._running:
+            closing.append(sink)
+        for sink in closing:
             sink.close(max(until - self._clock.monotonic(), 0.1))
-        self._report(last=True)
+        for sink in closing:
+            self._tell(sink, last=True)
         self._running.clear()
+        self._leaving.clear()

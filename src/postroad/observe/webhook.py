@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import traceback
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from hashlib import sha256
 from threading import Thread
 from typing import Final
@@ -26,6 +26,7 @@ from postroad.observe.webhookspool import Batch, WebhookSpool
 
 CLOSE_SECONDS: Final = 2.0  # for what waits, at the end; the rest goes at the next start
 FIRST_PAUSE: Final = 1.0
+RESCAN_EVERY: Final = 1.0  # seconds between looks for batches of other processes
 
 
 class WebhookTerms(Struct, frozen=True):
@@ -110,13 +111,17 @@ class WebhookSender:
 
     async def _send_all(self, more: asyncio.Event) -> None:
         tries = 0
+        scanned = float("-inf")
         while True:
             more.clear()
+            if self._clock.monotonic() - scanned >= RESCAN_EVERY:
+                self._spool.rescan()
+                scanned = self._clock.monotonic()
             batch = self._spool.first()
             if batch is None:
                 if self._closing:
                     return
-                await more.wait()
+                await _first_of(more.wait(), self._clock.sleep(RESCAN_EVERY))
             elif self._clock.now() - batch.at > self._terms.expire_after * 1_000_000:
                 self.lost += batch.records
                 self._spool.remove(batch)
@@ -133,8 +138,7 @@ class WebhookSender:
         """Send `batch` once; the answer when it was not taken."""
         try:
             body = self._spool.read(batch)
-        except FileNotFoundError:  # somebody removed it
-            self.lost += batch.records
+        except FileNotFoundError:  # the administrator gave it up
             self._spool.remove(batch)
             return None
         headers = headers_of(batch.id, body, key=self._terms.key, now=self._clock.now())
@@ -160,13 +164,22 @@ class WebhookSender:
             await self._clock.sleep(min(left, CLOSE_SECONDS / 4))
 
 
+async def _first_of(one: Coroutine[None, None, object], other: Coroutine[None, None, object]) -> None:
+    tasks = (asyncio.ensure_future(one), asyncio.ensure_future(other))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 class WebhookOutlet:
     """An `Outlet` that makes one batch of each `write` and leaves the sending to a `WebhookSender`."""
 
     def __init__(
         self, name: str, encode: Encode, spool: WebhookSpool, sender: WebhookSender, clock: Clock, *, hostname: str
     ) -> None:
-        """The spool is claimed and the sender started by the first `idle` or `write`."""
+        """The spool is opened and the sender started by the first `idle` or `write`."""
         self._name = name
         self._encode = encode
         self._spool = spool
@@ -174,6 +187,7 @@ class WebhookOutlet:
         self._clock = clock
         self._hostname = hostname
         self._own_fault = ""
+        self._is_open = False
 
     @property
     def fault(self) -> str:
@@ -187,8 +201,7 @@ class WebhookOutlet:
 
     def write(self, records: Sequence[Record]) -> int:
         """Make one durable batch of `records`: all of them or none."""
-        self.idle()
-        if not self._spool.is_claimed:
+        if not self._is_open and not self._open():
             return 0
         lines = [self._encode(record) for record in records]
         batch_id, at = self._spool.next_id(self._clock.now())
@@ -206,17 +219,31 @@ class WebhookOutlet:
         return len(records)
 
     def idle(self) -> None:
-        """Claim the spool if it is not ours yet, and send what an earlier run left."""
-        if self._spool.is_claimed:
-            return
+        """Open the spool if it is not, and become its sender when nobody else is."""
+        if not self._is_open:
+            self._open()
+        elif not self._spool.is_claimed:
+            self._claim()
+
+    def _open(self) -> bool:
         try:
-            claimed = self._spool.claim()
+            self._spool.open()
         except OSError as error:
             self._own_fault = f"the spool cannot be used: {error.strerror or error}"
-            return
-        self._own_fault = "" if claimed else "another process has the spool of this sink"
-        if claimed:
-            self._sender.start(self._name)
+            return False
+        self._own_fault = ""
+        self._is_open = True
+        self._claim()
+        return True
+
+    def _claim(self) -> None:
+        try:
+            if self._spool.claim(self._clock.now()):
+                self._sender.start(self._name)
+            else:
+                self._spool.rescan()  # what waits in all; the process that has the lock sends ours too
+        except OSError as error:
+            self._own_fault = f"the spool cannot be used: {error.strerror or error}"
 
     def close(self) -> None:
         """Send what can be sent at once; the rest waits on the disk for the next start."""

@@ -2,17 +2,22 @@
 
 A batch is on the disk once `put` returned: written, synced, renamed, the folder synced. It goes when the receiver has
 taken it, or when it is too old. Its id is its file's name, made once, so that it is the same in every attempt and
-after every restart; ids sort by age. One process alone uses a folder, which a lock makes sure of.
+after every restart; ids sort by age. Several processes may put batches into one folder; the one that has its lock
+sends them all, and when it ends, another takes over.
 """
 
 import contextlib
 import fcntl
 import os
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
+from typing import Final
 
 from msgspec import Struct
+
+STALE: Final = 60_000_000  # microseconds after which a file that is still being written belongs to nobody
 
 
 class Batch(Struct, frozen=True, order=True):
@@ -30,21 +35,21 @@ class Batch(Struct, frozen=True, order=True):
 
 
 class WebhookSpool:
-    """The folder; `put` is one thread's, the rest another's."""
+    """The folder. `put` is one thread's; once it is claimed, `rescan`, `read` and `remove` are the sender's."""
 
     def __init__(self, folder: Path, *, limit: int) -> None:
-        """At most `limit` octets wait. `claim` comes before all else."""
+        """At most `limit` octets wait. `open` comes before all else."""
         self._folder = folder
         self._limit = limit
         self._lock = Lock()
-        self._batches: list[Batch] = []
+        self._batches: list[Batch] = []  # oldest first
         self._size = 0
         self._last = 0
         self._claim = -1
 
     @property
     def is_claimed(self) -> bool:
-        """True when the folder is ours."""
+        """True when we are to send what waits."""
         return self._claim >= 0
 
     @property
@@ -52,32 +57,41 @@ class WebhookSpool:
         """Octets that wait."""
         return self._size
 
-    def claim(self) -> bool:
-        """Make the folder ours and find what waits in it; False while another process has it."""
+    def open(self) -> None:
+        """Make the folder; OSError when that cannot be."""
         self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+
+    def claim(self, now: int) -> bool:
+        """Become the sender; False while another process is. At `now` old leftovers of crashes are swept."""
         lock = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
             return False
-        for file in self._folder.glob("*.new"):  # a crash while it was written: never promised
-            file.unlink()
-        self._batches = sorted(self._found())
-        self._size = sum(batch.size for batch in self._batches)
-        self._last = max((batch.at for batch in self._batches), default=0)
         self._claim = lock
+        for file in self._folder.glob("*.new"):  # never promised
+            if now - _instant(file.stem) > STALE:
+                file.unlink(missing_ok=True)
         return True
 
     def release(self) -> None:
-        """Leave the folder to the next process."""
+        """Leave the sending to another process."""
         if self._claim >= 0:
             os.close(self._claim)
             self._claim = -1
 
+    def rescan(self) -> None:
+        """See what other processes put here, or took away."""
+        found = sorted(self._found())
+        with self._lock:
+            self._batches = found
+            self._size = sum(batch.size for batch in found)
+
     def next_id(self, now: int) -> tuple[str, int]:
-        """An id that no batch ever had, and its instant."""
-        self._last = max(now, self._last + 1)
+        """An id that no batch ever had, later than all of ours, and its instant."""
+        newest = self._batches[-1].at if self._batches else 0
+        self._last = max(now, self._last + 1, newest + 1)
         return f"{self._last:016x}-{os.urandom(6).hex()}", self._last
 
     def has_room(self, size: int) -> bool:
@@ -100,8 +114,9 @@ class WebhookSpool:
                     file.unlink(missing_ok=True)
             raise
         with self._lock:
-            self._batches.append(batch)
-            self._size += batch.size
+            if not self._has(batch):  # a rescan may have seen it already
+                insort(self._batches, batch)
+                self._size += batch.size
 
     def first(self) -> Batch | None:
         """The oldest batch."""
@@ -114,18 +129,23 @@ class WebhookSpool:
 
     def remove(self, batch: Batch) -> None:
         """It was taken, or given up."""
-        with contextlib.suppress(OSError):  # then it is sent again after a restart, under the same id
+        with contextlib.suppress(OSError):  # then it is sent again, under the same id
             (self._folder / batch.file_name).unlink(missing_ok=True)
         with self._lock:
-            self._batches.remove(batch)
-            self._size -= batch.size
+            if self._has(batch):
+                self._batches.remove(batch)
+                self._size -= batch.size
+
+    def _has(self, batch: Batch) -> bool:
+        at = bisect_left(self._batches, batch)
+        return at < len(self._batches) and self._batches[at] == batch
 
     def _found(self) -> Iterator[Batch]:
         for file in self._folder.glob("*.json"):
             key, _, count = file.stem.partition(".")
-            stamp = key.partition("-")[0]
-            with contextlib.suppress(ValueError):  # a file that somebody else put there
-                yield Batch(key, int(stamp, 16), int(count), file.stat().st_size)
+            if (at := _instant(key)) and count.isdecimal():  # else somebody else put it there
+                with contextlib.suppress(FileNotFoundError):  # sent meanwhile by the process that has the lock
+                    yield Batch(key, at, int(count), file.stat().st_size)
 
     def _sync_folder(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -133,3 +153,11 @@ class WebhookSpool:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _instant(key: str) -> int:
+    """When the batch of this id was made; 0 when it is no id."""
+    try:
+        return int(key.partition("-")[0], 16)
+    except ValueError:
+        return 0
