@@ -47,6 +47,7 @@ class FileOutlet:
         self._archive = Archive(path, keep=terms.keep, compress=terms.compress)
         self._fd = -1
         self._day = 0  # of the oldest line in the file, in days since 1970 by local time
+        self._overdue = ""  # why it was not rotated when it was due
         self._is_torn = False  # the file ends inside a line that could not be cut off
 
     def write(self, records: Sequence[Record]) -> int:
@@ -69,7 +70,7 @@ class FileOutlet:
         except OSError as error:
             self._blame(error)
             return 0
-        return max(self._terms.size - size, 1) if self._terms.size else _ANY
+        return max(self._terms.size - size, 1) if self._terms.size and not self._overdue else _ANY
 
     def _write(self, lines: Sequence[bytes]) -> int:
         """Append `lines` to the file; how many of them are whole there."""
@@ -98,7 +99,7 @@ class FileOutlet:
         except OSError as error:
             self._blame(error)
         else:
-            self.fault = ""
+            self.fault = self._overdue
         self._archive.tidy()
 
     def close(self) -> None:
@@ -122,7 +123,7 @@ class FileOutlet:
         return len(data) - len(left)
 
     def _sync(self) -> None:
-        self.fault = ""
+        self.fault = self._overdue
         if self._terms.sync:
             try:
                 os.fdatasync(self._fd)
@@ -154,11 +155,16 @@ class FileOutlet:
             self._open()
         size = os.fstat(self._fd).st_size
         if is_due(size, more, self._day, self._today(), limit=self._terms.size, daily=self._terms.daily):
-            os.fdatasync(self._fd)
-            self._archive.put_away(self._clock.now())
+            try:
+                os.fdatasync(self._fd)
+                self._archive.put_away(self._clock.now())
+            except OSError as error:  # a file that grows too large is better than records that are lost
+                self._overdue = f"{self._path}: cannot be rotated: {error.strerror or error}"
+                return
             os.close(self._fd)
             self._fd = -1
             self._open()
+        self._overdue = ""
 
     def _is_ours(self) -> bool:
         try:

@@ -175,6 +175,17 @@ def test_a_folder_that_is_missing_is_told_and_waited_for(tmp_path: Path) -> None
     out.close()
 
 
+def test_a_file_that_cannot_be_renamed_is_written_on_and_that_is_told(tmp_path: Path) -> None:
+    path = tmp_path / ("r" * 240)  # its old name would be longer than file systems take
+    out = outlet(path, size=2 * LINE)
+    for number in range(4):
+        assert out.write(removed(number)) == 1
+    assert out.write(removed(4, 5, 6)) == 3
+    assert "cannot be rotated: File name too long" in out.fault
+    out.close()
+    assert numbers_in(path.read_bytes()) == [0, 1, 2, 3, 4, 5, 6]
+
+
 @pytest.fixture
 def full_at() -> Iterator[Callable[[int], None]]:
     """Files can grow so far and no further: the system refuses the rest, as a full disk does."""
