@@ -20,6 +20,7 @@ from postroad import VERSION
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
 from postroad.config.checkaliases import bounds_of, problem_of
+from postroad.config.checksinks import sink_secrets
 from postroad.config.egress import egress_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
@@ -44,6 +45,7 @@ from postroad.net.tls import opportunistic_context
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
+from postroad.observe.sinks import Around, Sinks
 from postroad.policies.known_recipients import KnownRecipients
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
@@ -87,9 +89,13 @@ async def _serve(config: Config, announce: Callable[[str], None]) -> int:
     clock = SystemClock()
     sink = LogSink(config.log.format, hostname=config.hostname)
     emit = Fanout((sink,))
+    sinks = Sinks(
+        config.sinks, Around(config.hostname, config.sinks_folder, sink_secrets(config)), clock=clock, emit=emit
+    )
     try:
-        return await _House(config, clock, emit).live(announce)
+        return await _House(config, clock, emit).live(announce, sinks.start)
     finally:
+        sinks.close()
         sink.close()
 
 
@@ -234,13 +240,14 @@ class _House:
             watch=self.emit.add,
         )
 
-    async def live(self, announce: Callable[[str], None]) -> int:
+    async def live(self, announce: Callable[[str], None], start_sinks: Callable[[], None]) -> int:
         """Start everything, serve until a signal, stop everything."""
         config = self.config
         bound = await self.listeners.bind(config.listeners)
         if config.process.user:
             give_to_user(config.process.user, config.data_dir)
             become_user(config.process.user)
+        start_sinks()
         await self.spool.open()
         control = self._build_control()
         await control.start()
