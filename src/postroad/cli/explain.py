@@ -12,13 +12,13 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from postroad.app import bound_to
 from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
+from postroad.house.courier import bound_to
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord, SrvRecord
 from postroad.model.envelope import Envelope, Origin, Recipient
