@@ -22,6 +22,7 @@ dante-server     danted
 openssl          openssl
 nodejs           node
 npm              npm
+systemd          systemd-analyze
 LIST
 }
 

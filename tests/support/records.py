@@ -8,6 +8,8 @@ from postroad.model.address import Mailbox
 from postroad.model.envelope import Origin
 from postroad.model.records import (
     CommandRefused,
+    ConfigRefused,
+    ConfigReloaded,
     ConnectionClosed,
     ConnectionOpened,
     DeliveryFaulted,
@@ -237,5 +239,9 @@ SAMPLES: tuple[Record, ...] = (
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
     RecordsDropped(at=AT, count=12),
+    ConfigReloaded(
+        at=AT, by="user root", changes=("limits.hops: 50 -> 40",), kept=("spool.free_space",), warnings=("a doubt",)
+    ),
+    ConfigRefused(at=AT, by="SIGHUP", problems=("postroad.toml:3: limits.hop: unknown", "another")),
     ServerStopping(at=AT, reason="SIGTERM"),
 )
