@@ -38,6 +38,10 @@ def hang_up(relay: Relay) -> None:
     os.kill(relay.pid, signal.SIGHUP)
 
 
+def open_files(relay: Relay) -> int:
+    return len(list(Path(f"/proc/{relay.pid}/fd").iterdir()))
+
+
 def wait_reloads(relay: Relay, count: int) -> None:
     """Return once that many reloads are done; none may be refused."""
     wait_until(lambda: len(relay.records("ConfigReloaded") + relay.records("ConfigRefused")) >= count, "a reload")
@@ -219,3 +223,41 @@ def test_waiting_mail_follows_the_new_routes_and_running_deliveries_end(tmp_path
             send(client, "comes-")
         relay.wait_captured(b"comes-")
         assert time.monotonic() - started < 30
+
+
+def test_aliases_change_and_running_sessions_keep_theirs(tmp_path: Path) -> None:
+    table = '\n[[aliases]]\nentries = { "info@example.net" = ["first@example.net"] }\n'
+    with Relay(tmp_path, CAPTURE + table) as relay:
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as early:
+            early.ehlo()
+            edit(relay, "first@example.net", "second@example.net")
+            assert run_command("reload", "-c", relay.config).code == 0
+            early.sendmail("a@example.com", ["info@example.net"], "Subject: early-\r\n\r\nHello\r\n")
+            with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as late:
+                late.sendmail("a@example.com", ["info@example.net"], "Subject: late-\r\n\r\nHello\r\n")
+        relay.wait_for("RecipientDelivered", recipient="first@example.net")
+        relay.wait_for("RecipientDelivered", recipient="second@example.net")
+        edit(relay, '"second@example.net"', '"not an address"')
+        assert run_command("reload", "-c", relay.config).code == 78
+
+
+def test_the_log_changes_its_format_between_two_records(tmp_path: Path) -> None:
+    with Relay(tmp_path) as relay:
+        edit(relay, 'format = "json"', 'format = "text"')
+        assert run_command("reload", "-c", relay.config).code == 0
+        relay.log_format = "text"
+        wait_until(lambda: 'log.format: "json" -> "text"' in relay.log_file.read_text(), "the record of the reload")
+        first, *_, last = relay.log_file.read_text().splitlines()
+        assert (first[0], last[0]) == ("{", "2")
+
+
+def test_nothing_is_left_open_by_many_reloads(tmp_path: Path) -> None:
+    with Relay(tmp_path) as relay:
+        before = 0
+        for step in range(20):
+            old, new = ("127.0.0.1:9", "127.0.0.1:10") if step % 2 == 0 else ("127.0.0.1:10", "127.0.0.1:9")
+            edit(relay, old, new)
+            assert run_command("reload", "-c", relay.config).code == 0
+            if step == 0:
+                before = open_files(relay)
+        assert open_files(relay) <= before + 2
