@@ -23,6 +23,7 @@ openssl          openssl
 rsyslog          rsyslogd
 nodejs           node
 npm              npm
+systemd          systemd-analyze
 LIST
 }
 

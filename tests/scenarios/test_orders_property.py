@@ -131,7 +131,7 @@ async def live_ordered(
     assert all((lane.waiting, lane.running, lane.reserved) == (0, 0, 0) for lane in ready.lanes())
     if ready.rations is not None:
         await world.clock.run(86400)
-        for limit in ready.rations._shaping._limits.values():
+        for limit in ready.rations.shaping._limits.values():
             assert (limit.running, limit.reserved, limit.held, limit.line, limit.low) == (0, 0, 0, 0, -1)
         assert not ready.rations._freed
         assert not ready.rations._lines

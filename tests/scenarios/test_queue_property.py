@@ -209,7 +209,7 @@ async def live_shaped(
     assert Counter(delivered) == world.copies, "doubled, or told of a delivery that was none"
     rations = world.dispatcher._ready.rations
     if rations is not None:
-        for limit in rations._shaping._limits.values():
+        for limit in rations.shaping._limits.values():
             assert (limit.running, limit.reserved, limit.held, limit.line) == (0, 0, 0, 0)
     await world.stop()
 

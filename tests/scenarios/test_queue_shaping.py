@@ -287,7 +287,7 @@ async def test_limits_hold_after_a_next_hop_moves_to_another_site() -> None:
     assert len(world.copies) == 80
     rations = world.dispatcher._ready.rations
     assert rations is not None
-    assert not any(limit.running or limit.reserved or limit.held for limit in rations._shaping._limits.values())
+    assert not any(limit.running or limit.reserved or limit.held for limit in rations.shaping._limits.values())
     await world.stop()
 
 

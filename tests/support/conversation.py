@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from postroad.listener.intake import Expand, Intake
-from postroad.listener.server import Listeners
+from postroad.listener.server import Listeners, Welcome
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.listener.terms import Terms
@@ -181,15 +181,21 @@ class Desk:
             announce=lambda *told: self.announced.append(told),
         )
 
-    def listeners(self) -> Listeners:
-        """Live listeners over the same parts."""
-        return Listeners(
+    def welcome(self) -> Welcome:
+        """What sessions of these parts are welcomed by."""
+        return Welcome(
             hostname=HOSTNAME,
             postmaster=self.postmaster,
             limits=self.limits,
             chain=self.chain,
             relays=self.control.relays,
             intake=self.intake,
+        )
+
+    def listeners(self) -> Listeners:
+        """Live listeners over the same parts."""
+        return Listeners(
+            welcome=self.welcome(),
             emit=self.records.append,
             now=lambda: NOW,
             monotonic=lambda: self.time,
@@ -215,6 +221,7 @@ class Desk:
         )
         terms = Terms(
             name="test",
+            limits=limits,
             offer=offer,
             banner=replies.banner(HOSTNAME),
             greeting_delay=0.0,

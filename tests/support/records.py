@@ -8,6 +8,8 @@ from postroad.model.address import Mailbox
 from postroad.model.envelope import Origin
 from postroad.model.records import (
     CommandRefused,
+    ConfigRefused,
+    ConfigReloaded,
     ConnectionClosed,
     ConnectionOpened,
     DeliveryFaulted,
@@ -242,5 +244,9 @@ SAMPLES: tuple[Record, ...] = (
     RecordsDropped(at=AT, count=3, sink="audit"),
     SinkFaulted(at=AT, sink="audit", reason="/var/log/mail.jsonl: No space left on device"),
     SinkRecovered(at=AT, sink="audit", seconds=61.5),
+    ConfigReloaded(
+        at=AT, by="user root", changes=("limits.hops: 50 -> 40",), kept=("spool.free_space",), warnings=("a doubt",)
+    ),
+    ConfigRefused(at=AT, by="SIGHUP", problems=("postroad.toml:3: limits.hop: unknown", "another")),
     ServerStopping(at=AT, reason="SIGTERM"),
 )

@@ -1,28 +1,38 @@
 """`postroad check`: the configuration's problems and doubts, all of them, without starting anything.
 
-Problems go to standard error and the exit code is 78; warnings leave it at 0.
+Problems go to standard error and the exit code is 78; warnings leave it at 0. With `--diff` the running server tells
+what a reload would change.
 """
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 
 from postroad.cli.exits import CONFIG, OK, complain, guarded
 from postroad.cli.options import ConfigFile, Json
+from postroad.cli.reload import compared, json_of, tell
 from postroad.config.checkaliases import check_tables
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
 from postroad.config.problem import Problem, path_text, place_of
 from postroad.config.schema import Config
 
+Diff = Annotated[
+    bool, typer.Option("--diff", help="Print what a reload would change in the running server, option by option.")
+]
+
 
 @guarded
-def check(config: ConfigFile = None, as_json: Json = False) -> int:
+def check(config: ConfigFile = None, as_json: Json = False, diff: Diff = False) -> int:
     """Check the configuration and print every problem at once.
 
     Example: postroad check -c /etc/postroad/postroad.toml
     """
     file = find_config(config)
+    if diff:
+        return _compare(file, as_json=as_json)
     loaded = inspect_config(file)
     warnings = list(loaded.warnings)
     if loaded.config is not None:
@@ -35,6 +45,16 @@ def check(config: ConfigFile = None, as_json: Json = False) -> int:
     else:
         _print(file, loaded, warnings)
     return CONFIG if loaded.config is None else OK
+
+
+def _compare(file: Path, *, as_json: bool) -> int:
+    """What a reload would change in the running server, as that sees it."""
+    done = compared(file)
+    if as_json:
+        print(json_of(done))
+    else:
+        tell(done, "would change", "a reload would change nothing")
+    return CONFIG if done.problems else OK
 
 
 def _print(file: Path, loaded: Loaded, warnings: list[Problem]) -> None:

@@ -4,6 +4,7 @@ When it does not run, or is not ours to ask, that is an error in words with its 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import typer
@@ -18,7 +19,11 @@ ANSWER_SECONDS: Final = 60.0
 
 def ask(config: Config, request: Asked) -> Iterator[Answer]:
     """The server's answers to `request`; SpoolError when it does not run or cannot do it."""
-    path = config.control_socket
+    return ask_at(config.control_socket, request)
+
+
+def ask_at(path: Path, request: Asked) -> Iterator[Answer]:
+    """The same, of the server that listens on `path`."""
     try:
         client = ControlClient(path, ANSWER_SECONDS)
     except (FileNotFoundError, ConnectionRefusedError):

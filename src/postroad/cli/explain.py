@@ -12,7 +12,6 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from postroad.app import bound_to
 from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
@@ -23,6 +22,7 @@ from postroad.cli.waits import lane_wait, lanes_now
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow
+from postroad.house.courier import bound_to
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord, SrvRecord
 from postroad.model.envelope import Envelope, Origin, Recipient

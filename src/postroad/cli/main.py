@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from postroad import VERSION
-from postroad.cli import check, explain, queue, serve, spool
+from postroad.cli import check, explain, init, queue, reload, serve, spool
 from postroad.cli.exits import USAGE
 from postroad.cli.map import look_into
 
@@ -46,6 +46,8 @@ def build() -> typer.Typer:
     program.callback()(_program)
     program.command("serve")(serve.serve)
     program.command("check")(check.check)
+    program.command("init")(init.init)
+    program.command("reload")(reload.reload)
     program.command("explain")(explain.explain)
     program.command("map")(look_into)
     program.add_typer(queue.build(), name="queue")

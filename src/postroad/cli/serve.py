@@ -23,11 +23,12 @@ _REACHED_AT: Final = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1"})  # 
 
 @guarded
 def serve(config: ConfigFile = None) -> int:
-    """Run the server in the foreground; SIGTERM or ctrl-C drains and stops it.
+    """Run the server in the foreground; SIGTERM or ctrl-C drains and stops it, SIGHUP reloads.
 
     Example: postroad serve -c /etc/postroad/postroad.toml
     """
-    loaded = inspect_config(find_config(config))
+    file = find_config(config)
+    loaded = inspect_config(file)
     if loaded.config is None:
         raise ConfigError(loaded.lines(loaded.problems))
     host = check_host(loaded.config)
@@ -35,7 +36,7 @@ def serve(config: ConfigFile = None) -> int:
         raise ConfigError(loaded.lines(problems))
     for line in loaded.lines([*loaded.warnings, *host]):
         print(f"warning: {line}", flush=True)
-    return run(loaded.config, announce=Announcer(loaded.config))
+    return run(loaded.config, file, announce=Announcer(loaded.config))
 
 
 class Announcer:

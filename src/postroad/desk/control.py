@@ -7,7 +7,7 @@ words. An order ends when its caller is gone, at the next portion: what was done
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +17,11 @@ from postroad.desk.protocol import (
     ActAsked,
     Answer,
     Asked,
+    CompareAsked,
     CountAsked,
     LanesAsked,
+    ReloadAsked,
+    Reloaded,
     ResumeAsked,
     SiteAsked,
     SuspendAsked,
@@ -42,6 +45,8 @@ ASK_SECONDS: Final = 10.0  # to send the request
 ANSWER_SECONDS: Final = 30.0  # to take an answer
 LANES_SHOWN: Final = 50
 SHORTEST_WATCH: Final = 0.2
+Reload = Callable[[str], Awaitable[Reloaded]]
+Compare = Callable[[Path], Awaitable[Reloaded]]
 
 
 class ControlServer:
@@ -57,6 +62,8 @@ class ControlServer:
         totals: Callable[[], tuple[int, int]],
         lane_named: Callable[[str], str],
         watch: Callable[[Emit], Callable[[], None]],
+        reload: Reload,
+        compare: Compare,
     ) -> None:
         """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records."""
         self._path = path
@@ -66,6 +73,8 @@ class ControlServer:
         self._totals = totals
         self._lane_named = lane_named
         self._watch = watch
+        self._reload = reload
+        self._compare = compare
         self._callers = 0
         self._server: asyncio.Server | None = None
 
@@ -129,6 +138,10 @@ class ControlServer:
             case LanesAsked():
                 lanes = tuple(lane_now(state, state.name) for state in self._states(asked.names))
                 return Answer(done=True, lanes=lanes, suspensions=tuple(operator.in_force()))
+            case ReloadAsked():
+                return Answer(done=True, reloaded=await self._reload(f"user {caller.name}"))
+            case CompareAsked():
+                return Answer(done=True, reloaded=await self._compare(Path(asked.file)))
             case WatchAsked():
                 await self._tell(asked, writer)
         return Answer(done=True)

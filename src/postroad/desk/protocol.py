@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from postroad.model.option import OptionChange
 from postroad.model.suspension import Suspension
 from postroad.queue.operator import Tally
 from postroad.spool.filters import Query
@@ -72,7 +73,27 @@ class WatchAsked(Request, frozen=True, tag="watch"):
     seconds: float = 1.0
 
 
-Asked = CountAsked | ActAsked | SuspendAsked | ResumeAsked | SiteAsked | LanesAsked | WatchAsked
+class ReloadAsked(Request, frozen=True, tag="reload"):
+    """Read the configuration anew, and go on by it."""
+
+
+class CompareAsked(Request, frozen=True, tag="compare"):
+    """Tell what a reload from `file`, an absolute path, would change."""
+
+    file: str
+
+
+Asked = (
+    CountAsked
+    | ActAsked
+    | SuspendAsked
+    | ResumeAsked
+    | SiteAsked
+    | LanesAsked
+    | WatchAsked
+    | ReloadAsked
+    | CompareAsked
+)
 
 
 class LaneNow(Struct, frozen=True, omit_defaults=True):
@@ -106,6 +127,15 @@ class Activity(Struct, frozen=True, omit_defaults=True):
     octets: int = 0
 
 
+class Reloaded(Struct, frozen=True, omit_defaults=True):
+    """What a reload of `file` changed, or would change; with `problems` it changed nothing."""
+
+    file: str
+    changes: tuple[OptionChange, ...] = ()
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 class Answer(Struct, frozen=True, omit_defaults=True):
     """One line of an answer; only what was asked for is set."""
 
@@ -119,6 +149,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     lanes: tuple[LaneNow, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
     activity: Activity | None = None
+    reloaded: Reloaded | None = None
 
 
 decode_request: Final = msgspec.json.Decoder(Asked).decode

@@ -143,7 +143,7 @@ class Intake:
         `expand` may change recipients; `announce` tells a sender that asked for it which of them became several;
         `rewrite` replaces recipients of the envelope, and tells what is to be reported of it.
         """
-        self._rewrite = rewrite
+        self.rewrite = rewrite  # a reload replaces it together with the routes
         self._spool = spool
         self._admit = admit
         self._emit = emit
@@ -263,8 +263,8 @@ class Intake:
         """Make the message durable for `given`, or for what they `became`; `told` is called when it is."""
         envelope = self._envelope(mail, given, given if became is None else became, ended, origin, message_id)
         notes: Sequence[Record] = ()
-        if self._rewrite is not None:
-            envelope, notes = self._rewrite(envelope)
+        if self.rewrite is not None:
+            envelope, notes = self.rewrite(envelope)
 
         def durable(stored: Stored, works: list[Work]) -> None:
             self._emit(

@@ -7,18 +7,19 @@ RFC 5321 4.5.3.2.7 (time-outs), 3.8 (421 when shutting down).
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from msgspec import Struct
+
+from postroad.listener.doors import Door, Doors
 from postroad.listener.intake import Intake
-from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.listener.terms import Guest, Terms
 from postroad.model.address import Mailbox
-from postroad.model.errors import ConfigError
-from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
+from postroad.net.inherited import Inherited
 from postroad.policy.chain import Chain
 from postroad.policy.context import RcptContext
 from postroad.smtp import replies
@@ -26,7 +27,17 @@ from postroad.smtp.extensions import Offer
 
 SWEEP_SECONDS: Final = 1.0
 CUT_SECONDS: Final = 1.0  # for the event loop to tell cut connections that they are gone
-BACKLOG: Final = 1024  # connections the kernel keeps waiting
+
+
+class Welcome(Struct, frozen=True, kw_only=True):
+    """What the configuration says to sessions to come; those that run keep the one that they began with."""
+
+    hostname: str
+    postmaster: Mailbox
+    limits: LimitsSettings
+    chain: Chain[RcptContext]
+    relays: Callable[[str], bool]
+    intake: Intake
 
 
 class Listeners:
@@ -35,25 +46,16 @@ class Listeners:
     def __init__(  # noqa: PLR0913  the composition root passes the parts by name
         self,
         *,
-        hostname: str,
-        postmaster: Mailbox,
-        limits: LimitsSettings,
-        chain: Chain[RcptContext],
-        relays: Callable[[str], bool],
-        intake: Intake,
+        welcome: Welcome,
         emit: Emit,
         now: Callable[[], int],
         monotonic: Callable[[], float],
         at_turn_end: Callable[[Callable[[], None]], object],
         start: int,
+        inherited: Inherited | None = None,
     ) -> None:
         """See `Terms` for the parts; `start` is a number that differs between starts and begins session ids."""
-        self._hostname = hostname
-        self._postmaster = postmaster
-        self._limits = limits
-        self._chain = chain
-        self._relays = relays
-        self._intake = intake
+        self._welcome = welcome
         self._emit = emit
         self._now = now
         self._monotonic = monotonic
@@ -62,7 +64,8 @@ class Listeners:
         self._count = 0
         self._sessions: set[Guest] = set()
         self._per_ip: Counter[str] = Counter()
-        self._servers: list[asyncio.Server] = []
+        self._doors = Doors(self._next_id, inherited)
+        self._bound: list[Door] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
         self._is_draining = False
@@ -72,37 +75,43 @@ class Listeners:
 
         Nothing is accepted before `start`, so that root can be given up and the spool opened in between.
         """
-        loop = asyncio.get_running_loop()
-        bound: list[str] = []
-        problems: list[str] = []
-        for name, settings in listeners.items():
-            terms = self._terms(name, settings, loop)
-            for address in settings.bind:
-                host, port = parse_endpoint(address)
-                try:
-                    server = await loop.create_server(
-                        self._factory(terms), host, port, backlog=BACKLOG, start_serving=False
-                    )
-                except OSError as error:
-                    problems.append(f"listeners.{name}.bind: cannot listen on {address}: {error.strerror or error}")
-                    continue
-                self._servers.append(server)
-                bound.extend(f"{name} {_show(sock.getsockname())}" for sock in server.sockets)
-        if problems:
-            self.close()
-            raise ConfigError(problems)
-        return bound
+        terms = self._terms_of(listeners, self._welcome)
+        self._bound = await self._doors.bind(listeners, terms)
+        self._doors.adopt(listeners, terms, self._bound)
+        return [line for door in self._bound for line in door.shown()]
 
     async def start(self) -> None:
         """Begin to accept connections."""
-        for server in self._servers:
-            await server.start_serving()
+        await self._doors.start(self._bound)
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
-    def _terms(self, name: str, settings: ListenerSettings, loop: asyncio.AbstractEventLoop) -> Terms:
-        limits = self._limits
+    async def prepare(self, listeners: Mapping[str, ListenerSettings], welcome: Welcome) -> list[Door]:
+        """Listen on what a reload adds, to be passed to `adopt`; ConfigError when an address cannot be had."""
+        doors = await self._doors.bind(listeners, self._terms_of(listeners, welcome))
+        await self._doors.start(doors)
+        return doors
+
+    def adopt(self, listeners: Mapping[str, ListenerSettings], welcome: Welcome, added: Sequence[Door] = ()) -> None:
+        """Sessions to come are welcomed by `welcome`; addresses that are not wanted any more are closed."""
+        self._welcome = welcome
+        self._doors.adopt(listeners, self._terms_of(listeners, welcome), added)
+
+    def has_guests_of(self, intake: Intake) -> bool:
+        """True while a session runs that began with `intake`."""
+        return any(session.terms.intake is intake for session in self._sessions)
+
+    def shown(self) -> list[str]:
+        """Every address that is listened on, as "name address:port"."""
+        return self._doors.shown()
+
+    def _terms_of(self, listeners: Mapping[str, ListenerSettings], welcome: Welcome) -> dict[str, Terms]:
+        loop = asyncio.get_running_loop()
+        return {name: self._terms(name, settings, welcome, loop) for name, settings in listeners.items()}
+
+    def _terms(self, name: str, settings: ListenerSettings, welcome: Welcome, loop: asyncio.AbstractEventLoop) -> Terms:
+        limits = welcome.limits
         offer = Offer(
-            hostname=self._hostname,
+            hostname=welcome.hostname,
             message_size=limits.message_size,
             recipients=limits.recipients_per_message,
             messages=limits.messages_per_session,
@@ -113,13 +122,14 @@ class Listeners:
         )
         return Terms(
             name=name,
+            limits=limits,
             offer=offer,
-            banner=replies.banner(self._hostname),
+            banner=replies.banner(welcome.hostname),
             greeting_delay=settings.greeting_delay,
-            postmaster=self._postmaster,
-            chain=self._chain,
-            relays=self._relays,
-            intake=self._intake,
+            postmaster=welcome.postmaster,
+            chain=welcome.chain,
+            relays=welcome.relays,
+            intake=welcome.intake,
             emit=self._emit,
             now=self._now,
             monotonic=self._monotonic,
@@ -129,17 +139,14 @@ class Listeners:
             leave=self._leave,
         )
 
-    def _factory(self, terms: Terms) -> Callable[[], Conversation]:
-        def converse() -> Conversation:
-            self._count += 1
-            return Conversation(terms, f"{self._prefix}{self._count:x}")
-
-        return converse
+    def _next_id(self) -> str:
+        self._count += 1
+        return f"{self._prefix}{self._count:x}"
 
     # -- the count of sessions -----------------------------------------------------------------
 
     def _enter(self, guest: Guest) -> Reply | None:
-        limits = self._limits
+        limits = self._welcome.limits
         self._sessions.add(guest)
         self._per_ip[guest.ip] += 1
         if self._is_draining:
@@ -178,7 +185,7 @@ class Listeners:
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def _check(self, session: Guest, now: float) -> None:
-        limits = self._limits
+        limits = session.terms.limits
         idle, phase = (
             (limits.data_timeout, limits.content_time)
             if session.in_content
@@ -216,13 +223,6 @@ class Listeners:
 
     def close(self) -> None:
         """Close the listening sockets; running sessions go on."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        self._doors.close()
         if self._sweeper is not None and self._is_draining:
             self._sweeper.cancel()
-
-
-def _show(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    host, port = address[0], address[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

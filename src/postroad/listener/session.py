@@ -145,6 +145,11 @@ class Conversation(asyncio.Protocol):
         return self._peer.ip
 
     @property
+    def terms(self) -> Terms:
+        """The terms it began with."""
+        return self._terms
+
+    @property
     def in_content(self) -> bool:
         """True while the peer sends content; other time-outs hold then."""
         return self._session.in_content

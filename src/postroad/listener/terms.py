@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from postroad.listener.intake import Intake
+from postroad.listener.settings import LimitsSettings
 from postroad.model.address import Mailbox
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
@@ -26,6 +27,10 @@ class Guest(Protocol):
     @property
     def ip(self) -> str:
         """The peer's address."""
+
+    @property
+    def terms(self) -> "Terms":
+        """The terms it began with."""
 
     @property
     def in_content(self) -> bool:
@@ -58,6 +63,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    limits: LimitsSettings
     offer: Offer
     banner: Reply
     greeting_delay: float

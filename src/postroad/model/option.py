@@ -53,6 +53,24 @@ class Secret(Struct, frozen=True):
         return bool(self.text or self.file or self.env)
 
 
+class OptionChange(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One option that a reload changes, from `before` to `after` as in the file; secrets are not shown.
+
+    `effect` is why it does not hold at once, "" when it does; `refused`: it stands against the whole reload.
+    """
+
+    option: str
+    before: str
+    after: str
+    effect: str = ""
+    refused: bool = False
+
+    def __str__(self) -> str:
+        """The change in one line."""
+        line = f"{self.option}: {self.before} -> {self.after}"
+        return f"{line} ({self.effect})" if self.effect else line
+
+
 def parse_secret(value: object) -> Secret:
     """A secret from text, `{ file = "..." }` or `{ env = "..." }`; ValueError never repeats the value."""
     match value:

@@ -33,6 +33,22 @@ class ServerStopping(Record, frozen=True, tag="ServerStopping"):
     reason: str
 
 
+class ConfigReloaded(Record, frozen=True, tag="ConfigReloaded"):
+    """Another configuration is in force, by a signal or a user, with its `changes`; `kept` hold after a restart."""
+
+    by: str
+    changes: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class ConfigRefused(Record, frozen=True, tag="ConfigRefused"):
+    """A reload that `by` asked for came to nothing, for all of `problems`: the configuration in force stays."""
+
+    by: str
+    problems: tuple[str, ...]
+
+
 class ConnectionOpened(Record, frozen=True, tag="ConnectionOpened"):
     """A peer connected to a listener."""
 

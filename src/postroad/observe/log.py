@@ -56,6 +56,10 @@ class LogSink:
         else:
             self._dropped += 1
 
+    def adopt(self, name: FormatName, hostname: str) -> None:
+        """Write the records to come in the format `name`."""
+        self._encode = make_format(name, hostname=hostname, pid=os.getpid())
+
     def flush(self) -> None:
         """Begin to write what is gathered; returns at once."""
         self._writer.flush()

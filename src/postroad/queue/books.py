@@ -52,7 +52,7 @@ class Books:
         self._emit = emit
         self._clock = clock
         self._queue_ids = queue_ids
-        self._reporting = reporting
+        self.reporting = reporting  # a reload may replace it
         self._settled = settled
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,7 +67,7 @@ class Books:
         if not settlement.notices and not copied:
             self._commit(settlement)
         elif isinstance(content, bytes):
-            self._send(stored, settlement, content, copied=copied)
+            self._send(stored, settlement, content, copied, self.reporting)
         else:
             task = asyncio.create_task(self._fetch_and_send(stored, content, settlement, copied))
             self._tasks.add(task)
@@ -98,8 +98,8 @@ class Books:
         )
 
     def _copied(self, stored: Stored, settlement: Settlement) -> list[Notice]:
-        copies = self._reporting.copies
-        if not copies or self._reporting.postmaster is None or COPY in stored.envelope.tags:
+        copies = self.reporting.copies
+        if not copies or self.reporting.postmaster is None or COPY in stored.envelope.tags:
             return []
         is_report = stored.envelope.sender.is_null
         return [
@@ -111,7 +111,8 @@ class Books:
     async def _fetch_and_send(
         self, stored: Stored, content: Content | None, settlement: Settlement, copied: list[Notice]
     ) -> None:
-        full = returns_content(stored.envelope, settlement.notices, self._reporting.return_size)
+        reporting = self.reporting
+        full = returns_content(stored.envelope, settlement.notices, reporting.return_size)
         original = b""
         try:
             if content is None:
@@ -121,32 +122,35 @@ class Books:
             original = content
         except SpoolError as error:  # a report without the original is better than none
             self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
-        self._send(stored, settlement, original, copied=copied)
+        self._send(stored, settlement, original, copied, reporting)
 
-    def _send(self, stored: Stored, settlement: Settlement, original: bytes, *, copied: list[Notice]) -> None:
-        reporting = self._reporting
+    def _send(
+        self, stored: Stored, settlement: Settlement, original: bytes, copied: list[Notice], reporting: Reporting
+    ) -> None:
         envelope = stored.envelope
         full = bool(original) and returns_content(envelope, settlement.notices, reporting.return_size)
         reports: list[tuple[Envelope, bytes]] = []
         if settlement.notices:
-            reports.append(build(self._report(envelope, settlement.notices, original, full=full)))
+            reports.append(build(self._report(reporting, envelope, settlement.notices, original, full=full)))
         if copied and reporting.postmaster is not None:
-            report = self._report(envelope, copied, original, full=False)
+            report = self._report(reporting, envelope, copied, original, full=False)
             reports.append(build(report, postmaster=reporting.postmaster))
         self._commit(settlement, reports)
 
-    def _report(self, envelope: Envelope, notices: list[Notice], original: bytes, *, full: bool) -> Report:
+    def _report(
+        self, reporting: Reporting, envelope: Envelope, notices: list[Notice], original: bytes, *, full: bool
+    ) -> Report:
         now = self._clock.now()
         returned = original if full else header_section(original)
         return Report(
             id=self._queue_ids.new(now),
-            hostname=self._reporting.hostname,
+            hostname=reporting.hostname,
             now=now,
             envelope=envelope,
             notices=tuple(notices),
             original=envelope.prefix.encode() + returned if returned else b"",
             full=full,
-            texts=self._reporting.languages.texts_for(envelope.sender.domain),
+            texts=reporting.languages.texts_for(envelope.sender.domain),
         )
 
     def _commit(self, settlement: Settlement, reports: Sequence[tuple[Envelope, bytes]] = ()) -> None:

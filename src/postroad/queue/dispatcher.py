@@ -8,7 +8,6 @@ is given back to the spool exactly once, settled or released, also when a worker
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
 
 from postroad.model.outcome import Decided
 from postroad.model.queueid import QueueIds
@@ -22,6 +21,7 @@ from postroad.queue.crew import Crew
 from postroad.queue.feeder import Feeder
 from postroad.queue.lane import UNPLANNED, Batch, Lane, LaneState, by_lane, by_message
 from postroad.queue.ready import Ready
+from postroad.queue.regime import Regime
 from postroad.queue.remap import Suspension, remap
 from postroad.queue.retry import schedule_of
 from postroad.queue.retryrules import RetryPolicy
@@ -44,8 +44,6 @@ from postroad.queue.suspensions import Suspensions
 from postroad.queue.telling import Settlement
 from postroad.queue.throttle import Throttle, crowding, host_failure
 from postroad.queue.times import microseconds
-
-LONGEST_SWEEP: Final = 60.0  # between two looks for deadlines
 
 
 class Dispatcher:
@@ -79,14 +77,20 @@ class Dispatcher:
         self._emit = emit
         self._clock = clock
         self._random = random
-        self._first_pause = microseconds(settings.retry[0])
-        self._retries = retries or schedule_of(settings)
-        self._fallback_of = fallback_of
-        self._asks_lanes = fallback_of is not None or isinstance(self._retries, RetryPolicy)
         self._ready = self.ready = Ready(settings, shaping)
         reporting = reporting or Reporting(hostname, settings.return_size)
         self._books = Books(spool, emit, clock, queue_ids, reporting, settled=self._settled)
-        self._seam = Seam(spool, plan, cached_plan, deliver, emit=emit, clock=clock, learn=self._learn)
+        regime = Regime(
+            settings=settings,
+            plan=plan,
+            cached_plan=cached_plan,
+            deliver=deliver,
+            retries=retries or schedule_of(settings),
+            reporting=reporting,
+            shaping=shaping,
+            fallback_of=fallback_of,
+        )
+        self._obey(regime)
         self._crew = Crew(self._work)
         self._opening = Bell(clock, self._open)
         self._stopped = asyncio.Event()
@@ -100,8 +104,26 @@ class Dispatcher:
             lapsed=self._lapse,
             closed=lambda now: self.suspensions.closed(self._ready.closed(now), now),
             opens=lambda now: min(self._ready.next_resume(now), self.suspensions.next_end()),
-            sweep_every=max(0.5, min(LONGEST_SWEEP, settings.expire_after / 10, settings.warn_after / 10)),
+            sweep_every=regime.sweep_every,
         )
+
+    def adopt(self, regime: Regime) -> None:
+        """Go on by `regime`, from the next batch on; deliveries that run end by the one they began with."""
+        self._obey(regime)
+        self._books.reporting = regime.reporting
+        self._feeder.sweep_every = regime.sweep_every
+        now = self._clock.now()
+        for lane in self._ready.adopt(regime.settings, regime.shaping, now):
+            self._begin(lane, now)
+        self._feeder.ring()
+
+    def _obey(self, regime: Regime) -> None:
+        self._first_pause = microseconds(regime.settings.retry[0])
+        self._retries = regime.retries
+        self._fallback_of = regime.fallback_of
+        self._asks_lanes = regime.fallback_of is not None or isinstance(regime.retries, RetryPolicy)
+        ways = (regime.plan, regime.cached_plan, regime.deliver)
+        self._seam = Seam(self._spool, *ways, emit=self._emit, clock=self._clock, learn=self._learn)
 
     def admit(self, stored: Stored, works: list[Work]) -> None:
         """Take works of one message that the spool leased to us; on the event loop, right when they are durable."""
@@ -265,6 +287,7 @@ class Dispatcher:
     async def _attempt(self, lane: Lane, batch: Batch, unroutable: Decided | None) -> None:
         """Deliver one batch and settle it; `unroutable` tells why there is no route, where that is known."""
         stored, works = batch.stored, batch.works
+        retries = self._retries  # a reload in between is for the next batch
         done = await self._seam.attempt(lane, batch, unroutable)
         now = self._clock.now()
         outcomes = done.outcomes
@@ -274,7 +297,7 @@ class Dispatcher:
         parts = (done.began - works[0].stamp, done.planned - done.began, done.ended - done.planned)
         moment = Moment(now, *parts, self._random())
         known = self.known(lane.name) if self._asks_lanes else NOTHING_KNOWN
-        self._books.settle(stored, done.content, settle(works, outcomes, moment, self._retries, known))
+        self._books.settle(stored, done.content, settle(works, outcomes, moment, retries, known))
         self._ready.leave(stored)
         if pause is not None:
             self._suspend(lane, pause, now)

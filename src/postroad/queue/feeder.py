@@ -51,7 +51,7 @@ class Feeder:
         self._lapsed = lapsed
         self._closed = closed
         self._opens = opens
-        self._sweep_every = sweep_every
+        self.sweep_every = sweep_every
         self._feeding = Alarm(clock)
         self._keeping = Alarm(clock)
 
@@ -120,7 +120,7 @@ class Feeder:
                 self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
             now = self._clock.now()
             self._ready.forget_idle(now)
-            self._keeping.ring_at(now + microseconds(self._sweep_every))
+            self._keeping.ring_at(now + microseconds(self.sweep_every))
             await self._keeping.wait()
 
     async def _sweep(self) -> None:

@@ -88,6 +88,10 @@ class Operator:
         self._save = save
         self._one = asyncio.Lock()
 
+    def adopt(self, around: Surroundings) -> None:
+        """Go on with what another configuration says about the queue."""
+        self._around = around
+
     async def count(self, query: Query) -> Count:
         """How much `query` asks for."""
         return await self._waiting.count(query)

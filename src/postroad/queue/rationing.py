@@ -25,7 +25,7 @@ class Rationing:
 
     def __init__(self, shaping: Shaping, rules: ThrottleRules) -> None:
         """Lanes without a rule for their concurrency keep to `rules`."""
-        self._shaping = shaping
+        self.shaping = shaping
         self._rules = rules
         self._lines: dict[Limit, deque[Lane]] = {}
         self._opening: list[tuple[int, int, Limit]] = []  # a heap: when, ticket, which
@@ -43,24 +43,40 @@ class Rationing:
         """True while limits are open whose lines nobody has served yet, for want of a slot."""
         return bool(self._freed)
 
+    def obey(self, rules: ThrottleRules) -> None:
+        """Lanes without a rule for their concurrency keep to other `rules` from now on."""
+        self._rules = rules
+
+    def readmit(self, lane: Lane, now: int) -> None:
+        """A lane that other rules have let go, with all that it holds and runs; its route stands for the next one."""
+        if lane.route is None:
+            self.welcome(lane, now)
+        else:
+            self.learn(lane, lane.route, now)
+
     def welcome(self, lane: Lane, now: int) -> None:
         """A new lane, whose route is not known."""
-        self._take_on(lane, self._shaping.first_shape(lane.name), None, now)
+        self._take_on(lane, self.shaping.first_shape(lane.name), None, now)
 
     def learn(self, lane: Lane, route: Route, now: int) -> bool:
         """Apply the rules to `lane`, whose route is known; a pause that its rules share is its own, too.
 
         True when limits that it leaves may hold more from the spool again.
         """
-        return self._take_on(lane, self._shaping.shape(lane.name, route), route, now)
+        return self._take_on(lane, self.shaping.shape(lane.name, route), route, now)
 
     def dismiss(self, lane: Lane) -> None:
-        """`lane` is forgotten."""
+        """`lane` is forgotten, or has other rules from now on: it stands in no line and in no account."""
+        stopped_by, lane.stopped_by = lane.stopped_by, None
+        if stopped_by is not None:
+            stopped_by.line -= 1
+            self._lines[stopped_by].remove(lane)
         leave(lane)
+        lane.shape = None
 
     def forget_idle(self, now: int) -> None:
         """Drop what tells nothing any more."""
-        self._shaping.forget_idle(now)
+        self.shaping.forget_idle(now)
 
     def is_crowded(self, lane: Lane, room: int, now: int) -> bool:
         """True when a limit of `lane` holds more in memory than it may, now that it is known to be one of its own."""

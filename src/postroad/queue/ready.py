@@ -45,6 +45,32 @@ class Ready:
         self.draining = False
         self.hungry = False
 
+    def adopt(self, settings: QueueSettings, shaping: Shaping | None, now: int) -> list[Lane]:
+        """Go on with other limits; the lanes that have work and may try to begin anew.
+
+        Lanes keep what they hold and what they learned; with other rules each takes its place in their accounts.
+        """
+        self._window = settings.window
+        self._octets_limit = settings.window_content
+        self._deliveries = settings.deliveries
+        self._rules = rules_of(settings)
+        old = self.rations
+        if old is not None and old.shaping is shaping:
+            old.obey(self._rules)
+        else:
+            self.rations = None if shaping is None else Rationing(shaping, self._rules)
+        for lane in self._lanes.values():
+            if self.rations is not old:
+                if old is not None:
+                    old.dismiss(lane)
+                if self.rations is not None:
+                    self.rations.readmit(lane, now)
+            lane.throttle.obey(
+                ThrottleRules((lane.shape and lane.shape.concurrency) or self._rules.limit, self._rules.pauses)
+            )
+        self.hungry = True
+        return [lane for lane in self._lanes.values() if lane.batches]
+
     @property
     def room(self) -> int:
         """How many recipients the window can still take."""

@@ -58,6 +58,27 @@ class Shaping:
         self._pauses: dict[tuple[int, str], Pause] = {}
         self._replies = [tuple(_reply_rule(reply) for reply in rule.replies) for rule in rules]
 
+    def take_over(self, old: "Shaping") -> None:
+        """Go on with the accounts of the rules of `old` that are here, too: what is used up of a rate stays used up."""
+        rules, limits, pauses = old.accounts()
+        now_at: dict[int, int] = {}
+        for number, rule in enumerate(rules):
+            same = (at for at, other in self._rules if at not in now_at.values() and _is_about_the_same(rule, other))
+            if (at := next(same, None)) is not None:
+                now_at[number] = at
+        for (number, name, key), limit in limits.items():
+            at = now_at.get(number)
+            if at is not None and getattr(rules[number], name) == getattr(self._rules[at][1], name):
+                limit.words = f"shaping[{at}].{limit.words.partition('].')[2]}"
+                self._limits[at, name, key] = limit
+        for (number, key), pause in pauses.items():
+            if (at := now_at.get(number)) is not None and self._rules[at][1].replies:
+                self._pauses[at, key] = pause
+
+    def accounts(self) -> tuple[list[ShapingSettings], dict[tuple[int, str, str], Limit], dict[tuple[int, str], Pause]]:
+        """The rules in order, their limits and their pauses."""
+        return [rule for _, rule in self._rules], self._limits, self._pauses
+
     def first_shape(self, lane: str) -> Shape:
         """The shape of a lane whose route is not known: UNPLANNED where rules depend on it."""
         return UNPLANNED if self._needs_route else self.shape(lane, None)
@@ -194,6 +215,10 @@ def _account(lane: Lane, shape: Shape, sign: int) -> bool:
     for pause in set(shape.pauses):
         pause.lanes += sign
     return makes_place
+
+
+def _is_about_the_same(rule: ShapingSettings, other: ShapingSettings) -> bool:
+    return all(getattr(rule, name) == getattr(other, name) for name in ("domains", "mx", "sites", "sources", "per"))
 
 
 def _reply_rule(reply: ReplySettings) -> ReplyRule:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from postroad.desk.control import CALLERS, ControlServer
+from postroad.desk.protocol import Reloaded
+from postroad.model.option import OptionChange
 from postroad.model.records import Emit
 from postroad.net import control as net_control
 from postroad.net.control import LINE_LIMIT, Caller
@@ -35,11 +37,19 @@ class Desk:
             totals=desk.totals,
             lane_named=lane_named,
             watch=self.watch,
+            reload=self.reload,
+            compare=self.compare,
         )
 
     def watch(self, sink: Emit) -> Any:
         self.sinks.append(sink)
         return lambda: self.sinks.remove(sink)
+
+    async def reload(self, by: str) -> Reloaded:
+        return Reloaded(f"asked by {by}")
+
+    async def compare(self, file: Path) -> Reloaded:
+        return Reloaded(str(file), (OptionChange("hostname", '"a"', '"b"'),))
 
     async def ask(self, request: bytes | Mapping[str, object]) -> list[dict[str, Any]]:
         """All answers to one request; time passes meanwhile."""

@@ -121,6 +121,8 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.ServerStarted: lambda e, p: (
             f"master[{p}]: daemon started -- version {e.version}, Postroad on {e.hostname}",
         ),
+        r.ConfigReloaded: lambda e, p: tuple(f"master[{p}]: reload: {line}" for line in (e.by, *e.changes)),
+        r.ConfigRefused: lambda e, p: tuple(f"master[{p}]: warning: reload refused: {line}" for line in e.problems),
         r.ServerStopping: lambda e, p: (f"master[{p}]: terminating on {e.reason}",),
         r.ConnectionOpened: opened,
         r.ConnectionClosed: closed,

@@ -134,6 +134,8 @@ def _damaged(record: r.SpoolDamaged) -> str:
 _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
     {
         r.ServerStarted: lambda e: f"started   Postroad {e.version} as {e.hostname} on {', '.join(e.listeners)}",
+        r.ConfigReloaded: lambda e: f"reloaded  by {e.by}: {'; '.join(e.changes) or 'nothing has changed'}",
+        r.ConfigRefused: lambda e: f"refused   the reload by {e.by}: {'; '.join(e.problems)}",
         r.ServerStopping: lambda e: f"stopping  {e.reason}",
         r.ConnectionOpened: lambda e: f"connected {e.session} [{e.ip}]:{e.port} to {e.listener}",
         r.ConnectionClosed: _closed,

@@ -1,0 +1,187 @@
+"""What the courier is built of, from one configuration: resolver, router, deliverer, schedules, the regime.
+
+`courier_of` builds it; for a reload it takes over from the one before it whatever the new configuration leaves
+as it is: kept connections, what is known of hosts, answers of DNS, accounts of limits. It changes nothing of what
+runs; a file or secret that cannot be read is a ConfigError.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from postroad.config.egress import egress_of
+from postroad.config.schema import Config
+from postroad.config.templates import read_languages
+from postroad.delivery.deliver import Deliverer
+from postroad.listener.intake import Rewrite
+from postroad.model.address import parse_mailbox
+from postroad.model.option import parse_endpoint
+from postroad.model.records import Emit
+from postroad.net.addresses import own_endpoints
+from postroad.net.clock import Clock
+from postroad.net.resolver import Resolver
+from postroad.net.stream import open_stream
+from postroad.net.tls import opportunistic_context
+from postroad.net.turn import Turn
+from postroad.queue.books import Reporting
+from postroad.queue.operator import watched
+from postroad.queue.planning import ShapedPlans
+from postroad.queue.regime import Regime
+from postroad.queue.retryrules import retries_of
+from postroad.queue.shaping import Shaping
+from postroad.queue.suspensions import Suspensions
+from postroad.routing.lanes import fallback_of
+from postroad.routing.rewrite import compile_rewriter
+from postroad.routing.router import Router
+from postroad.routing.rules import compile_rules
+from postroad.routing.sites import Sites
+
+QUESTIONS_SECONDS: Final = 120.0  # plans that began with a resolver may go on asking it for so long
+
+
+class Tools(Struct, frozen=True):
+    """What every courier of the process has in common."""
+
+    clock: Clock
+    emit: Emit
+    turn: Turn
+    suspensions: Suspensions
+
+
+class Courier(Struct, frozen=True, kw_only=True):
+    """The parts of one configuration."""
+
+    config: Config
+    resolver: Resolver
+    router: Router
+    rewrite: Rewrite | None
+    deliverer: Deliverer
+    regime: Regime
+
+
+def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Courier:
+    """The courier that `config` describes, after `old`."""
+    resolver = _resolver(config, tools, old)
+    router = _router(config, resolver, old)
+    deliverer = _deliverer(config, tools, old)
+    shaping = _shaping(config, old)
+    plan, cached_plan = router.plan, router.cached_plan
+    if shaping is not None:
+        plans = ShapedPlans(router.plan, router.cached_plan, shaping)
+        plan, cached_plan = plans.plan, plans.cached_plan
+    # Lanes tell their fallback themselves; once there were any, mail of such lanes may wait in the queue.
+    has_fallbacks = any(route.fallback for route in config.routes)
+    had_fallbacks = old is not None and old.regime.fallback_of is not None
+    regime = Regime(
+        settings=config.queue,
+        plan=watched(plan, tools.suspensions, tools.clock.now),
+        cached_plan=cached_plan,
+        deliver=deliverer.deliver,
+        retries=retries_of(config.queue, config.retry),
+        reporting=reporting_of(config),
+        shaping=shaping,
+        fallback_of=fallback_of if has_fallbacks or had_fallbacks else None,
+    )
+    return Courier(
+        config=config,
+        resolver=resolver,
+        router=router,
+        rewrite=compile_rewriter(config.routes),
+        deliverer=deliverer,
+        regime=regime,
+    )
+
+
+async def retire(old: Courier, new: Courier, clock: Clock) -> None:
+    """Close what `old` had and `new` has not; deliveries that run have their connections until they end."""
+    if old.deliverer is not new.deliverer:
+        await old.deliverer.close()
+    if old.resolver is not new.resolver:
+        try:
+            await clock.sleep(QUESTIONS_SECONDS)
+        except asyncio.CancelledError:
+            pass  # the process ends
+        finally:
+            old.resolver.close()
+
+
+def _resolver(config: Config, tools: Tools, old: Courier | None) -> Resolver:
+    if old is not None and old.config.resolver == config.resolver:
+        return old.resolver
+    return Resolver(config.resolver, tools.clock)
+
+
+def _router(config: Config, resolver: Resolver, old: Courier | None) -> Router:
+    if old is not None and old.resolver is resolver and _routing_of(old.config) == _routing_of(config):
+        return old.router
+    return Router(
+        compile_rules(config.routes, config.egress),
+        resolver,
+        own_names=frozenset((config.hostname, "localhost")),
+        own_addresses=own_endpoints(bound_to(config)),
+        shuffle=random.shuffle,
+        sites=Sites(config.sites),
+    )
+
+
+def _routing_of(config: Config) -> tuple[object, ...]:
+    return config.routes, config.egress, config.sites, config.hostname, list(bound_to(config))
+
+
+def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
+    if old is not None and _sends_alike(old.config, config):
+        return old.deliverer
+    return Deliverer(
+        settings=config.delivery,
+        hostname=config.hostname,
+        clock=tools.clock,
+        open_stream=partial(open_stream, at_turn_end=tools.turn.add),
+        capture_folder=config.capture_folder,
+        tls_context=opportunistic_context(),
+        egress=egress_of(config),
+        emit=tools.emit,
+    )
+
+
+def _sends_alike(old: Config, new: Config) -> bool:
+    """Secrets in files may have changed though the options have not: sources with one are always made anew."""
+    is_hidden = any(source.proxy.file or source.proxy.env for source in new.sources.values())
+    return not is_hidden and (old.delivery, old.hostname, old.sources, old.pools) == (
+        new.delivery,
+        new.hostname,
+        new.sources,
+        new.pools,
+    )
+
+
+def _shaping(config: Config, old: Courier | None) -> Shaping | None:
+    if not config.shaping:
+        return None
+    recipients = config.delivery.recipients_per_transaction
+    before = None if old is None else old.regime.shaping
+    if old is not None and before is not None:
+        known = old.config
+        if (known.shaping, known.delivery.recipients_per_transaction) == (config.shaping, recipients):
+            return before
+    return Shaping(config.shaping, recipients=recipients)
+
+
+def reporting_of(config: Config) -> Reporting:
+    """How reports to senders are made."""
+    return Reporting(
+        hostname=config.hostname,
+        return_size=config.queue.return_size,
+        languages=read_languages(config.dsn).languages,
+        postmaster=parse_mailbox(config.postmaster),
+        copies=frozenset(config.dsn.postmaster_copies),
+    )
+
+
+def bound_to(config: Config) -> Iterator[tuple[str, int]]:
+    """Every address and port that the configuration listens on."""
+    for listener in config.listeners.values():
+        yield from map(parse_endpoint, listener.bind)

@@ -1,0 +1,107 @@
+"""What sessions are welcomed by, from one configuration: access, policies, limits, aliases, the way into the spool.
+
+A session keeps the front that it began with until it ends, so a message is judged by one configuration from MAIL to
+its 250. Aliases are taken over by the next front when their options are the same; else they are closed when the last
+session of theirs is gone.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from postroad.aliases.load import load
+from postroad.aliases.service import AliasService
+from postroad.config.checkaliases import bounds_of, problem_of
+from postroad.config.problem import render
+from postroad.config.schema import Config
+from postroad.listener.intake import Intake, Rewrite
+from postroad.listener.server import Listeners, Welcome
+from postroad.model.address import parse_mailbox
+from postroad.model.errors import ConfigError
+from postroad.model.queueid import QueueIds
+from postroad.model.records import Emit
+from postroad.model.work import Stored, Work
+from postroad.net.clock import Clock
+from postroad.policies.known_recipients import KnownRecipients
+from postroad.policies.relay_control import RelayControl
+from postroad.policy.chain import Chain, Policy
+from postroad.policy.context import RcptContext
+from postroad.queue.announce import Announcer
+from postroad.spool.spool import EmbeddedSpool
+
+POLICY_SECONDS: Final = 30.0
+LOOK_SECONDS: Final = 1.0
+
+
+class Way(Struct, frozen=True):
+    """How accepted mail goes on, the same for every front of the process."""
+
+    spool: EmbeddedSpool
+    admit: Callable[[Stored, list[Work]], None]
+    queue_ids: QueueIds
+    emit: Emit
+    clock: Clock
+
+
+class Front(Struct, frozen=True):
+    """The parts of one configuration."""
+
+    config: Config
+    aliases: AliasService
+    welcome: Welcome
+
+
+def read_aliases(config: Config, old: Front | None = None) -> AliasService:
+    """The tables of aliases, those of `old` when the options are the same; ConfigError when one is broken. Slow."""
+    if old is not None and _has_same_aliases(old.config, config):
+        return old.aliases
+    aliases = AliasService(load(config.aliases), bounds_of(config))
+    if broken := aliases.broken:
+        raise ConfigError([render(problem_of(fault), {}) for fault in broken])
+    return aliases
+
+
+def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way) -> Front:
+    """The front that `config` describes."""
+    postmaster = parse_mailbox(config.postmaster)
+    control = RelayControl(config.access, postmaster)
+    policies: tuple[Policy[RcptContext], ...] = (control,)
+    door = aliases.door
+    if door is not None and door.has_strict:
+        policies = (KnownRecipients(door.knows), *policies)
+    announcer = Announcer(
+        spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
+    )
+    intake = Intake(
+        spool=way.spool,
+        admit=way.admit,
+        emit=way.emit,
+        now=way.clock.now,
+        hostname=config.hostname,
+        queue_ids=way.queue_ids,
+        limits=config.limits,
+        inline=config.spool.inline_size,
+        rewrite=rewrite,
+        expand=None if door is None else door.expand,
+        announce=announcer.expanded,
+    )
+    welcome = Welcome(
+        hostname=config.hostname,
+        postmaster=postmaster,
+        limits=config.limits,
+        chain=Chain[RcptContext]("rcpt", policies, timeout=POLICY_SECONDS, emit=way.emit, now=way.clock.now),
+        relays=control.relays,
+        intake=intake,
+    )
+    return Front(config, aliases, welcome)
+
+
+async def retire(old: Front, listeners: Listeners, clock: Clock) -> None:
+    """Return when no session of `old` is left."""
+    while listeners.has_guests_of(old.welcome.intake):
+        await clock.sleep(LOOK_SECONDS)
+
+
+def _has_same_aliases(old: Config, new: Config) -> bool:
+    return old.aliases == new.aliases and bounds_of(old) == bounds_of(new)

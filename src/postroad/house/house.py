@@ -1,0 +1,211 @@
+"""All long-lived parts of one process, in the order they are built, and their exchange by a reload.
+
+What a configuration makes is in two values, `Courier` and `Front`; spool, queue, listeners and control socket stay
+for as long as the process lives. `adopt` exchanges both without a wait in between: whatever begins before it sees
+the old configuration alone, whatever begins after it the new one.
+"""
+
+import asyncio
+import random
+from collections.abc import Coroutine, Sequence
+from functools import partial
+
+from msgspec import Struct
+
+from postroad.config.checksinks import sink_secrets
+from postroad.config.schema import Config
+from postroad.desk.control import Compare, ControlServer, Reload
+from postroad.house import courier as couriers
+from postroad.house import front as fronts
+from postroad.house.courier import Courier, Tools, courier_of
+from postroad.house.front import Front, Way, front_of, read_aliases
+from postroad.listener.doors import Door
+from postroad.listener.server import Listeners
+from postroad.model.envelope import Envelope, Recipient
+from postroad.model.errors import SpoolError
+from postroad.model.queueid import QueueIds
+from postroad.model.records import SpoolFaulted
+from postroad.model.route import Placement
+from postroad.net.clock import Clock
+from postroad.net.inherited import Inherited
+from postroad.net.turn import Turn
+from postroad.observe.fanout import Fanout
+from postroad.observe.log import LogSink
+from postroad.observe.sinks import Around, Sinks
+from postroad.queue.actions import Surroundings
+from postroad.queue.dispatcher import Dispatcher
+from postroad.queue.operator import Operator
+from postroad.queue.suspensions import Suspensions
+from postroad.routing.lanes import lane_named
+from postroad.spool.spool import EmbeddedSpool
+from postroad.store.suspensions import load as load_suspensions
+from postroad.store.suspensions import save as save_suspensions
+
+
+class Logs(Struct, frozen=True):
+    """Where records go: the log, and the configured sinks."""
+
+    log: LogSink
+    sinks: Sinks
+
+
+def around_of(config: Config) -> Around:
+    """What sinks need to know; ConfigError when a secret cannot be read."""
+    return Around(config.hostname, config.sinks_folder, sink_secrets(config))
+
+
+class House:
+    """The parts; `config` is the configuration in force."""
+
+    def __init__(self, config: Config, clock: Clock, emit: Fanout, logs: Logs, inherited: Inherited) -> None:
+        """Build everything; ConfigError when a file or a secret cannot be read. Nothing is bound or opened yet."""
+        self.config = config
+        self.emit = emit
+        self.clock = clock
+        self._logs = logs
+        start = random.SystemRandom().randrange(1 << 48)
+        queue_ids = QueueIds(start)
+        turn = Turn(asyncio.get_running_loop().call_soon)
+        self.suspensions = self._load_suspensions()
+        self.tools = Tools(clock, emit, turn, self.suspensions)
+        self.courier = courier_of(config, self.tools)
+        regime = self.courier.regime
+        self.spool = EmbeddedSpool(
+            config.spool_folder,
+            config.spool,
+            clock=clock,
+            emit=emit,
+            lane_of=self._lane_of,
+            deadline_of=self._deadline_of,
+        )
+        self.dispatcher = Dispatcher(
+            spool=self.spool,
+            plan=regime.plan,
+            cached_plan=regime.cached_plan,
+            deliver=regime.deliver,
+            emit=emit,
+            clock=clock,
+            settings=regime.settings,
+            hostname=config.hostname,
+            queue_ids=queue_ids,
+            random=random.random,
+            shaping=regime.shaping,
+            retries=regime.retries,
+            reporting=regime.reporting,
+            fallback_of=regime.fallback_of,
+            suspensions=self.suspensions,
+        )
+        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
+        self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way)
+        self._fronts = [self.front]  # with those whose sessions still run
+        self.listeners = Listeners(
+            welcome=self.front.welcome,
+            emit=emit,
+            now=clock.now,
+            monotonic=clock.monotonic,
+            at_turn_end=turn.add,
+            start=start,
+            inherited=inherited,
+        )
+        self._operator: Operator | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    # -- built once the spool is open ----------------------------------------------------------
+
+    def build_control(self, reload: Reload, compare: Compare) -> ControlServer:
+        """Once the spool is open."""
+        desk = self.spool.desk
+        self._operator = Operator(
+            self.dispatcher,
+            desk,
+            around=self._surroundings(),
+            clock=self.clock,
+            emit=self.emit,
+            save=partial(save_suspensions, self.config.suspensions_file),
+        )
+        return ControlServer(
+            self.config.control_socket,
+            self._operator,
+            clock=self.clock,
+            lanes=self.dispatcher.lanes_state,
+            totals=desk.totals,
+            lane_named=lane_named,
+            watch=self.emit.add,
+            reload=reload,
+            compare=compare,
+        )
+
+    # -- the exchange --------------------------------------------------------------------------
+
+    def adopt(self, courier: Courier, front: Front, doors: Sequence[Door], around: Around) -> None:
+        """Go on with other parts; `doors` are what the new listeners needed to be bound, `around` is for the sinks."""
+        old_courier, old_front = self.courier, self.front
+        self.config, self.courier, self.front = front.config, courier, front
+        self._fronts.append(front)
+        for one in self._fronts:  # sessions that run give their mail to the routes that place it
+            one.welcome.intake.rewrite = courier.rewrite
+        before, shaping = old_courier.regime.shaping, courier.regime.shaping
+        if shaping is not None and before is not None and shaping is not before:
+            shaping.take_over(before)
+        self.dispatcher.adopt(courier.regime)
+        if self._operator is not None:
+            self._operator.adopt(self._surroundings())
+        self.listeners.adopt(front.config.listeners, front.welcome, doors)
+        self._logs.log.adopt(front.config.log.format, front.config.hostname)
+        self._logs.sinks.change(front.config.sinks, around)
+        if front.aliases is not old_front.aliases:
+            front.aliases.start(self.clock, self.emit)
+        self._retire(couriers.retire(old_courier, courier, self.clock))
+        self._retire(self._retire_front(old_front))
+
+    def _retire(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _retire_front(self, old: Front) -> None:
+        await fronts.retire(old, self.listeners, self.clock)
+        self._fronts.remove(old)
+        if all(one.aliases is not old.aliases for one in self._fronts):
+            await old.aliases.close()
+
+    async def close(self) -> None:
+        """Close everything that is open; nothing may be running any more."""
+        retiring = list(self._retiring)
+        for task in retiring:
+            task.cancel()
+        await asyncio.gather(*retiring, return_exceptions=True)
+        for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
+            await aliases.close()
+        await self.courier.deliverer.close()
+        await self.spool.close()
+        self.courier.resolver.close()
+
+    # -- what the spool and the operator ask of the configuration in force -----------------------
+
+    def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
+        return self._noted(self.courier.router.place(envelope, recipient))
+
+    def _released_lane(self, envelope: Envelope, recipient: Recipient) -> str:
+        return self._noted(self.courier.router.place_released(envelope, recipient))
+
+    def _noted(self, placement: Placement | None) -> str:
+        """The lane, after the suspensions of routes have heard of it."""
+        if placement is None:
+            return ""
+        if self.suspensions.has_routes:
+            self.suspensions.note_route(placement.lane, placement.reason)
+        return placement.lane
+
+    def _deadline_of(self, envelope: Envelope) -> int:
+        return self.courier.regime.retries.deadline_of(envelope)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane)
+
+    def _load_suspensions(self) -> Suspensions:
+        try:
+            return Suspensions(load_suspensions(self.config.suspensions_file))
+        except SpoolError as error:
+            self.emit(SpoolFaulted(at=self.clock.now(), reason=f"{error}; nothing is suspended"))
+            return Suspensions()

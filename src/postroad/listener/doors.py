@@ -1,0 +1,141 @@
+"""Listening sockets by the address they were asked for; what a new connection finds behind one can change.
+
+A reload binds what is new before anything changes, so that an address that cannot be had refuses the whole of it.
+Sockets that stay are never closed: their next session has the new terms.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from postroad.listener.session import Conversation
+from postroad.listener.settings import ListenerSettings
+from postroad.listener.terms import Terms
+from postroad.model.errors import ConfigError
+from postroad.model.option import parse_endpoint
+from postroad.net.inherited import Inherited
+
+BACKLOG: Final = 1024  # connections the kernel keeps waiting
+
+
+class Door(Struct, eq=False):
+    """One address that is listened on, and the terms of the sessions to come."""
+
+    address: str
+    terms: Terms
+    server: asyncio.Server | None = None
+
+    def shown(self) -> list[str]:
+        """Its name with address and port, as bound: the port may have been the system's choice."""
+        if self.server is None:
+            return []
+        return [f"{self.terms.name} {_show(sock.getsockname())}" for sock in self.server.sockets]
+
+
+class Doors:
+    """All of them."""
+
+    def __init__(self, next_id: Callable[[], str], inherited: Inherited | None = None) -> None:
+        """`next_id` names sessions; sockets that were handed to the process are used before new ones are bound."""
+        self._next_id = next_id
+        self._inherited = inherited or Inherited(())
+        self._open: dict[str, Door] = {}
+
+    async def bind(self, listeners: Mapping[str, ListenerSettings], terms: Mapping[str, Terms]) -> list[Door]:
+        """Bind the addresses of `listeners` that are not open yet; ConfigError with all that cannot be had."""
+        made: list[Door] = []
+        problems: list[str] = []
+        for name, settings in listeners.items():
+            for address in settings.bind:
+                if address in self._open:
+                    continue
+                door = Door(address, terms[name])
+                try:
+                    await self._bind(door)
+                except OSError as error:
+                    problems.append(f"listeners.{name}.bind: cannot listen on {address}: {self._why(error, address)}")
+                else:
+                    made.append(door)
+        if problems:
+            for door in made:
+                _close(door)
+            raise ConfigError(problems)
+        return made
+
+    async def _bind(self, door: Door) -> None:
+        def converse() -> Conversation:
+            return Conversation(door.terms, self._next_id())
+
+        loop = asyncio.get_running_loop()
+        host, port = parse_endpoint(door.address)
+        given = self._inherited.take(door.terms.name, host, port)
+        if given is not None:
+            door.server = await loop.create_server(converse, sock=given, backlog=BACKLOG, start_serving=False)
+        else:
+            door.server = await loop.create_server(converse, host, port, backlog=BACKLOG, start_serving=False)
+
+    def _why(self, error: OSError, address: str) -> str:
+        reason = error.strerror or str(error)
+        port = parse_endpoint(address)[1]
+        if isinstance(error, PermissionError) and self._open:
+            return (
+                f"{reason}; ports below 1024 can be opened at the start alone, before the rights of root are given up: "
+                "restart, or let systemd open them"
+            )
+        taken = next((other for other in self._open if parse_endpoint(other)[1] == port), None)
+        return reason if taken is None else f"{reason}; this server has {taken} open: restart, or free that first"
+
+    async def start(self, doors: Sequence[Door]) -> None:
+        """Accept connections at `doors`, which were bound; ConfigError when that is not possible after all."""
+        for door in doors:
+            if door.server is None:
+                continue
+            try:
+                await door.server.start_serving()
+            except OSError as error:
+                self.abandon(doors)
+                why = self._why(error, door.address)
+                raise ConfigError(
+                    [f"listeners.{door.terms.name}.bind: cannot listen on {door.address}: {why}"]
+                ) from None
+
+    def abandon(self, doors: Sequence[Door]) -> None:
+        """`doors` were bound in vain."""
+        for door in doors:
+            _close(door)
+
+    def adopt(
+        self, listeners: Mapping[str, ListenerSettings], terms: Mapping[str, Terms], added: Sequence[Door]
+    ) -> None:
+        """Give the doors of `listeners` their new terms and close the others; running sessions go on."""
+        self._open |= {door.address: door for door in added}
+        wanted = {address: name for name, settings in listeners.items() for address in settings.bind}
+        for address, door in list(self._open.items()):
+            name = wanted.get(address)
+            if name is None:
+                _close(self._open.pop(address))
+            else:
+                door.terms = terms[name]
+
+    def close(self) -> None:
+        """Close all; running sessions go on."""
+        for door in self._open.values():
+            _close(door)
+        self._open.clear()
+
+    def shown(self) -> list[str]:
+        """Every address that is listened on, as "name address:port"."""
+        return [line for door in self._open.values() for line in door.shown()]
+
+
+def _close(door: Door) -> None:
+    if door.server is not None:
+        door.server.close()
+        door.server = None
+
+
+def _show(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    host, port = address[0], address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

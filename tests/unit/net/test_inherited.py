@@ -1,0 +1,53 @@
+"""Sockets that were handed over: who gets which, and what is left."""
+
+import os
+import socket
+
+import pytest
+
+from postroad.net.inherited import Given, Inherited, inherited_sockets
+
+
+def listening() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def test_by_address_first_then_by_name() -> None:
+    one, two = listening(), listening()
+    inherited = Inherited([Given("mx", one), Given("submission", two)])
+    host, port = two.getsockname()
+    assert inherited.take("mx", host, port) is two
+    assert inherited.take("mx", "0.0.0.0", 25) is one
+    assert inherited.take("mx", "127.0.0.1", 25) is None
+    assert inherited.left() == []
+    one.close()
+    two.close()
+
+
+@pytest.mark.parametrize("names", [("mx", "mx"), ("", ""), ("unknown", "unknown")])
+def test_a_name_that_several_have_says_nothing(names: tuple[str, str]) -> None:
+    inherited = Inherited([Given(name, listening()) for name in names])
+    assert inherited.take(names[0], "127.0.0.1", 1) is None
+    assert len(inherited.left()) == 2
+    inherited.close()
+    assert inherited.left() == []
+
+
+def test_a_socket_that_is_no_listener_of_ours() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        inherited = Inherited([Given("mx", other)])
+        assert inherited.take("mx", "127.0.0.1", 25) is None
+        assert inherited.left() == ["mx :0"]
+
+
+@pytest.mark.parametrize("environment", [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_FDS": "1"}])
+def test_sockets_for_others_are_not_touched(environment: dict[str, str]) -> None:
+    given = dict(environment)
+    assert inherited_sockets(given).left() == []
+    assert given == {}
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "many"])
+def test_odd_counts_are_none(count: str) -> None:
+    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count, "LISTEN_FDNAMES": "mx"}
+    assert inherited_sockets(environment).left() == []
