@@ -15,6 +15,7 @@ from postroad.model.errors import SpoolError
 from postroad.net.control import ControlClient
 
 ANSWER_SECONDS: Final = 60.0
+_ENDED: Final = "the server ended before it had answered"
 
 
 def ask(config: Config, request: Asked) -> Iterator[Answer]:
@@ -34,7 +35,7 @@ def ask_at(path: Path, request: Asked) -> Iterator[Answer]:
         ) from None
     done = False
     with client:
-        for line in client.ask(encode(request)):
+        for line in _lines(client, request):
             answer = decode_answer(line)
             if answer.usage:
                 raise typer.BadParameter(answer.error)
@@ -43,7 +44,16 @@ def ask_at(path: Path, request: Asked) -> Iterator[Answer]:
             yield answer
             done = done or answer.done
     if not done:
-        raise SpoolError("the server ended before it had answered")
+        raise SpoolError(_ENDED)
+
+
+def _lines(client: ControlClient, request: Asked) -> Iterator[bytes]:
+    try:
+        yield from client.ask(encode(request))
+    except ConnectionError:  # killed; a broken pipe here is none of standard output, and no success
+        raise SpoolError(_ENDED) from None
+    except TimeoutError:
+        raise SpoolError(f"the server has not answered for {ANSWER_SECONDS:.0f} seconds") from None
 
 
 def is_running(config: Config) -> bool:
