@@ -26,6 +26,7 @@ from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.deliver import Deliverer
 from postroad.desk.control import ControlServer
+from postroad.house.monitor import Monitor, Watched
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
 from postroad.model.address import parse_mailbox
@@ -87,7 +88,7 @@ async def _serve(config: Config, announce: Callable[[str], None]) -> int:
     sink = LogSink(config.log.format, hostname=config.hostname)
     emit = Fanout((sink,))
     try:
-        return await _House(config, clock, emit).live(announce)
+        return await _House(config, clock, emit).live(announce, left_out=lambda: sink.left_out)
     finally:
         sink.close()
 
@@ -191,6 +192,13 @@ class _House:
             start=start,
         )
 
+    def _build_monitor(self, left_out: Callable[[], int]) -> Monitor | None:
+        if self.config.desk is None:
+            return None
+        lanes, sessions = self.dispatcher.lanes_state, partial(len, self.listeners)
+        watched = Watched(self.spool, self.resolver, self.deliverer, lanes, sessions, left_out)
+        return Monitor(self.config.desk, watched, self.clock, self.emit)
+
     def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
         placement = self.router.place(envelope, recipient)
         if placement is None:
@@ -231,20 +239,29 @@ class _House:
             watch=self.emit.add,
         )
 
-    async def live(self, announce: Callable[[str], None]) -> int:
+    async def live(self, announce: Callable[[str], None], *, left_out: Callable[[], int]) -> int:
         """Start everything, serve until a signal, stop everything."""
         config = self.config
         bound = await self.listeners.bind(config.listeners)
+        self.monitor = monitor = self._build_monitor(left_out)
+        if monitor is not None:
+            bound += await monitor.bind()
         if config.process.user:
             give_to_user(config.process.user, config.data_dir)
             become_user(config.process.user)
+        if monitor is not None:
+            await monitor.start()
         await self.spool.open()
+        if monitor is not None:
+            monitor.opened()
         control = self._build_control()
         await control.start()
         work = asyncio.create_task(self.dispatcher.run())
         self.aliases.start(self.clock, self.emit)
         stopping = _stop_signals()
         await self.listeners.start()
+        if monitor is not None:
+            monitor.serve()
         self.emit(ServerStarted(at=self.now(), version=VERSION, hostname=config.hostname, listeners=tuple(bound)))
         for line in bound:
             announce(f"listening: {line}")
@@ -258,6 +275,8 @@ class _House:
         return 0
 
     async def _stop(self, stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]") -> None:
+        if self.monitor is not None:
+            self.monitor.drain()
         drained = asyncio.create_task(self._drain())
         impatient = asyncio.create_task(stopping.get())
         await asyncio.wait((drained, impatient), return_when=asyncio.FIRST_COMPLETED)
@@ -266,6 +285,8 @@ class _House:
         await asyncio.gather(drained, impatient, work, return_exceptions=True)
         await self.aliases.close()
         await self.deliverer.close()
+        if self.monitor is not None:
+            await self.monitor.stop()
         await self.spool.close()
         self.resolver.close()
 

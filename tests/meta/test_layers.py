@@ -22,6 +22,7 @@ ROWS: Final = (
     ("routing", "aliases", "queue", "delivery", "content"),
     ("listener", "policies", "observe", "desk"),
     ("config",),
+    ("house",),
     ("app",),
     ("cli",),
     ("__main__",),

@@ -11,6 +11,7 @@ from postroad.model.records import (
     ConnectionClosed,
     ConnectionOpened,
     DeliveryFaulted,
+    DeskFaulted,
     DsnQueued,
     DsnSuppressed,
     LaneResumed,
@@ -236,6 +237,7 @@ SAMPLES: tuple[Record, ...] = (
     TableLoaded(at=AT, table="/etc/postroad/virtual", entries=2000, doubts=1),
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
+    DeskFaulted(at=AT, page="/metrics", detail="Traceback:\n  line 1\nValueError: x"),
     RecordsDropped(at=AT, count=12),
     ServerStopping(at=AT, reason="SIGTERM"),
 )

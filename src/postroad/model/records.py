@@ -338,6 +338,13 @@ class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):
     detail: str
 
 
+class DeskFaulted(Record, frozen=True, tag="DeskFaulted"):
+    """A page of the desk hit a bug of ours; the client got 500. `detail` holds the traceback."""
+
+    page: str
+    detail: str
+
+
 class RecordsDropped(Record, frozen=True, tag="RecordsDropped"):
     """A sink of records could not keep up; `count` records were left out."""
 

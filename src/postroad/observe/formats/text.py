@@ -169,6 +169,7 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
             f"operator  {e.id} {e.action} of <{e.recipient}> for {e.lane} by {e.by}{_because(e.reason)}"
         ),
         r.DeliveryFaulted: lambda e: f"delivery  FAULT: {e.lane}: {e.detail}",
+        r.DeskFaulted: lambda e: f"desk      FAULT: {e.page}: {e.detail}",
         r.RecordsDropped: lambda e: f"log       {e.count} records left out",
     }
 )
