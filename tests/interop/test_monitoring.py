@@ -185,3 +185,81 @@ def test_promtool_takes_every_query_of_the_dashboard(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(queries) > 30
+
+
+def series(name: str, values: str, **labels: str) -> dict[str, str]:
+    """A time series as promtool wants it: `0+10x180` begins at 0 and grows by 10 in each of 180 minutes."""
+    inside = ",".join(f'{key}="{value}"' for key, value in {"job": "postroad", "instance": "a", **labels}.items())
+    return {"series": f"{name}{{{inside}}}", "values": values}
+
+
+WELL = [
+    series("up", "1x180"),
+    series("postroad_ready", "1x180"),
+    series("postroad_spool_free_bytes", "5e9x180"),
+    series("postroad_queue_recipients", "500x180", lane="mx:a", age="5m"),
+    series("postroad_recipient_delivered_total", "0+600x180", source=""),
+    series("postroad_recipient_failed_total", "0+10x180", source="", scope="recipient", code="550", expired="false"),
+    series("postroad_dns_lookups_total", "0+100x180", type="MX", result="found"),
+    series("postroad_spool_damaged_total", "0x180"),
+    series("postroad_delivery_faulted_total", "0x180"),
+    series("process_open_fds", "100x180"),
+    series("process_max_fds", "1000x180"),
+]
+ILL = [
+    series("up", "0x180"),
+    series("postroad_ready", "0x180"),
+    series("postroad_spool_free_bytes", "5e9-20e6x180"),
+    series("postroad_queue_recipients", "101x180", lane="mx:a", age="1280m"),
+    series("postroad_queue_messages", "2000+10x180"),
+    series("postroad_recipient_delivered_total", "0+600x180", source=""),
+    series("postroad_recipient_failed_total", "0+300x180", source="", scope="recipient", code="550", expired="false"),
+    series("postroad_dns_lookups_total", "0+100x180", type="MX", result="timed_out"),
+    series("postroad_spool_sync_seconds_bucket", "0x180", le="0.5"),
+    series("postroad_spool_sync_seconds_bucket", "0+60x180", le="1"),
+    series("postroad_spool_sync_seconds_bucket", "0+60x180", le="+Inf"),
+    series("postroad_event_loop_lag_seconds_bucket", "0x180", le="0.25"),
+    series("postroad_event_loop_lag_seconds_bucket", "0+60x180", le="0.5"),
+    series("postroad_event_loop_lag_seconds_bucket", "0+60x180", le="+Inf"),
+    series("postroad_spool_damaged_total", "0x170 1x10"),
+    series("postroad_policy_faulted_total", "_x170 1x10", policy="dnsbl", stage="rcpt"),
+    series("postroad_records_dropped_total", "0x170 12x10"),
+    series("process_open_fds", "900x180"),
+    series("process_max_fds", "1000x180"),
+]
+
+
+def test_the_alerts_come_when_they_should_and_not_before(tmp_path: Path) -> None:
+    """Played to the rules by promtool: a server that is well, then one in trouble."""
+    names = re.findall(r"alert: (\w+)", RULES.read_text())
+    groups = [
+        {
+            "interval": "1m",
+            "input_series": given,
+            "promql_expr_test": [
+                {
+                    "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                    "eval_time": "3h",
+                    "exp_samples": [
+                        {"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(names) if given is ILL
+                    ],
+                }
+            ],
+        }
+        for given in (WELL, ILL)
+    ]
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": groups}))
+    done = subprocess.run(
+        [promtool(), "test", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(names) == 13
+
+
+def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None:
+    port = free_port()
+    with Relay(tmp_path / "one", desk(port)):
+        other = Relay(tmp_path / "two", desk(port))
+        with pytest.raises(AssertionError, match=rf"\(78\).*desk.bind\[0\]: cannot listen on 127.0.0.1:{port}"):
+            other.start()

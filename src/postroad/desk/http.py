@@ -20,12 +20,20 @@ from postroad.model.option import parse_endpoint
 from postroad.model.records import DeskFaulted, Emit
 from postroad.net.clock import Clock
 
-HEAD_SECONDS: Final = 10.0  # for the whole head of a request, and between two of them
-PAGE_SECONDS: Final = 10.0
-WRITE_SECONDS: Final = 10.0
 REQUESTS: Final = 1000  # in one connection
 _BACKLOG: Final = 64
 _PLAIN: Final = "text/plain; charset=utf-8"
+
+
+class Deadlines(Struct, frozen=True):
+    """Seconds for the whole head of a request (also between two of them), for a page, and for a client to take it."""
+
+    head: float = 10.0
+    page: float = 10.0
+    write: float = 10.0
+
+
+USUAL: Final = Deadlines()
 
 
 class Page(Struct, frozen=True):
@@ -42,13 +50,23 @@ Pages = Callable[[str], Awaitable[Page | None]]
 class DeskServer:
     """Serves `pages`."""
 
-    def __init__(self, bind: Sequence[str], pages: Pages, *, connections: int, clock: Clock, emit: Emit) -> None:
+    def __init__(
+        self,
+        bind: Sequence[str],
+        pages: Pages,
+        *,
+        connections: int,
+        clock: Clock,
+        emit: Emit,
+        deadlines: Deadlines = USUAL,
+    ) -> None:
         """Nothing is bound before `bind`."""
         self._bind = bind
         self._pages = pages
         self._limit = connections
         self._clock = clock
         self._emit = emit
+        self._deadlines = deadlines
         self._servers: list[asyncio.Server] = []
         self._clients: set[asyncio.Task[None]] = set()
 
@@ -93,35 +111,41 @@ class DeskServer:
         self._clients.add(task)
         try:
             if len(self._clients) > self._limit:
-                await _answer(writer, Page(503, b"too many connections\n", _PLAIN), None)
+                await self._answer(writer, Page(503, b"too many connections\n", _PLAIN), None)
             else:
                 await self._converse(reader, writer)
         except (OSError, TimeoutError, asyncio.CancelledError):
             pass  # the client is gone or too slow, or we are going
         finally:
             self._clients.discard(task)
-            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            if writer.transport.get_write_buffer_size():
+                writer.transport.abort()  # closing would wait for a client that does not read
+            else:
+                writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(REQUESTS):
             try:
-                async with asyncio.timeout(HEAD_SECONDS):
+                async with asyncio.timeout(self._deadlines.head):
                     request = parse_request(await reader.readuntil(b"\r\n\r\n"))
             except asyncio.IncompleteReadError:
                 return
             except asyncio.LimitOverrunError:
-                await _answer(writer, _error(431), None)
+                await self._answer(writer, _error(431), None)
                 return
             except BadRequest as error:
-                await _answer(writer, _error(error.status), None)
+                await self._answer(writer, _error(error.status), None)
                 return
-            await _answer(writer, await self._page(request), request)
+            await self._answer(writer, await self._page(request), request)
             if not request.keeps_alive:
                 return
 
+    async def _answer(self, writer: asyncio.StreamWriter, page: Page, request: Request | None) -> None:
+        await _send(writer, page, request, self._deadlines.write)
+
     async def _page(self, request: Request) -> Page:
         try:
-            async with asyncio.timeout(PAGE_SECONDS):
+            async with asyncio.timeout(self._deadlines.page):
                 page = await self._pages(request.path)
         except TimeoutError:
             return _error(503)
@@ -135,8 +159,8 @@ def _error(status: int) -> Page:
     return Page(status, f"{HTTPStatus(status).phrase}\n".encode(), _PLAIN)
 
 
-async def _answer(writer: asyncio.StreamWriter, page: Page, request: Request | None) -> None:
-    """Send `page`; without a request the connection ends after it."""
+async def _send(writer: asyncio.StreamWriter, page: Page, request: Request | None, seconds: float) -> None:
+    """Send `page` within `seconds`; without a request the connection ends after it."""
     keeps = request is not None and request.keeps_alive
     lines = [
         f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}",
@@ -150,7 +174,7 @@ async def _answer(writer: asyncio.StreamWriter, page: Page, request: Request | N
     writer.write("\r\n".join((*lines, "", "")).encode())
     if request is None or not request.is_head:
         writer.write(page.body)
-    async with asyncio.timeout(WRITE_SECONDS):
+    async with asyncio.timeout(seconds):
         await writer.drain()
     if not keeps:
         with contextlib.suppress(OSError):

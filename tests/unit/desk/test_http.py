@@ -1,13 +1,14 @@
 """The desk's HTTP listener over real sockets: bounds, errors without a word of why, and its end."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from postroad.desk.health import HealthPages
-from postroad.desk.http import DeskServer, Page, Pages
+from postroad.desk.http import USUAL, Deadlines, DeskServer, Page, Pages
 from postroad.desk.readiness import DRAINING, FULL, STARTING, Readiness
 from postroad.desk.request import HEAD_LIMIT
 from postroad.model.errors import ConfigError
@@ -25,8 +26,17 @@ async def pages(path: str) -> Page | None:
 
 
 @asynccontextmanager
-async def serving(records: list[Record], answer: Pages = pages, connections: int = 4) -> AsyncIterator[int]:
-    server = DeskServer(["127.0.0.1:0"], answer, connections=connections, clock=SystemClock(), emit=records.append)
+async def serving(
+    records: list[Record], answer: Pages = pages, *, connections: int = 4, deadlines: Deadlines = USUAL
+) -> AsyncIterator[int]:
+    server = DeskServer(
+        ["127.0.0.1:0"],
+        answer,
+        connections=connections,
+        clock=SystemClock(),
+        emit=records.append,
+        deadlines=deadlines,
+    )
     (where,) = await server.bind()
     await server.start()
     try:
@@ -109,6 +119,41 @@ async def test_stop_ends_connections_that_wait() -> None:
     async with asyncio.timeout(20):
         assert await reader.read() == b""
     writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /hello HTT", GET % b"hello"])
+async def test_a_client_that_says_no_more_is_cut_off(sent: bytes) -> None:
+    async with serving([], deadlines=Deadlines(head=0.05)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        async with asyncio.timeout(20):
+            assert (await reader.read()).endswith(b"hello" if sent.endswith(b"\r\n") else b"")
+        writer.close()
+
+
+async def test_a_client_that_does_not_read_is_cut_off() -> None:
+    async def large(path: str) -> Page:
+        return Page(200, path.encode() * (4_000_000 if path == "/x" else 1), "text/plain")
+
+    async with serving([], large, connections=1, deadlines=Deadlines(write=0.05)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
+        writer.write(GET % b"x")
+        async with asyncio.timeout(20):
+            while not (await say(port, GET % b"small")).startswith(b"HTTP/1.1 200 "):  # until the first one is gone
+                await asyncio.sleep(0.01)
+            with contextlib.suppress(ConnectionError):
+                assert len(await reader.read()) < 8_000_000
+        writer.close()
+
+
+async def test_a_page_that_takes_too_long_is_given_up() -> None:
+    async def slow(_: str) -> Page:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with serving([], slow, deadlines=Deadlines(page=0.05)) as port:
+        answer = await say(port, GET % b"x" + GET % b"x")
+    assert answer.count(b"HTTP/1.1 503 ") == 2
 
 
 async def test_a_port_that_is_taken_is_told() -> None:

@@ -57,11 +57,14 @@ class QueueShape:
         self._task: asyncio.Task[None] | None = None
 
     async def series(self) -> list[Series]:
-        """What waits, as of some seconds ago."""
+        """What waits, as of some seconds ago; raises what a bug raised while asking."""
         if self._task is None and self._clock.monotonic() >= self._again:
             self._task = asyncio.create_task(self._refresh())
-        if self._task is not None:
-            await asyncio.wait((self._task,), timeout=_PATIENCE)
+        task = self._task
+        if task is not None:
+            done, _ = await asyncio.wait((task,), timeout=_PATIENCE)
+            for one in done:
+                one.result()
         return list(lane_series(self._known))
 
     async def close(self) -> None:

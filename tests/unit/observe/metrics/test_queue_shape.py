@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from postroad.model.errors import SpoolError
 from postroad.observe.metrics.queue import AGE_NAMES, KEEP, LANES_SHOWN, QueueShape, Shape, lane_series
 from postroad.observe.metrics.series import OTHER, Series
@@ -58,6 +60,22 @@ async def test_the_index_is_asked_seldom_and_a_fault_keeps_the_answer() -> None:
     clock.advance(KEEP)
     assert totals(await shape.series()) == {"lane": 3 * AGES}
     await shape.close()
+
+
+async def test_a_bug_is_raised_and_the_next_scrape_asks_anew() -> None:
+    clock, answers = ManualClock(), iter([{}, {"lane": [1] * AGES}])
+
+    async def ask() -> Shape:
+        answer = next(answers)
+        if not answer:
+            raise ZeroDivisionError
+        return answer
+
+    shape = QueueShape(ask, clock)
+    with pytest.raises(ZeroDivisionError):
+        await shape.series()
+    clock.advance(KEEP)
+    assert totals(await shape.series()) == {"lane": AGES}
 
 
 async def test_two_scrapes_share_one_question_and_close_ends_it() -> None:
