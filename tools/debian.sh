@@ -21,6 +21,7 @@ haproxy          haproxy
 microsocks       microsocks
 dante-server     danted
 openssl          openssl
+rsyslog          rsyslogd
 nodejs           node
 npm              npm
 LIST

@@ -20,6 +20,7 @@ from postroad import VERSION
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
 from postroad.config.checkaliases import bounds_of, problem_of
+from postroad.config.checksinks import sink_secrets
 from postroad.config.egress import egress_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
@@ -35,6 +36,7 @@ from postroad.model.errors import ConfigError, SpoolError
 from postroad.model.option import parse_endpoint
 from postroad.model.queueid import QueueIds
 from postroad.model.records import ServerStarted, ServerStopping, SpoolFaulted
+from postroad.model.route import Placement
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.process import become_user, give_to_user, is_root, raise_file_limit
@@ -44,6 +46,7 @@ from postroad.net.tls import opportunistic_context
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
+from postroad.observe.sinks import Around, Sinks
 from postroad.policies.known_recipients import KnownRecipients
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
@@ -87,9 +90,13 @@ async def _serve(config: Config, announce: Callable[[str], None]) -> int:
     clock = SystemClock()
     sink = LogSink(config.log.format, hostname=config.hostname)
     emit = Fanout((sink,))
+    sinks = Sinks(
+        config.sinks, Around(config.hostname, config.sinks_folder, sink_secrets(config)), clock=clock, emit=emit
+    )
     try:
-        return await _House(config, clock, emit).live(announce, left_out=lambda: sink.left_out)
+        return await _House(config, clock, emit).live(announce, sinks.start, left_out=lambda: sink.left_out)
     finally:
+        sinks.close()
         sink.close()
 
 
@@ -200,7 +207,10 @@ class _House:
         return Monitor(self.config.desk, watched, self.clock, self.emit)
 
     def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
-        placement = self.router.place(envelope, recipient)
+        return self._noted(self.router.place(envelope, recipient))
+
+    def _noted(self, placement: Placement | None) -> str:
+        """The lane, after the suspensions of routes have heard of it."""
         if placement is None:
             return ""
         if self.suspensions.has_routes:
@@ -208,8 +218,7 @@ class _House:
         return placement.lane
 
     def _released_lane(self, envelope: Envelope, recipient: Recipient) -> str:
-        placement = self.router.place_released(envelope, recipient)
-        return "" if placement is None else placement.lane
+        return self._noted(self.router.place_released(envelope, recipient))
 
     def _load_suspensions(self) -> Suspensions:
         try:
@@ -239,7 +248,9 @@ class _House:
             watch=self.emit.add,
         )
 
-    async def live(self, announce: Callable[[str], None], *, left_out: Callable[[], int]) -> int:
+    async def live(
+        self, announce: Callable[[str], None], start_sinks: Callable[[], None], *, left_out: Callable[[], int]
+    ) -> int:
         """Start everything, serve until a signal, stop everything."""
         config = self.config
         bound = await self.listeners.bind(config.listeners)
@@ -251,6 +262,7 @@ class _House:
             become_user(config.process.user)
         if monitor is not None:
             await monitor.start()
+        start_sinks()
         await self.spool.open()
         if monitor is not None:
             monitor.opened()

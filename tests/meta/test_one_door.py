@@ -26,6 +26,9 @@ FILE_DOORS: Final = (
     "postroad.net.tls",
     "postroad.net.usage",
     "postroad.cli",
+    "postroad.observe.logfile",
+    "postroad.observe.rotation",
+    "postroad.observe.webhookspool",
 )
 CONNECTION_DOOR: Final = "postroad.net"
 

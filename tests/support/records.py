@@ -31,6 +31,8 @@ from postroad.model.records import (
     RecordsDropped,
     ServerStarted,
     ServerStopping,
+    SinkFaulted,
+    SinkRecovered,
     SourceResumed,
     SourceSuspended,
     SpoolDamaged,
@@ -239,5 +241,8 @@ SAMPLES: tuple[Record, ...] = (
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
     DeskFaulted(at=AT, page="/metrics", detail="Traceback:\n  line 1\nValueError: x"),
     RecordsDropped(at=AT, count=12),
+    RecordsDropped(at=AT, count=3, sink="audit"),
+    SinkFaulted(at=AT, sink="audit", reason="/var/log/mail.jsonl: No space left on device"),
+    SinkRecovered(at=AT, sink="audit", seconds=61.5),
     ServerStopping(at=AT, reason="SIGTERM"),
 )

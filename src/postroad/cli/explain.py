@@ -16,7 +16,9 @@ from postroad.app import bound_to
 from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
+from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
+from postroad.cli.queue_suspend import stopped_text
 from postroad.cli.waits import lane_wait, lanes_now
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
@@ -109,6 +111,7 @@ class Explanation(Struct):
     aliases: AliasTrace
     rules: Shaped | None = None
     now: LaneNow | None = None  # the running server's view of the lane
+    stopped: str = ""
 
 
 _OWN_NAME: Final = "localhost"
@@ -225,6 +228,7 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         fallback=fallback,
         aliases=aliases,
         rules=rules,
+        stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
 
 
@@ -327,6 +331,8 @@ def _lines(found: Explanation) -> list[str]:
     out.append(f"route     {found.rule}")
     if found.lane:
         out.append(f"next hop  {found.lane}")
+    if found.stopped:
+        out.append(f"stopped   {printable(found.stopped)}")
     if found.plan is not None:
         out += _plan_lines(found.plan)
     beyond = found.fallback

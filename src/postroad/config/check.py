@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from postroad.config.checkaliases import check_aliases
 from postroad.config.checkdesk import check_desk, overlap
+from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
@@ -128,4 +129,5 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     egress_rules,
     check_aliases,
     check_desk,
+    check_sinks,
 )

@@ -38,13 +38,21 @@ class Rationing:
         """When to call `open_due`; NEVER when no limit will open by itself."""
         return self._opening[0][0] if self._opening else NEVER
 
+    @property
+    def has_opened(self) -> bool:
+        """True while limits are open whose lines nobody has served yet, for want of a slot."""
+        return bool(self._freed)
+
     def welcome(self, lane: Lane, now: int) -> None:
         """A new lane, whose route is not known."""
         self._take_on(lane, self._shaping.first_shape(lane.name), None, now)
 
-    def learn(self, lane: Lane, route: Route, now: int) -> None:
-        """Apply the rules to `lane`, whose route is known; a pause that its rules share is its own, too."""
-        self._take_on(lane, self._shaping.shape(lane.name, route), route, now)
+    def learn(self, lane: Lane, route: Route, now: int) -> bool:
+        """Apply the rules to `lane`, whose route is known; a pause that its rules share is its own, too.
+
+        True when limits that it leaves may hold more from the spool again.
+        """
+        return self._take_on(lane, self._shaping.shape(lane.name, route), route, now)
 
     def dismiss(self, lane: Lane) -> None:
         """`lane` is forgotten."""
@@ -129,10 +137,7 @@ class Rationing:
         hungry = False
         if lane.shape is not None:
             for limit in lane.shape.limits:
-                limit.held -= count
-                if limit.held <= limit.low:
-                    limit.low = -1
-                    hungry = True
+                hungry |= limit.let_go(count)
         return hungry
 
     def has_place(self, shape: Shape, count: int, room: int, now: int) -> bool:
@@ -181,22 +186,26 @@ class Rationing:
                 return reason_of(limit), 0 if opens == NEVER else opens, limit.words
         return None
 
-    def _take_on(self, lane: Lane, shape: Shape, route: Route | None, now: int) -> None:
+    def _take_on(self, lane: Lane, shape: Shape, route: Route | None, now: int) -> bool:
         """Give `lane` its shape; in the line of a limit that is no longer its own it has no place."""
         old = lane.stopped_by
         if old is not None and old not in shape.limits:
             lane.stopped_by = None
             old.line -= 1
-            self._lines[old].remove(lane)
+            line = self._lines[old]
+            line.remove(lane)
+            if not line:
+                del self._lines[old]
         if lane.shape is not None:
             self._freed += [limit for limit in lane.shape.limits if limit.line and limit not in shape.limits]
-        adopt(lane, shape, route)
+        makes_place = adopt(lane, shape, route)
         limit = shape.concurrency or self._rules.limit
         if lane.throttle.rules.limit != limit:
             lane.throttle.obey(ThrottleRules(limit, self._rules.pauses))
         for pause in shape.pauses:
             if pause.until > now:
                 lane.throttle.suspend(pause.until, now, pause.reason)
+        return makes_place
 
     def _queue_up(self, lane: Lane, limit: Limit, opens: int) -> WaitReason:
         if lane.stopped_by is None:

@@ -170,6 +170,8 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         ),
         r.DeliveryFaulted: lambda e: f"delivery  FAULT: {e.lane}: {e.detail}",
         r.DeskFaulted: lambda e: f"desk      FAULT: {e.page}: {e.detail}",
-        r.RecordsDropped: lambda e: f"log       {e.count} records left out",
+        r.RecordsDropped: lambda e: f"{e.sink or 'log':9} {e.count} records left out",
+        r.SinkFaulted: lambda e: f"sink      {e.sink} does not work: {e.reason}",
+        r.SinkRecovered: lambda e: f"sink      {e.sink} works again after {seconds(e.seconds)}s",
     }
 )

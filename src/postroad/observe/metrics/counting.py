@@ -30,8 +30,7 @@ class Counting:
         self._cells: list[Counter | Histogram] = []
         self._takes: dict[type[Record], Take] = {}
         for record, rule in RULES.items():
-            if not rule.is_read:
-                self._takes[record] = self._take(record, rule)
+            self._takes[record] = self._take(record, rule)
 
     def __call__(self, record: Record) -> None:
         """Count `record`."""
@@ -47,7 +46,8 @@ class Counting:
     def _take(self, record: type[Record], rule: Rule) -> Take:
         counter = Counter(counter_of(record, rule))
         self._cells.append(counter)
-        count = counter.counting(attrgetter(*rule.labels) if rule.labels else _nothing)
+        key_of = attrgetter(*rule.labels) if rule.labels else _nothing
+        count = _adding(counter, key_of, attrgetter(rule.amount)) if rule.amount else counter.counting(key_of)
         measured = [(measure.of, Histogram(histogram_of(measure))) for measure in rule.measures]
         self._cells += [histogram for _, histogram in measured]
         return _with_measures(count, [(of, histogram.add) for of, histogram in measured]) if measured else count
@@ -55,6 +55,13 @@ class Counting:
 
 def _nothing(_: Record) -> tuple[()]:
     return ()
+
+
+def _adding(counter: Counter, key_of: Callable[[Record], object], amount_of: Callable[[Record], float]) -> Take:
+    def take(record: Record) -> None:
+        counter.add(key_of(record), amount_of(record))
+
+    return take
 
 
 def _with_measures(count: Take, measured: Sequence[tuple[Callable[[Record], float], Callable[[float], None]]]) -> Take:

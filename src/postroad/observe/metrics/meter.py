@@ -25,7 +25,6 @@ from postroad.observe.metrics.readings import (
 from postroad.observe.metrics.series import Family, Series
 
 LAG_EVERY: Final = 0.5  # seconds
-LEFT_OUT: Final = "postroad_records_dropped_total"
 _SHORT: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BATCHES: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
@@ -45,10 +44,14 @@ LAG: Final = Family(
     "postroad_event_loop_lag_seconds", "histogram", "How late a timer of the event loop came.", (), _SHORT
 )
 
+LEFT_OUT: Final = Family(
+    "postroad_log_records_left_out_total", "counter", "Records that the log on standard error had no room for."
+)
+
 
 def families() -> list[Family]:
     """Every metric there is, in the order of the page."""
-    return [*OF_PROCESS, *OF_QUEUE, RECIPIENTS, SYNC, BATCH, DNS, DNS_SECONDS, LAG, *record_families()]
+    return [*OF_PROCESS, *OF_QUEUE, RECIPIENTS, SYNC, BATCH, DNS, DNS_SECONDS, LAG, LEFT_OUT, *record_families()]
 
 
 class Meter:
@@ -112,7 +115,7 @@ class Meter:
             yield from queue_series(self._queue)
         for cell in (self._sync, self._batch, self._lag, self._dns, self._dns_seconds, self.count):
             yield from cell.series()
-        yield Series(LEFT_OUT, (), self._sources.left_out())
+        yield Series(LEFT_OUT.name, (), self._sources.left_out())
 
     def _tick(self) -> None:
         now = self._clock.monotonic()

@@ -51,14 +51,11 @@ class Measure(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """How one type of record is counted. `labels` are paths of its fields, `amount` a field to add instead of 1.
-
-    `is_read` marks a type that its own sink counts, because it never comes by: the value is read at a scrape.
-    """
+    """How one type of record is counted. `labels` are paths of its fields, `amount` a field to add instead of 1."""
 
     labels: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
-    is_read: bool = False
+    amount: str = ""
 
 
 def _field(path: str) -> Callable[[Record], float]:
@@ -133,7 +130,12 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.RecipientHandled: Rule(("action",)),
         r.DeliveryFaulted: PLAIN,
         r.DeskFaulted: PLAIN,
-        r.RecordsDropped: Rule(is_read=True),
+        r.RecordsDropped: Rule(("sink",), amount="count"),
+        r.SinkFaulted: Rule(("sink",)),
+        r.SinkRecovered: Rule(
+            ("sink",),
+            (Measure("sink_faulted_seconds", "How long sinks of records did not work.", _field("seconds"), SECONDS),),
+        ),
     }
 )
 

@@ -47,6 +47,8 @@ def test_each_record_is_counted_once() -> None:
     for series in count.series():
         found[series.name] += sum(series.counts) or int(series.value)
     expected = Counter(type(sample) for sample in SAMPLES if not isinstance(sample, RecordsDropped))
+    dropped = sum(sample.count for sample in SAMPLES if isinstance(sample, RecordsDropped))
+    assert found["postroad_records_dropped_total"] == dropped > 0
     for record, number in expected.items():
         assert found[counter_of(record, RULES[record]).name] == number
         for measure in RULES[record].measures:

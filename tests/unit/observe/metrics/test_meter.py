@@ -24,7 +24,7 @@ async def test_the_page_is_whole_from_the_start() -> None:
     assert found["postroad_ready", ""] == 1
     assert found["postroad_sessions", ""] == 3
     assert found["postroad_pool_idle_connections", ""] == 4
-    assert found["postroad_records_dropped_total", ""] == 5
+    assert found["postroad_log_records_left_out_total", ""] == 5
     assert found["postroad_message_removed_total", ""] == 0
     assert (await samples(make(ManualClock(), "full")))["postroad_ready", ""] == 0
 
