@@ -83,14 +83,20 @@ class _Life:
         """Take what root alone may take, then be root no more."""
         house, config = self._house, self._house.config
         self._bound = await house.listeners.bind(config.listeners)
+        if house.monitor is not None:
+            self._bound += await house.monitor.bind()
         if config.process.user:
             give_to_user(config.process.user, config.data_dir)
             become_user(config.process.user)
 
     async def live(self, announce: Callable[[str], None]) -> int:
         """Start everything, serve until a signal, stop everything."""
-        house, bound = self._house, self._bound
+        house, bound, monitor = self._house, self._bound, self._house.monitor
+        if monitor is not None:
+            await monitor.start()
         await house.spool.open()
+        if monitor is not None:
+            monitor.opened()
         control = house.build_control(self._reloader.reload, self._reloader.compare)
         await control.start()
         work = asyncio.create_task(house.dispatcher.run())
@@ -98,6 +104,8 @@ class _Life:
         stopping = self._listen_to_signals()
         reloading = asyncio.create_task(self._reload_when_asked())
         await house.listeners.start()
+        if monitor is not None:
+            monitor.serve()
         now = house.clock.now()
         hostname = house.config.hostname
         house.emit(ServerStarted(at=now, version=VERSION, hostname=hostname, listeners=tuple(bound)))
@@ -124,6 +132,8 @@ class _Life:
     async def _stop(
         self, stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]", reloading: "asyncio.Task[None]"
     ) -> None:
+        if self._house.monitor is not None:
+            self._house.monitor.drain()
         drained = asyncio.create_task(self._drain())
         impatient = asyncio.create_task(stopping.get())
         await asyncio.wait((drained, impatient), return_when=asyncio.FIRST_COMPLETED)

@@ -24,6 +24,7 @@ FILE_DOORS: Final = (
     "postroad.net.control",
     "postroad.net.systemdns",
     "postroad.net.tls",
+    "postroad.net.usage",
     "postroad.cli",
     "postroad.observe.logfile",
     "postroad.observe.rotation",

@@ -13,6 +13,7 @@ import typer
 
 from postroad.cli.main import build
 from postroad.config.document import NOTE, configuration_page, policies_page, records_page, replies_page, table_cell
+from postroad.observe.metrics.page import metrics_text
 
 _NO_BRACES: Final = str.maketrans("", "", "{}")  # typer puts required arguments in braces
 
@@ -22,6 +23,7 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": cli_page(),
         "configuration.md": configuration_page(),
+        "metrics.md": f"{NOTE}\n\n{metrics_text()}",
         "policies.md": policies_page(),
         "records.md": records_page(),
         "replies.md": replies_page(),

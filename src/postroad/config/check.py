@@ -6,12 +6,12 @@ Those about routes are in `config.routes`. RFC 5321 4.5.4.1 (retry and give-up t
 """
 
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from typing import Final
 
 from msgspec import Struct
 
 from postroad.config.checkaliases import check_aliases
+from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
@@ -58,15 +58,10 @@ def _addresses(config: Config) -> Iterator[Problem]:
             address, port = parse_endpoint(bind)
             path = ("listeners", name, "bind", at)
             for other, other_port, where in seen:
-                if port and port == other_port and _overlap(address, other):
+                if port and port == other_port and overlap(address, other):
                     yield Problem(path, f"{value_text(bind)}: {where} listens there already")
                     break
             seen.append((address, port, path_text(path)))
-
-
-def _overlap(one: str, two: str) -> bool:
-    first, second = ip_address(one), ip_address(two)
-    return first.version == second.version and (first == second or first.is_unspecified or second.is_unspecified)
 
 
 def _large_networks(config: Config) -> Iterator[Problem]:
@@ -133,5 +128,6 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _sizes,
     egress_rules,
     check_aliases,
+    check_desk,
     check_sinks,
 )

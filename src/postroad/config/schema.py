@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from postroad.aliases.settings import AliasSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
+from postroad.desk.settings import DeskSettings
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
@@ -164,6 +165,11 @@ class Config(Settings):
     spool: SpoolSettings = Field(SpoolSettings(), description="How accepted mail is kept.")
     limits: LimitsSettings = Field(LimitsSettings(), description="What one peer, and all together, may take.")
     process: ProcessSettings = Field(ProcessSettings(), description="The process itself.")
+    desk: DeskSettings | None = Field(
+        None,
+        description="Health and metrics over HTTP.",
+        json_schema_extra={"default": "no such listener; with an empty section, one on the loopback"},
+    )
     log: LogSettings = Field(LogSettings(), description="How records are written.")
     sinks: dict[SinkName, SinkSettings] = Field(
         {},

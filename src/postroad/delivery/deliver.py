@@ -123,6 +123,11 @@ class Deliverer:
             return self._from_sources(route, attempt)
         return self._along(route, attempt, list(range(len(works))))
 
+    @property
+    def idle(self) -> int:
+        """Connections that are kept for the next message."""
+        return len(self._pool)
+
     async def close(self) -> None:
         """Close the idle connections, politely and within seconds; connections in use close when given back."""
         probes = list(self._probes)

@@ -19,6 +19,7 @@ from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, front_of, read_aliases
+from postroad.house.monitor import Monitor, Watched
 from postroad.listener.doors import Door
 from postroad.listener.server import Listeners
 from postroad.model.envelope import Envelope, Recipient
@@ -107,6 +108,7 @@ class House:
             start=start,
             inherited=inherited,
         )
+        self.monitor = self._monitor()
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -152,6 +154,8 @@ class House:
             self._operator.adopt(self._surroundings())
         self.listeners.adopt(front.config.listeners, front.welcome, doors)
         self._logs.log.adopt(front.config.log.format, front.config.hostname)
+        if self.monitor is not None:
+            self.monitor.follow()
         self._logs.sinks.change(front.config.sinks, around)
         if front.aliases is not old_front.aliases:
             front.aliases.start(self.clock, self.emit)
@@ -178,6 +182,8 @@ class House:
         for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
             await aliases.close()
         await self.courier.deliverer.close()
+        if self.monitor is not None:
+            await self.monitor.stop()
         await self.spool.close()
         self.courier.resolver.close()
 
@@ -202,6 +208,19 @@ class House:
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane)
+
+    def _monitor(self) -> Monitor | None:
+        if self.config.desk is None:
+            return None
+        watched = Watched(
+            self.spool,
+            resolver=lambda: self.courier.resolver,
+            deliverer=lambda: self.courier.deliverer,
+            lanes=self.dispatcher.lanes_state,
+            sessions=partial(len, self.listeners),
+            left_out=lambda: self._logs.log.left_out,
+        )
+        return Monitor(self.config.desk, watched, self.clock, self.emit)
 
     def _load_suspensions(self) -> Suspensions:
         try:

@@ -354,6 +354,13 @@ class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):
     detail: str
 
 
+class DeskFaulted(Record, frozen=True, tag="DeskFaulted"):
+    """A page of the desk hit a bug of ours; the client got 500. `detail` holds the traceback."""
+
+    page: str
+    detail: str
+
+
 class RecordsDropped(Record, frozen=True, tag="RecordsDropped"):
     """A sink of records could not keep up; `count` records were left out, of the sink `sink`, or of the log itself."""
 

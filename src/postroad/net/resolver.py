@@ -6,6 +6,7 @@ may say that an answer is authentic: the way to any other is open to forgery (RF
 """
 
 import asyncio
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
@@ -38,6 +39,7 @@ class Resolver:
         self._hosts = hosts or HostsFile()
         self._cache = DnsCache(settings.cache_size, settings.negative_ttl)
         self._asked: dict[tuple[str, str], asyncio.Future[Answer | None]] = {}
+        self.measured: Callable[[str, DnsStatus, float], None] | None = None  # told of what had to be asked
         self._turns = asyncio.Semaphore(ASKING_LIMIT)
         given = [parse_endpoint(text, default_port=53) for text in settings.nameservers]
         self._servers = [
@@ -79,9 +81,13 @@ class Resolver:
         shared: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._asked[name, kind] = shared
         answer = None
+        began = self._clock.monotonic()
         try:
             answer = await self._ask_in_turn(name, kind)
-            self._cache.put(name, kind, answer, self._clock.monotonic())
+            ended = self._clock.monotonic()
+            self._cache.put(name, kind, answer, ended)
+            if self.measured is not None:
+                self.measured(kind, answer.status, ended - began)
             return answer
         finally:
             del self._asked[name, kind]

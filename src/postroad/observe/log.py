@@ -43,6 +43,7 @@ class LogSink:
         self._encode = make_format(name, hostname=hostname, pid=os.getpid())
         self._writer = LineWriter(fd, self._clock, limit=limit)
         self._dropped = 0
+        self.left_out = 0  # records in all that found no room
 
     def __call__(self, record: Record) -> None:
         """Write `record`, soon; never blocks."""
@@ -55,6 +56,7 @@ class LogSink:
             self._dropped = 0
         else:
             self._dropped += 1
+            self.left_out += 1
 
     def adopt(self, name: FormatName, hostname: str) -> None:
         """Write the records to come in the format `name`."""

@@ -21,6 +21,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.SpoolFaulted: ERROR,
         r.SpoolFull: ERROR,
         r.DeliveryFaulted: ERROR,
+        r.DeskFaulted: ERROR,
         r.PolicyFaulted: WARNING,
         r.TableRefused: WARNING,
         r.LaneSuspended: WARNING,

@@ -174,6 +174,7 @@ class Commits:
         self._busy = False
         self._hold = False
         self._pace = 1.0  # seconds that writing one batch takes at worst of late; slow until proven fast
+        self.measured: Callable[[float, int], None] | None = None  # told of each batch: seconds, and parcels
         self.end = (0, 0)  # segment and offset behind the newest durable frame
 
     def add(self, parcel: Parcel) -> None:
@@ -294,6 +295,8 @@ class Commits:
         if error is not None:
             self._fail(batch, error)
             return
+        if self.measured is not None:
+            self.measured(seconds, len(batch))
         if self._stuck:
             if batch is self._stuck:
                 self._stuck = []

@@ -19,13 +19,16 @@ from postroad.spool.listing import (
     Count,
     Listed,
     Selected,
+    Shape,
     Stats,
     count_all,
     count_found,
     find_message,
     find_messages,
     select_recipients,
+    shape,
 )
+from postroad.spool.room import Room
 
 T = TypeVar("T")
 
@@ -33,10 +36,11 @@ T = TypeVar("T")
 class SpoolDesk:
     """The operators' door of one embedded spool."""
 
-    def __init__(self, catalog: Catalog, ledger: Ledger) -> None:
+    def __init__(self, catalog: Catalog, ledger: Ledger, room: Room) -> None:
         """The parts of the spool that know what waits."""
         self._catalog = catalog
         self._ledger = ledger
+        self._room = room
 
     async def find(self, query: Query) -> list[Listed]:
         """The messages that `query` asks for."""
@@ -57,6 +61,14 @@ class SpoolDesk:
     async def stats(self) -> Stats:
         """How much waits, in all and by state."""
         return await self._ask(count_all)
+
+    async def shape(self, query: Query, by: str) -> Shape:
+        """How many recipients `query` asks for by one of `GROUPS`, and by age."""
+        return await self._ask(lambda db: shape(db, query, by))
+
+    def free(self) -> int:
+        """Free octets of the disk, as of the last second."""
+        return self._room.free
 
     def totals(self) -> tuple[int, int]:
         """Messages and octets of the journal that wait, at no cost."""

@@ -178,7 +178,7 @@ class EmbeddedSpool:
             faulted=self._room.faulted,
         )
         self._bodies = Bodies(self._reader, self._reading, self._catalog, clock, self._emit)
-        self.desk = SpoolDesk(self._catalog, self._ledger)
+        self.desk = SpoolDesk(self._catalog, self._ledger, self._room)
         self._maintenance = Maintenance(
             self._catalog,
             self._ledger,
@@ -197,6 +197,10 @@ class EmbeddedSpool:
         self._draft_room = DraftRoom(
             layout, disk, self._drafting, self._settings.inline_size, self._drafting.to_loop, self._room.faulted
         )
+
+    def measure(self, measured: Callable[[float, int], None]) -> None:
+        """Once open: tell `measured` how long each batch took to be durable, and of how many entries it was."""
+        self._commits.measured = measured
 
     def has_room(self) -> bool:
         """See `Spool`; the answer is kept up to date by the second, so asking costs nothing."""

@@ -160,6 +160,7 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
             f"cleanup[{p}]: warning: {e.table}, line {e.line}: {e.reason}; the table before stays in force",
         ),
         r.DeliveryFaulted: lambda e, p: (f"qmgr[{p}]: warning: delivery to {e.lane} failed by a bug: {e.detail}",),
+        r.DeskFaulted: lambda e, p: (f"master[{p}]: warning: desk page {e.page} failed by a bug: {e.detail}",),
         r.RecordsDropped: lambda e, p: (
             f"postlogd[{p}]: warning: {e.count} records left out{f' of sink {e.sink}' if e.sink else ''}",
         ),

@@ -1,0 +1,89 @@
+"""The desk's HTTP listener with everything it shows: built only when `[desk]` is configured.
+
+It answers from before the spool is opened until after the last delivery of a drain, so that a probe hears why no mail
+is taken. Without it no record is counted and nothing is measured.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from postroad.delivery.deliver import Deliverer
+from postroad.desk.health import HealthPages
+from postroad.desk.http import DeskServer
+from postroad.desk.readiness import Readiness
+from postroad.desk.settings import DeskSettings
+from postroad.net.clock import Clock
+from postroad.net.resolver import Resolver
+from postroad.observe.fanout import Fanout
+from postroad.observe.metrics.exposition import CONTENT_TYPE
+from postroad.observe.metrics.meter import Meter
+from postroad.observe.metrics.queue import QueueShape, Shape
+from postroad.observe.metrics.readings import QueueSources, Sources
+from postroad.queue.lane import LaneState
+from postroad.spool.filters import Query
+from postroad.spool.spool import EmbeddedSpool
+
+
+class Watched(Struct, frozen=True):
+    """The parts of the process that are looked at."""
+
+    spool: EmbeddedSpool
+    resolver: Callable[[], Resolver]  # of the configuration in force, as is the deliverer
+    deliverer: Callable[[], Deliverer]
+    lanes: Callable[[], list[LaneState]]
+    sessions: Callable[[], int]
+    left_out: Callable[[], int]
+
+
+class Monitor:
+    """Health and metrics of one process."""
+
+    def __init__(self, settings: DeskSettings, watched: Watched, clock: Clock, emit: Fanout) -> None:
+        """Count records from now on."""
+        self._watched = watched
+        self._clock = clock
+        self._readiness = readiness = Readiness(watched.spool.has_room)
+        sources = Sources(watched.sessions, lambda: watched.deliverer().idle, watched.left_out, readiness.unready)
+        self._meter = meter = Meter(sources, clock)
+        pages = HealthPages(unready=readiness.unready, metrics=meter.page, metrics_type=CONTENT_TYPE)
+        self._server = DeskServer(settings.bind, pages, connections=settings.connections, clock=clock, emit=emit)
+        emit.add(meter.count)
+
+    async def bind(self) -> list[str]:
+        """Take the ports, before root is given up; "desk address:port" of each."""
+        return [f"desk {where}" for where in await self._server.bind()]
+
+    async def start(self) -> None:
+        """Answer; mail is not taken yet."""
+        self._meter.start()
+        await self._server.start()
+
+    def opened(self) -> None:
+        """The spool is open."""
+        watched, meter = self._watched, self._meter
+        desk = watched.spool.desk
+        watched.spool.measure(meter.committed)
+        self.follow()
+        shape = QueueShape(self._shape, self._clock)
+        meter.watch_queue(QueueSources(watched.lanes, desk.totals, desk.free), shape)
+
+    def follow(self) -> None:
+        """Another configuration is in force."""
+        self._watched.resolver().measured = self._meter.looked_up
+
+    def serve(self) -> None:
+        """The listeners take mail."""
+        self._readiness.serve()
+
+    def drain(self) -> None:
+        """No new mail is taken."""
+        self._readiness.drain()
+
+    async def stop(self) -> None:
+        """Answer no more; before the spool is closed."""
+        await self._server.stop()
+        await self._meter.close()
+
+    async def _shape(self) -> Shape:
+        return await self._watched.spool.desk.shape(Query(now=self._clock.now()), "next-hop")
