@@ -20,6 +20,7 @@ haproxy          haproxy
 microsocks       microsocks
 dante-server     danted
 openssl          openssl
+rsyslog          rsyslogd
 nodejs           node
 npm              npm
 systemd          systemd-analyze

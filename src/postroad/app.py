@@ -18,6 +18,7 @@ from typing import Final
 import uvloop
 
 from postroad import VERSION
+from postroad.config.checksinks import sink_secrets
 from postroad.config.schema import Config
 from postroad.house.house import House
 from postroad.house.reload import Reloader
@@ -28,6 +29,7 @@ from postroad.net.notify import Notifier
 from postroad.net.process import become_user, give_to_user, is_root, raise_file_limit
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
+from postroad.observe.sinks import Around, Sinks
 
 DRAIN_SECONDS: Final = 30.0
 _STDERR: Final = 2
@@ -53,16 +55,21 @@ async def _serve(config: Config, file: Path, announce: Callable[[str], None]) ->
     sink = LogSink(config.log.format, hostname=config.hostname)
     notifier = Notifier(os.environ, clock)
     inherited = inherited_sockets(os.environ)
+    emit = Fanout((sink,))
+    around = Around(config.hostname, config.sinks_folder, sink_secrets(config))
+    sinks = Sinks(config.sinks, around, clock=clock, emit=emit)
     try:
-        house = House(config, clock, Fanout((sink,)), sink, inherited)
+        house = House(config, clock, emit, sink, inherited)
         life = _Life(house, Reloader(house, file, notifier), notifier)
         await life.prepare()
         for left in inherited.left():
             announce(f"warning: no listener has the name or address of a socket that was handed to us: {left}")
         inherited.close()
+        sinks.start()
         return await life.live(announce)
     finally:
         notifier.close()
+        sinks.close()
         sink.close()
 
 

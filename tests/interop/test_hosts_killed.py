@@ -1,6 +1,7 @@
-"""Three real Postfix behind one lane, killed with SIGKILL and started again while mail flows: what arrives is counted.
+"""Three real servers behind one lane, killed with SIGKILL and started again while mail flows: what arrives is counted.
 
-Each message has a recipient of its own, and each Postfix keeps what it accepted in its queue. Every message must be
+They are three Postfix, or one with two Dovecot that take mail by LMTP. Each message has a recipient of its own; each
+Postfix keeps what it accepted in its queue, each Dovecot in the recipient's inbox. Every message must be
 there once; twice only where the final reply was lost, which delivery says at that time.
 """
 
@@ -23,18 +24,22 @@ from postroad.model.records import (
     TargetResumed,
     TargetSuspended,
 )
-from postroad.model.route import LEAST_BUSY, ROUND_ROBIN, SMTP, Route, Target
+from postroad.model.route import LEAST_BUSY, LMTP, ROUND_ROBIN, SMTP, Route, Target
 from postroad.net.clock import SystemClock
 from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.retry import schedule_of
 from postroad.queue.settings import QueueSettings
 from tests.support.delivering import CONTENT, PREFIX, Sender
+from tests.support.dovecot import Dovecot
 from tests.support.memoryspool import MemorySpool
 from tests.support.postfix import MAILDIR, Postfix, free_port
 
 KEEPS = {"defer_transports": "virtual", "local_header_rewrite_clients": "", "smtpd_client_connection_count_limit": "0"}
 PARALLEL = 12
 SECONDS = 90.0
+USERS = 20_000  # that Dovecot knows: more than messages are sent
+
+Host = Postfix | Dovecot
 
 
 class Relay:
@@ -91,17 +96,19 @@ class Relay:
         return {record.recipient for record in deferred if "may arrive twice" in record.reply.text}
 
 
-def accepted(postfix: Postfix) -> list[str]:
-    """The recipient of each message in its queue."""
+def accepted(host: Host) -> list[str]:
+    """The recipient of each message that it has."""
+    if isinstance(host, Dovecot):
+        return host.delivered()
     found = []
-    for message in postfix.queued():
+    for message in host.queued():
         recipients = message["recipients"]
         assert isinstance(recipients, list)
         found += [str(recipient["address"]) for recipient in recipients]
     return found
 
 
-async def disturb(hosts: list[Postfix], relay: Relay) -> None:
+async def disturb(hosts: list[Host], relay: Relay) -> None:
     """Kill one after the other, twice around, with mail in flight; at times two of the three are down."""
     for number, host in enumerate(hosts * 2):
         reached = relay.count(RecipientDelivered) + 50
@@ -116,7 +123,7 @@ async def disturb(hosts: list[Postfix], relay: Relay) -> None:
     await _start_all(hosts)
 
 
-async def _start_all(hosts: list[Postfix]) -> None:
+async def _start_all(hosts: list[Host]) -> None:
     await asyncio.gather(*(asyncio.to_thread(host.start) for host in hosts if not host.is_started))
 
 
@@ -124,25 +131,44 @@ async def _start_all(hosts: list[Postfix]) -> None:
 async def test_killed_and_restarted_under_load(balance: str) -> None:
     with ExitStack() as stack:
         hosts = [stack.enter_context(Postfix(MAILDIR, settings=KEEPS, port=free_port())) for _ in range(3)]
-        targets = tuple(Target(SMTP, f"p{number}", "127.0.0.1", host.port) for number, host in enumerate(hosts))
-        relay = Relay(balance, targets)
-        running = asyncio.create_task(relay.dispatcher.run())
-        disturbing = asyncio.create_task(disturb(hosts, relay))
-        sent = 0
-        async with asyncio.timeout(SECONDS):
-            while not disturbing.done() or sent < 300:
-                if sent - relay.count(RecipientDelivered) < 200:
-                    relay.send(f"u{sent}@example.net")
-                    sent += 1
-                await asyncio.sleep(0.005)
-            await disturbing
-            while relay.count(RecipientDelivered) < sent:
-                await asyncio.sleep(0.05)
-        await relay.dispatcher.drain(10)
-        await running
-        await relay.sender.deliverer.close()
-        copies = Counter(recipient for host in hosts for recipient in accepted(host))
-        shares = [len(accepted(host)) for host in hosts]
+        await flood([*hosts], balance)
+
+
+async def test_dovecots_and_a_postfix_killed_and_restarted_under_load() -> None:
+    users = {f"u{number}@example.net": 0 for number in range(USERS)}
+    with ExitStack() as stack:
+        hosts: list[Host] = [
+            stack.enter_context(Dovecot(users)),
+            stack.enter_context(Postfix(MAILDIR, settings=KEEPS, port=free_port())),
+            stack.enter_context(Dovecot(users)),
+        ]
+        await flood(hosts, ROUND_ROBIN)
+
+
+async def flood(hosts: list[Host], balance: str) -> None:
+    """Send while the hosts are killed and started again, until all is delivered; then count."""
+    targets = tuple(
+        Target(LMTP if isinstance(host, Dovecot) else SMTP, f"p{number}", "127.0.0.1", host.port)
+        for number, host in enumerate(hosts)
+    )
+    relay = Relay(balance, targets)
+    running = asyncio.create_task(relay.dispatcher.run())
+    disturbing = asyncio.create_task(disturb(hosts, relay))
+    sent = 0
+    async with asyncio.timeout(SECONDS):
+        while not disturbing.done() or sent < 300:
+            if sent - relay.count(RecipientDelivered) < 200:
+                relay.send(f"u{sent}@example.net")
+                sent += 1
+            await asyncio.sleep(0.005)
+        await disturbing
+        while relay.count(RecipientDelivered) < sent:
+            await asyncio.sleep(0.05)
+    await relay.dispatcher.drain(10)
+    await running
+    await relay.sender.deliverer.close()
+    copies = Counter(recipient for host in hosts for recipient in accepted(host))
+    shares = [len(accepted(host)) for host in hosts]
 
     assert relay.count(DeliveryFaulted) == 0
     assert relay.count(RecipientFailed) == 0

@@ -25,6 +25,9 @@ FILE_DOORS: Final = (
     "postroad.net.systemdns",
     "postroad.net.tls",
     "postroad.cli",
+    "postroad.observe.logfile",
+    "postroad.observe.rotation",
+    "postroad.observe.webhookspool",
 )
 CONNECTION_DOOR: Final = "postroad.net"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from postroad.model.envelope import Envelope, Recipient
+from postroad.model.errors import SpoolError
 from postroad.model.outcome import Outcome
 from postroad.model.records import (
     DsnQueued,
@@ -291,4 +292,22 @@ async def test_an_order_on_many_goes_by_portions_and_is_whole(tmp_path: Path) ->
     assert await world.rows() == {}
     assert (await world.spool.desk.stats()).messages == 0
     assert world.spool.desk.totals() == (0, 0)
+    await world.stop()
+
+
+async def test_what_cannot_be_kept_for_the_next_start_is_not_begun_or_ended(tmp_path: Path) -> None:
+    world = await OperatedWorld(tmp_path / "spool").start()
+    await world.operator.suspend(suspension(world, NEXT_HOP, "one.example"), 0)
+    world.is_full = True
+    with pytest.raises(SpoolError, match="no space"):
+        await world.operator.suspend(suspension(world, NEXT_HOP, "two.example"), 0)
+    with pytest.raises(SpoolError, match="no space"):
+        await world.operator.resume(NEXT_HOP, "*", "root", 0)
+    world.send("a@one.example", "b@two.example")
+    await world.until(lambda: len(world.copies) == 1)
+    await world.at_rest()
+    assert {lane for lane, _, _ in world.copies} == {"mx:two.example"}
+    world.is_full = False
+    await world.operator.resume(NEXT_HOP, "*", "root", 0)
+    await world.until(lambda: len(world.copies) == 2)
     await world.stop()

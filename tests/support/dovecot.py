@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.postfix import free_port
+from tests.support.postfix import descendants, free_port, send_signal
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -103,6 +103,11 @@ class Dovecot:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
+    def is_started(self) -> bool:
+        """True between `start` and `stop` or `kill`."""
+        return self._process is not None
+
+    @property
     def log(self) -> str:
         """All log lines so far."""
         path = self.folder / "dovecot.log"
@@ -138,6 +143,24 @@ class Dovecot:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the instance at once: what a power cut leaves. It can be started again.
+
+        All are stopped first, so that none sees another one die and answers for it.
+        """
+        process, self._process = self._process, None
+        assert process is not None, "it does not run"
+        send_signal(process.pid, signal.SIGSTOP)  # no new ones from here on
+        family = descendants(process.pid)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (process.pid, *family):
+                send_signal(pid, number)
+        process.wait(STOP_SECONDS)
+
+    def delivered(self) -> list[str]:
+        """The user of each message in any inbox."""
+        return [path.parent.parent.name for path in (self.folder / "mail").glob("*/new/*")]
 
     def mails(self, address: str) -> list[bytes]:
         """The messages in this user's inbox."""

@@ -69,7 +69,7 @@ class MemorySpool:
         self._inline = inline
         self._entries: dict[str, Entry] = {}
         self._stored: dict[str, Stored] = {}  # messages with leased work, shared by it
-        self._leased: set[tuple[str, int]] = set()
+        self._leased: dict[tuple[str, int], Work] = {}
         self._settling: set[tuple[str, int]] = set()
         self._pending: deque[Callable[[], None]] = deque()
         self._stuck = False
@@ -109,6 +109,22 @@ class MemorySpool:
             for row in entry.rows
             if not row.status.is_final
         }
+
+    def open_rows(self) -> list[tuple[Entry, Row]]:
+        """Every recipient that is not final."""
+        return [(entry, row) for entry in self._entries.values() for row in entry.rows if not row.status.is_final]
+
+    def held(self, queue_id: str) -> list[Work]:
+        """The works of a message that somebody holds."""
+        return [work for key, work in self._leased.items() if key[0] == queue_id]
+
+    def claim(self, wanted: Sequence[tuple[str, int]]) -> list[Work]:
+        """Lease those of `wanted` that nobody holds, whatever their status."""
+        return [
+            self._lease(entry, row)
+            for entry, row in self.open_rows()
+            if (entry.envelope.id, row.index) in wanted and (entry.envelope.id, row.index) not in self._leased
+        ]
 
     def put(self, envelope: Envelope, content: bytes, done: Callable[[Stored, list[Work]], None]) -> None:
         """Take a message in; `done` gets it leased once it is durable."""
@@ -221,14 +237,14 @@ class MemorySpool:
     def _lease(self, entry: Entry, row: Row) -> Work:
         key = (entry.envelope.id, row.index)
         assert key not in self._leased
-        self._leased.add(key)
         stored = self._stored.get(entry.envelope.id)
         if stored is None:
             alive = sum(not other.status.is_final for other in entry.rows)
             stored = Stored(entry.envelope, Place("memory", 0, 0, 0), None, alive)
             self._stored[entry.envelope.id] = stored
         work = Work(stored, row.index, row.lane, row.due, row.deadline, row.attempts, row.warned, row.reply)
-        work.trail = row.trail
+        work.trail, work.status = row.trail, row.status
+        self._leased[key] = work
         return work
 
     def _row(self, work: Work) -> Row:
@@ -250,6 +266,6 @@ class MemorySpool:
         return self._entries[work.stored.id], row, change
 
     def _give_back(self, queue_id: str, index: int) -> None:
-        self._leased.remove((queue_id, index))
+        del self._leased[queue_id, index]
         if not any(key[0] == queue_id for key in self._leased):
             self._stored.pop(queue_id, None)

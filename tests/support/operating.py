@@ -12,6 +12,7 @@ from typing import TypeVar
 from postroad.model.address import parse_mailbox, parse_path
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope, Recipient
+from postroad.model.errors import SpoolError
 from postroad.model.outcome import Deferred, Delivered, Failed, Outcome, Scope
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit, Record
@@ -78,6 +79,7 @@ class OperatedWorld:
         self.hop = hop
         self.sites: dict[str, str] = {}
         self.kept: list[Suspension] = []
+        self.is_full = False  # nothing can be kept
         self.copies: Counter[tuple[str, str, str]] = Counter()  # lane, queue id, recipient
         self.queue_ids = QueueIds(7)
         self.lane_of: Callable[[Envelope, Recipient], str] = lane_of
@@ -189,6 +191,8 @@ class OperatedWorld:
         return self.lane_of(envelope, recipient)
 
     def _save(self, suspensions: Sequence[Suspension]) -> None:
+        if self.is_full:
+            raise SpoolError("no space left")
         self.kept = list(suspensions)
 
     async def _plan(self, lane: str) -> Route | Deferred | Failed:

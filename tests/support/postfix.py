@@ -248,7 +248,7 @@ class Postfix:
             master = self._master()
             family = descendants(process.pid) | (descendants(master) | {master} if master else set())
             if master:
-                _signal(master, signal.SIGTERM)
+                send_signal(master, signal.SIGTERM)
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -267,11 +267,11 @@ class Postfix:
         assert process is not None, "it does not run"
         master = self._master()
         for pid in (process.pid, master) if master else (process.pid,):
-            _signal(pid, signal.SIGSTOP)  # no new ones from here on
+            send_signal(pid, signal.SIGSTOP)  # no new ones from here on
         family = descendants(process.pid) | (descendants(master) | {master} if master else set())
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in (process.pid, *family):
-                _signal(pid, number)
+                send_signal(pid, number)
         process.wait(STOP_SECONDS)
         self._end(family)
 
@@ -344,7 +344,7 @@ class Postfix:
             if not left:
                 return
             for pid in left:
-                _signal(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
             time.sleep(0.02)
 
 
@@ -377,7 +377,7 @@ def _working_folder(pid: int) -> str:
         return ""
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def send_signal(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 

@@ -32,6 +32,8 @@ from postroad.model.records import (
     RecordsDropped,
     ServerStarted,
     ServerStopping,
+    SinkFaulted,
+    SinkRecovered,
     SourceResumed,
     SourceSuspended,
     SpoolDamaged,
@@ -243,5 +245,8 @@ SAMPLES: tuple[Record, ...] = (
         at=AT, by="user root", changes=("limits.hops: 50 -> 40",), kept=("spool.free_space",), warnings=("a doubt",)
     ),
     ConfigRefused(at=AT, by="SIGHUP", problems=("postroad.toml:3: limits.hop: unknown", "another")),
+    RecordsDropped(at=AT, count=3, sink="audit"),
+    SinkFaulted(at=AT, sink="audit", reason="/var/log/mail.jsonl: No space left on device"),
+    SinkRecovered(at=AT, sink="audit", seconds=61.5),
     ServerStopping(at=AT, reason="SIGTERM"),
 )

@@ -15,9 +15,13 @@ from msgspec import Struct
 from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
+from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
+from postroad.cli.queue_suspend import stopped_text
+from postroad.cli.waits import lane_wait, lanes_now
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
+from postroad.desk.protocol import LaneNow
 from postroad.house.courier import bound_to
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord, SrvRecord
@@ -106,6 +110,8 @@ class Explanation(Struct):
     fallback: Beyond | None
     aliases: AliasTrace
     rules: Shaped | None = None
+    now: LaneNow | None = None  # the running server's view of the lane
+    stopped: str = ""
 
 
 _OWN_NAME: Final = "localhost"
@@ -127,7 +133,7 @@ def explain(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Tell what would happen to a message, and why: access, route, targets. Nothing is sent.
+    """Tell what would happen to a message, and why: access, route, targets, what waits there now. Nothing is sent.
 
     Example: postroad explain --from me@example.com --to you@example.net --ip 192.0.2.7
     """
@@ -142,6 +148,8 @@ def explain(
         tags=tuple(tag or ()),
     )
     found = asyncio.run(_explain(settings, envelope))
+    if found.lane:
+        found.now = (lanes_now(settings, [found.lane]) or {}).get(found.lane)
     print(msgspec.json.encode(found).decode() if as_json else "\n".join(_lines(found)))
     return OK
 
@@ -220,6 +228,7 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         fallback=fallback,
         aliases=aliases,
         rules=rules,
+        stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
 
 
@@ -322,6 +331,8 @@ def _lines(found: Explanation) -> list[str]:
     out.append(f"route     {found.rule}")
     if found.lane:
         out.append(f"next hop  {found.lane}")
+    if found.stopped:
+        out.append(f"stopped   {printable(found.stopped)}")
     if found.plan is not None:
         out += _plan_lines(found.plan)
     beyond = found.fallback
@@ -331,6 +342,10 @@ def _lines(found: Explanation) -> list[str]:
         out += _plan_lines(beyond.plan)
     if found.rules is not None:
         out += rule_lines(found.rules)
+    if found.now is not None:
+        lane, wait = found.now, lane_wait(found.now)
+        out.append(f"now       {lane.waiting} wait, {lane.running} of {lane.allowed} deliveries run")
+        out += [f"waits     {wait}"] * (wait is not None)
     return out
 
 

@@ -22,6 +22,7 @@ from postroad.model.suspension import NEXT_HOP, ROUTE, SITE, Suspension
 from postroad.net.clock import SystemClock
 from postroad.queue.suspensions import Suspensions
 from postroad.queue.times import NEVER as NEVER_AT
+from postroad.spool.filters import fits
 from postroad.store.suspensions import load
 
 _OPTIONS: Final = MappingProxyType({NEXT_HOP: "--next-hop", SITE: "--site", ROUTE: "--route"})
@@ -55,7 +56,11 @@ def suspend(
 
     Example: postroad queue suspend --next-hop example.net --for 2h --because "their disk is full"
     """
-    kind, name = _named(next_hop, site, route)
+    settings = configuration(config)
+    kind, name = _named(next_hop, site, _route_meant(settings, route))
+    labels = _labels(settings)
+    if kind == ROUTE and not any(fits(name, label) for label in labels):
+        raise typer.BadParameter(f"no route is called {name}; there are: {', '.join(labels)}", param_hint="--route")
     try:
         seconds = parse_duration(duration)
     except ValueError as error:
@@ -63,7 +68,7 @@ def suspend(
     if not seconds:
         raise typer.BadParameter("it must be longer than nothing", param_hint="--for")
     asked = SuspendAsked(kind=kind, name=name, seconds=0 if seconds == NEVER else seconds, reason=because)
-    *_, answer = ask(configuration(config), asked)
+    *_, answer = ask(settings, asked)
     print(f"suspended {kind} {printable(name)} {'until it is resumed' if seconds == NEVER else f'for {duration}'}")
     for lane in answer.names:
         print(f"stopped   {printable(lane)}")
@@ -76,8 +81,9 @@ def resume(next_hop: NextHop = "", site: Site = "", route: RouteName = "", confi
 
     Example: postroad queue resume --next-hop "*"
     """
-    kind, name = _named(next_hop, site, route)
-    *_, answer = ask(configuration(config), ResumeAsked(kind=kind, name=name))
+    settings = configuration(config)
+    kind, name = _named(next_hop, site, _route_meant(settings, route))
+    *_, answer = ask(settings, ResumeAsked(kind=kind, name=name))
     for one in answer.suspensions:
         print(f"resumed {one.kind} {printable(one.name)}")
     if not answer.suspensions:
@@ -99,8 +105,7 @@ def suspended(config: ConfigFile = None, as_json: Json = False) -> int:
         if as_json:
             print(msgspec.json.encode(one).decode())
         else:
-            until = "until it is resumed" if one.until >= NEVER_AT else f"until {moment_text(one.until)}"
-            print(f"{one.kind:<9} {printable(one.name)}  {until}, by {one.by}  {printable(one.reason)}".rstrip())
+            print(f"{one.kind:<9} {printable(one.name)}  {_until(one)}, by {one.by}  {printable(one.reason)}".rstrip())
     return OK
 
 
@@ -112,14 +117,44 @@ def _named(next_hop: str, site: str, route: str) -> tuple[str, str]:
     return given[0]
 
 
+def _labels(config: Config) -> list[str]:
+    """What each route is called: its name, or its place when it has none."""
+    return [route.name or str(number) for number, route in enumerate(config.routes, 1)]
+
+
+def _route_meant(config: Config, name: str) -> str:
+    """What the route is called that somebody named, maybe by its place although it has a name."""
+    labels = _labels(config)
+    is_place = name not in labels and name.isdecimal() and 0 < int(name) <= len(labels)
+    return labels[int(name) - 1] if is_place else name
+
+
 def stopped_by(config: Config, now: int) -> Stopped:
     """What operators have stopped, by lane."""
+    suspensions = _kept(config)
+    if not suspensions.entries:
+        return never
+    return lambda lane: suspensions.of(lane, now)
+
+
+def stopped_text(config: Config, lane: str, site: str, rule: str) -> str:
+    """What operators have stopped of mail that `rule` sends to `lane`, leading to `site`, in words; "" for nothing."""
+    suspensions = _kept(config)
+    if site:
+        suspensions.note_site(lane, site)
+    suspensions.note_route(lane, rule)
+    found = suspensions.of(lane, SystemClock().now())
+    return "" if found is None else f"{found.words}, {_until(found)}"
+
+
+def _kept(config: Config) -> Suspensions:
+    """The suspensions in the file; none, with a complaint, when it cannot be read."""
     try:
-        found: list[Suspension] = load(config.suspensions_file)
+        return Suspensions(load(config.suspensions_file))
     except SpoolError as error:
         complain(error)
-        return never
-    if not found:
-        return never
-    suspensions = Suspensions(found)
-    return lambda lane: suspensions.of(lane, now)
+        return Suspensions()
+
+
+def _until(one: Suspension) -> str:
+    return "until it is resumed" if one.until >= NEVER_AT else f"until {moment_text(one.until)}"

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.config.checkaliases import check_aliases
+from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
@@ -132,4 +133,5 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _sizes,
     egress_rules,
     check_aliases,
+    check_sinks,
 )

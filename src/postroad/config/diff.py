@@ -21,6 +21,7 @@ HIDDEN_NOW: Final = "(another secret)"
 KEPT: Final = MappingProxyType(
     {
         "spool": "the spool is open: it holds from the next start on",
+        "sinks": "sinks are opened at the start: it holds from the next start on",
         "process": "processes and their user are set at the start: it holds from the next start on",
     }
 )

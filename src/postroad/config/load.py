@@ -91,7 +91,8 @@ def inspect_config(file: Path) -> Loaded:
         folder = file.parent
         aliases = tuple(entry.anchored(folder) for entry in config.aliases)
         data_dir = (folder / config.data_dir.expanduser()).absolute()
-        found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder)}
+        sinks = {name: entry.anchored(folder) for name, entry in config.sinks.items()}
+        found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder), "sinks": sinks}
         config = anchored(config.model_copy(update=found_there), folder)
         problems += read_languages(config.dsn).problems
     return Loaded(None if problems else config, problems, warnings, document.places)

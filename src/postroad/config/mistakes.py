@@ -131,7 +131,7 @@ def model_of(field: FieldInfo) -> type[BaseModel] | None:
 def _suggestion(path: KeyPath) -> str:
     *around, key = path
     known = _keys_in(tuple(around))
-    if near := get_close_matches(str(key), known, 1, 0.6):
+    if near := get_close_matches(str(key), known, 1, 0.65):
         return f"; did you mean {path_text((*around, near[0]))}?"
     everywhere: dict[str, str] = {}
     for section, field in Config.model_fields.items():

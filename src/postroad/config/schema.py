@@ -19,7 +19,7 @@ from postroad.model.errors import AddressError
 from postroad.model.option import Settings
 from postroad.net.hostname import host_name
 from postroad.net.settings import ResolverSettings
-from postroad.observe.settings import LogSettings
+from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.settings import AccessSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
@@ -63,6 +63,12 @@ def _egress_name(text: str) -> str:
     return text
 
 
+def _sink_name(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
+        raise ValueError(f"a sink's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
+    return text
+
+
 def _path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value else value
 
@@ -78,6 +84,7 @@ HostName = Annotated[str, AfterValidator(_host_name)]
 MailboxText = Annotated[str, AfterValidator(_mailbox)]
 ListenerName = Annotated[str, AfterValidator(_listener_name)]
 EgressName = Annotated[str, AfterValidator(_egress_name)]
+SinkName = Annotated[str, AfterValidator(_sink_name)]
 Folder = Annotated[Path, BeforeValidator(_path)]
 
 
@@ -158,6 +165,11 @@ class Config(Settings):
     limits: LimitsSettings = Field(LimitsSettings(), description="What one peer, and all together, may take.")
     process: ProcessSettings = Field(ProcessSettings(), description="The process itself.")
     log: LogSettings = Field(LogSettings(), description="How records are written.")
+    sinks: dict[SinkName, SinkSettings] = Field(
+        {},
+        description="Where records go beside the log, by name.",
+        json_schema_extra={"default": "none"},
+    )
 
     @property
     def spool_folder(self) -> Path:
@@ -168,6 +180,11 @@ class Config(Settings):
     def control_socket(self) -> Path:
         """Where commands reach the running server."""
         return self.data_dir / "control.sock"
+
+    @property
+    def sinks_folder(self) -> Path:
+        """Where records wait for webhooks."""
+        return self.data_dir / "sinks"
 
     @property
     def suspensions_file(self) -> Path:

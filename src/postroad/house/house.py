@@ -22,6 +22,7 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import SpoolFaulted
+from postroad.model.route import Placement
 from postroad.net.clock import Clock
 from postroad.net.inherited import Inherited
 from postroad.net.turn import Turn
@@ -166,7 +167,10 @@ class House:
     # -- what the spool and the operator ask of the configuration in force -----------------------
 
     def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
-        placement = self.courier.router.place(envelope, recipient)
+        return self._noted(self.courier.router.place(envelope, recipient))
+
+    def _noted(self, placement: Placement | None) -> str:
+        """The lane, after the suspensions of routes have heard of it."""
         if placement is None:
             return ""
         if self.suspensions.has_routes:
@@ -174,8 +178,7 @@ class House:
         return placement.lane
 
     def _released_lane(self, envelope: Envelope, recipient: Recipient) -> str:
-        placement = self.courier.router.place_released(envelope, recipient)
-        return "" if placement is None else placement.lane
+        return self._noted(self.courier.router.place_released(envelope, recipient))
 
     def _deadline_of(self, envelope: Envelope) -> int:
         return self.courier.regime.retries.deadline_of(envelope)

@@ -97,9 +97,8 @@ def compose(report: Report) -> bytes:
             mark,
             status,
             b"\r\n",
-            mark,
-            original,
-            b"\r\n--" + boundary + b"--\r\n",
+            *((mark, original, b"\r\n") if original else ()),
+            b"--" + boundary + b"--\r\n",
         )
     )
 
@@ -261,6 +260,8 @@ def _recipient_fields(notice: Notice, *, utf8: bool) -> list[tuple[str, str]]:
 
 
 def _original_part(report: Report, *, utf8: bool) -> bytes:
+    if not report.original:
+        return b""  # RFC 6522 3: this part is optional
     if report.full:
         content = report.original
         kind = "message/global" if utf8 else "message/rfc822"

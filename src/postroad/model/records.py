@@ -355,9 +355,24 @@ class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):
 
 
 class RecordsDropped(Record, frozen=True, tag="RecordsDropped"):
-    """A sink of records could not keep up; `count` records were left out."""
+    """A sink of records could not keep up; `count` records were left out, of the sink `sink`, or of the log itself."""
 
     count: int
+    sink: str = ""
+
+
+class SinkFaulted(Record, frozen=True, tag="SinkFaulted"):
+    """The sink of records `sink` does not work, and why; its records wait, and are lost when too many wait."""
+
+    sink: str
+    reason: str
+
+
+class SinkRecovered(Record, frozen=True, tag="SinkRecovered"):
+    """The sink of records `sink` works again after `seconds`."""
+
+    sink: str
+    seconds: float
 
 
 Emit = Callable[[Record], None]

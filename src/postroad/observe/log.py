@@ -66,6 +66,7 @@ class LogSink:
 
     def close(self, timeout: float = 5.0) -> bool:
         """Write everything; True when that was done within `timeout` seconds. Blocks; later records are left out."""
+        last = b""
         if self._dropped:
-            self._writer.add(self._encode(RecordsDropped(at=self._clock.now(), count=self._dropped)))
-        return self._writer.close(timeout)
+            last = self._encode(RecordsDropped(at=self._clock.now(), count=self._dropped))
+        return self._writer.close(timeout, last)

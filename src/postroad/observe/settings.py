@@ -1,13 +1,56 @@
-"""Options of the log (`[log]`).
+"""Options of the log (`[log]`) and of sinks of records (`[sinks.NAME]`): where records go, which, in what form.
 
-One line a record, to standard error; what a peer did is there with the exact reason.
+The log is one line a record, to standard error; what a peer did is there with the exact reason. Of a sink
+`to` says the kind; options of another kind are refused by config/checksinks.py. Names are those of folders and
+records, so they are letters, digits, hyphens and underscores.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from postroad.model.option import Settings
+from postroad.model.option import Duration, Secret, SecretText, Settings, Size
+from postroad.observe.destination import Destination, parse_destination
+from postroad.observe.selection import check_pattern
+from postroad.observe.syslog import Facility
+
+# Which options mean something to which kinds alone; the others mean something to all.
+KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "format": ("file", "journald", "syslog"),
+        "rotate_size": ("file",),
+        "rotate_daily": ("file",),
+        "keep": ("file",),
+        "compress": ("file",),
+        "sync": ("file",),
+        "facility": ("journald", "syslog"),
+        "secret": ("webhook",),
+        "batch": ("webhook",),
+        "delay": ("webhook",),
+        "timeout": ("webhook",),
+        "retry_max": ("webhook",),
+        "expire_after": ("webhook",),
+        "spool_size": ("webhook",),
+        "ca": ("syslog", "webhook"),
+    }
+)
+
+
+def _place(text: str) -> str:
+    parse_destination(text)
+    return text
+
+
+def _file(value: object) -> object:
+    return Path(value) if isinstance(value, str) else value
+
+
+Place = Annotated[str, AfterValidator(_place)]
+RecordPattern = Annotated[str, AfterValidator(check_pattern)]
+File = Annotated[Path, BeforeValidator(_file)]
 
 
 class LogSettings(Settings):
@@ -17,3 +60,77 @@ class LogSettings(Settings):
         "json",
         description="json: one object a line; postfix: the lines that log tools for Postfix read; text: for people.",
     )
+
+
+class SinkSettings(Settings):
+    """One sink."""
+
+    to: Place = Field(
+        description='Where: "file:/path", "journald:", "syslog:" (the socket /dev/log), "syslog+udp://host[:port]", '
+        '"syslog+tcp://...", "syslog+tls://...", or the "https://..." address of a webhook.'
+    )
+    records: tuple[RecordPattern, ...] = Field(
+        (),
+        description='Types of records, or patterns like "Recipient*".',
+        json_schema_extra={"default": "all"},
+    )
+    format: Literal["default", "json", "postfix", "text"] = Field(
+        "default", description="As `log.format`; default: json in files, text in syslog and the journal."
+    )
+    buffer: int = Field(
+        10_000, description="Records that wait in memory while the sink is slow; more are lost and counted.", ge=100
+    )
+    rotate_size: Size = Field(
+        "100MiB", description="file: a new file before this one grows larger; 0: whatever its size.", ge=0
+    )
+    rotate_daily: bool = Field(False, description="file: a new file each day, by local time.")
+    keep: int = Field(10, description="file: how many old files are kept.", ge=0)
+    compress: bool = Field(True, description="file: old files are packed by gzip.")
+    sync: bool = Field(
+        False, description="file: have the disk confirm each write (ten a second at most), not only each whole file."
+    )
+    facility: Facility = Field("mail", description="syslog, journald: the facility.")
+    secret: SecretText = Field(
+        Secret(),
+        description='webhook: the key that requests are signed with; "whsec_..." is base64, else its octets count.',
+        json_schema_extra={"default": "none, not signed"},
+    )
+    batch: int = Field(500, description="webhook: records in one request at most.", ge=1, le=10_000)
+    delay: Duration = Field(
+        "1s", description="webhook: how long a record may wait for others before it goes to the disk.", ge=0.01, le=60
+    )
+    timeout: Duration = Field("10s", description="webhook: time for one request.", ge=0.1, le=300)
+    retry_max: Duration = Field("5m", description="webhook: the longest pause between attempts.", ge=1, le=86400)
+    expire_after: Duration = Field("3d", description="webhook: a batch that is older is given up.", ge=60)
+    spool_size: Size = Field("64MiB", description="webhook: how much may wait on the disk.", ge=1 << 16)
+    ca: File = Field(
+        Path(),
+        description="syslog+tls, https: file of the certificates that vouch for the server.",
+        json_schema_extra={"default": "the system's"},
+    )
+
+    @property
+    def destination(self) -> Destination:
+        """Where, as a value."""
+        return parse_destination(self.to)
+
+    @property
+    def line_format(self) -> Literal["json", "postfix", "text"]:
+        """The format that is meant."""
+        if self.format != "default":
+            return self.format
+        return "json" if self.destination.kind == "file" else "text"
+
+    @property
+    def ca_file(self) -> str:
+        """The file of certificates, "" for the system's."""
+        return "" if self.ca == Path() else str(self.ca)
+
+    def anchored(self, folder: Path) -> "SinkSettings":
+        """The same, with relative files taken from `folder`."""
+        changed: dict[str, object] = {}
+        if self.destination.kind == "file":
+            changed["to"] = f"file:{(folder / Path(self.destination.path).expanduser()).absolute()}"
+        if self.ca != Path():
+            changed["ca"] = (folder / self.ca.expanduser()).absolute()
+        return self.model_copy(update=changed)

@@ -60,10 +60,16 @@ class LineWriter:
             self._lines = []
             self._size = 0
 
-    def close(self, timeout: float = 5.0) -> bool:
-        """Write everything and end the thread; True when all was written within `timeout` seconds. Blocks."""
+    def close(self, timeout: float = 5.0, last: bytes = b"") -> bool:
+        """Write everything and end the thread; True when all was written within `timeout` seconds. Blocks.
+
+        `last` is written too, whether or not there is room for it.
+        """
         if not self._closed:
             self._closed = True
+            if last:
+                self._lines.append(last)
+                self._size += len(last)
             self.flush()
             self._batches.put(None)
         self._thread.join(timeout)

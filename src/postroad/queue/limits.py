@@ -135,6 +135,14 @@ class Limit(Struct, eq=False):
         for window in self.windows:
             window.add(now, count)
 
+    def let_go(self, count: int) -> bool:
+        """`count` recipients fewer are held; True when it was crowded and may hold more from the spool again."""
+        self.held -= count
+        if self.held > self.low:
+            return False
+        self.low = -1
+        return True
+
     def is_idle(self, now: int) -> bool:
         """True when nothing is known that must be kept."""
         return not self.lanes and all(window.free(now) == window.rate.count for window in self.windows)

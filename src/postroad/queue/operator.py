@@ -200,7 +200,7 @@ class Operator:
                 tally.recipients += len(settlement.changes)
                 ids.add(group[0].stored.id)
         if order.action in LIVELY:
-            self._probe({change.lane for change in works}, now)
+            self._probe({work.lane for work in works}, now)  # where they are now
         done()
         await passed
 
@@ -221,8 +221,9 @@ class Operator:
             suspensions.expire(now)
             if len(suspensions.entries) >= LIMIT:
                 raise SpoolError(f"{LIMIT} suspensions are in force, no more are kept; end some first")
+            before = dict(suspensions.entries)
             suspensions.add(one)
-            await self._keep()
+            await self._keep(before)
             stopped = []
             for state in ready.states(now):
                 lane = ready.lane(state.name)
@@ -237,9 +238,10 @@ class Operator:
     async def resume(self, kind: str, name: str, by: str, uid: int) -> list[Suspension]:
         """End suspensions; which they were."""
         async with self._one:
+            before = dict(self.suspensions.entries)
             ended = self.suspensions.remove(kind, name)
             if ended:
-                await self._keep()
+                await self._keep(before)
             for one in ended:
                 self._tell_of("resume", Suspension(one.kind, one.name, one.until, by, self._clock.now()), uid)
             self._dispatcher.wake()
@@ -250,9 +252,14 @@ class Operator:
         now = self._clock.now()
         return [one for one in self.suspensions.entries.values() if one.until > now]
 
-    async def _keep(self) -> None:
+    async def _keep(self, before: dict[tuple[str, str], Suspension]) -> None:
+        """Keep what is in force for the next start; when that fails, what was in force `before` is again."""
         entries = list(self.suspensions.entries.values())
-        await asyncio.get_running_loop().run_in_executor(None, self._save, entries)
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._save, entries)
+        except SpoolError:
+            self.suspensions.restore(before)
+            raise
 
     def _tell_of(self, action: str, one: Suspension, uid: int) -> None:
         selection = f"{one.kind} {one.name}"

@@ -49,20 +49,31 @@ class Rationing:
         else:
             self.learn(lane, lane.route, now)
 
+    @property
+    def has_opened(self) -> bool:
+        """True while limits are open whose lines nobody has served yet, for want of a slot."""
+        return bool(self._freed)
+
     def welcome(self, lane: Lane, now: int) -> None:
         """A new lane, whose route is not known."""
         self._take_on(lane, self.shaping.first_shape(lane.name), None, now)
 
-    def learn(self, lane: Lane, route: Route, now: int) -> None:
-        """Apply the rules to `lane`, whose route is known; a pause that its rules share is its own, too."""
-        self._take_on(lane, self.shaping.shape(lane.name, route), route, now)
+    def learn(self, lane: Lane, route: Route, now: int) -> bool:
+        """Apply the rules to `lane`, whose route is known; a pause that its rules share is its own, too.
+
+        True when limits that it leaves may hold more from the spool again.
+        """
+        return self._take_on(lane, self.shaping.shape(lane.name, route), route, now)
 
     def dismiss(self, lane: Lane) -> None:
         """`lane` is forgotten, or has other rules from now on: it stands in no line and in no account."""
         stopped_by, lane.stopped_by = lane.stopped_by, None
         if stopped_by is not None:
             stopped_by.line -= 1
-            self._lines[stopped_by].remove(lane)
+            line = self._lines[stopped_by]
+            line.remove(lane)
+            if not line:
+                del self._lines[stopped_by]
         leave(lane)
         lane.shape = None
 
@@ -145,10 +156,7 @@ class Rationing:
         hungry = False
         if lane.shape is not None:
             for limit in lane.shape.limits:
-                limit.held -= count
-                if limit.held <= limit.low:
-                    limit.low = -1
-                    hungry = True
+                hungry |= limit.let_go(count)
         return hungry
 
     def has_place(self, shape: Shape, count: int, room: int, now: int) -> bool:
@@ -197,22 +205,26 @@ class Rationing:
                 return reason_of(limit), 0 if opens == NEVER else opens, limit.words
         return None
 
-    def _take_on(self, lane: Lane, shape: Shape, route: Route | None, now: int) -> None:
+    def _take_on(self, lane: Lane, shape: Shape, route: Route | None, now: int) -> bool:
         """Give `lane` its shape; in the line of a limit that is no longer its own it has no place."""
         old = lane.stopped_by
         if old is not None and old not in shape.limits:
             lane.stopped_by = None
             old.line -= 1
-            self._lines[old].remove(lane)
+            line = self._lines[old]
+            line.remove(lane)
+            if not line:
+                del self._lines[old]
         if lane.shape is not None:
             self._freed += [limit for limit in lane.shape.limits if limit.line and limit not in shape.limits]
-        adopt(lane, shape, route)
+        makes_place = adopt(lane, shape, route)
         limit = shape.concurrency or self._rules.limit
         if lane.throttle.rules.limit != limit:
             lane.throttle.obey(ThrottleRules(limit, self._rules.pauses))
         for pause in shape.pauses:
             if pause.until > now:
                 lane.throttle.suspend(pause.until, now, pause.reason)
+        return makes_place
 
     def _queue_up(self, lane: Lane, limit: Limit, opens: int) -> WaitReason:
         if lane.stopped_by is None:

@@ -7,6 +7,7 @@ lane. Limits that lanes share are in `rationing`. Every wait has its reason. Pur
 """
 
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 from postroad.model.route import Route
@@ -33,6 +34,7 @@ class Ready:
         self._rules: ThrottleRules = rules_of(settings)
         self._lanes: dict[str, Lane] = {}
         self._line: deque[Lane] = deque()  # lanes that wait for a slot among all deliveries
+        self._is_turn_of_limits = False  # who waits for a slot and who waits for a limit get free slots in turn
         self._holders: dict[str, int] = {}  # batches in memory by message, where its content counts in `octets`
         self._low = -1
         self._sites: dict[str, str] = {}  # by lane, for mail that waits longer than a lane is remembered
@@ -110,7 +112,7 @@ class Ready:
         if self.rations is None:
             lane.route = route
         else:
-            self.rations.learn(lane, route, now)
+            self.hungry |= self.rations.learn(lane, route, now)
 
     def has_place(self, lane: Lane, count: int, now: int) -> bool:
         """True when `lane` may hold `count` more recipients; otherwise they wait in the spool."""
@@ -190,7 +192,7 @@ class Ready:
         throttle = lane.throttle
         if lane.running > (throttle.window if throttle.until == 0 else throttle.allowed(now)):
             return WaitReason.LANE_SUSPENDED if throttle.is_suspended(now) else WaitReason.LANE_BUSY
-        if again and self._line and not (lane.in_line and len(self._line) == 1):
+        if again and self._is_slot_wanted(lane):
             self._queue_up(lane)
             return WaitReason.GLOBAL_LIMIT
         if self.rations is not None and lane.shape is not None:
@@ -220,14 +222,28 @@ class Ready:
 
     def next_in_line(self, now: int) -> Lane | None:
         """The lane whose turn it is to try `begin`, when a slot is free."""
-        while self._line and self.running < self._deliveries:
+        if self.running >= self._deliveries:
+            return None
+        if self.rations is None:
+            return self._first_in_line()
+        self._is_turn_of_limits = not self._is_turn_of_limits
+        if self._is_turn_of_limits:
+            return self.rations.next_in_line(now) or self._first_in_line()
+        return self._first_in_line() or self.rations.next_in_line(now)
+
+    def _first_in_line(self) -> Lane | None:
+        while self._line:
             lane = self._line.popleft()
             lane.in_line = False
             if lane.batches:
                 return lane
-        if self.rations is not None and self.running < self._deliveries:
-            return self.rations.next_in_line(now)
         return None
+
+    def _is_slot_wanted(self, lane: Lane) -> bool:
+        """True when others than `lane` wait for a slot: for any, or for one that the limit they stood at allows."""
+        if self._line and not (lane.in_line and len(self._line) == 1):
+            return True
+        return self.rations is not None and self.rations.has_opened and self.running >= self._deliveries
 
     def finish(self, count: int) -> None:
         """`count` recipients have left memory."""
@@ -305,9 +321,10 @@ class Ready:
         """Every lane."""
         return list(self._lanes.values())
 
-    def states(self, now: int) -> list[LaneState]:
-        """Every lane as it is now, for people."""
-        return [self._state(lane, now) for lane in self._lanes.values()]
+    def states(self, now: int, names: Collection[str] = ()) -> list[LaneState]:
+        """Every lane as it is now, for people; with `names`, those called so that there are."""
+        chosen = [self._lanes[name] for name in names if name in self._lanes] if names else self._lanes.values()
+        return [self._state(lane, now) for lane in chosen]
 
     def _state(self, lane: Lane, now: int) -> LaneState:
         throttle = lane.throttle

@@ -184,16 +184,19 @@ def terms_of(merged: Merged) -> Terms | None:
     return Terms(**found) if found else None
 
 
-def adopt(lane: Lane, shape: Shape, route: Route | None) -> None:
-    """Move `lane` with all that it holds and runs from the accounts of its old shape to those of `shape`."""
+def adopt(lane: Lane, shape: Shape, route: Route | None) -> bool:
+    """Move `lane` with all that it holds and runs from the accounts of its old shape to those of `shape`.
+
+    True when a limit that was crowded may hold more from the spool again.
+    """
     old = lane.shape
     lane.route = route
     if old is shape:
-        return
-    if old is not None:
-        _account(lane, old, -1)
+        return False
+    makes_place = old is not None and _account(lane, old, -1)
     _account(lane, shape, 1)
     lane.shape = shape
+    return makes_place
 
 
 def leave(lane: Lane) -> None:
@@ -202,14 +205,16 @@ def leave(lane: Lane) -> None:
         _account(lane, lane.shape, -1)
 
 
-def _account(lane: Lane, shape: Shape, sign: int) -> None:
+def _account(lane: Lane, shape: Shape, sign: int) -> bool:
+    makes_place = False
     for limit in shape.limits:
         limit.running += sign * lane.running
         limit.reserved += sign * lane.reserved
-        limit.held += sign * lane.waiting
+        makes_place |= limit.let_go(-sign * lane.waiting)
         limit.lanes += sign
     for pause in set(shape.pauses):
         pause.lanes += sign
+    return makes_place
 
 
 def _is_about_the_same(rule: ShapingSettings, other: ShapingSettings) -> bool:

@@ -27,7 +27,8 @@ class Suspensions:
         self.entries: dict[tuple[str, str], Suspension] = {(one.kind, one.name): one for one in entries}
         self.has_routes = False
         self._sites: dict[str, str] = {}  # by lane
-        self._lanes: dict[str, Suspension | None] = {}
+        self._stopped: dict[str, Suspension] = {}  # lanes looked at
+        self._free: set[str] = set()
         self._look_again()
 
     def add(self, one: Suspension) -> None:
@@ -46,6 +47,11 @@ class Suspensions:
         self._look_again()
         return ended
 
+    def restore(self, entries: dict[tuple[str, str], Suspension]) -> None:
+        """Let `entries` be in force, and nothing else."""
+        self.entries = dict(entries)
+        self._look_again()
+
     def expire(self, now: int) -> list[Suspension]:
         """End those whose time is over; which they were."""
         ended = [one for one in self.entries.values() if one.until <= now]
@@ -57,12 +63,9 @@ class Suspensions:
 
     def of(self, lane: str, now: int) -> Suspension | None:
         """What stops `lane` now."""
-        if lane in self._lanes:
-            found = self._lanes[lane]
-        else:
-            if len(self._lanes) >= _LANES_KEPT:
-                self._lanes = {name: one for name, one in self._lanes.items() if one is not None}
-            found = self._lanes[lane] = self._find(lane)
+        if lane in self._free:
+            return None
+        found = self._stopped.get(lane) or self._look(lane)
         if found is None or found.until > now:
             return found
         return next((one for one in self.entries.values() if one.until > now and self._means(one, lane)), None)
@@ -73,10 +76,11 @@ class Suspensions:
         return None if found is None else Throttle(rules, 0, 0, until=found.until, reason=found.words)
 
     def closed(self, closed: set[str], now: int) -> set[str]:
-        """`closed` lanes and those known to be stopped now."""
+        """`closed` lanes and those known to be stopped now; what has ended is forgotten."""
         if not self.entries:
             return closed
-        return closed | {lane for lane in list(self._lanes) if self.of(lane, now) is not None}
+        self.expire(now)
+        return closed | {lane for lane in self._stopped if self.of(lane, now) is not None}
 
     def next_end(self) -> int:
         """When the first suspension ends; `NEVER` without one."""
@@ -108,18 +112,28 @@ class Suspensions:
                 self.entries[one.kind, one.name] = msgspec.structs.replace(one, lanes=(*one.lanes, lane))
                 learned = True
         if learned:
-            self._lanes.pop(lane, None)
+            self._look(lane)
         return learned
 
-    def _find(self, lane: str) -> Suspension | None:
+    def _look(self, lane: str) -> Suspension | None:
+        """What stops `lane` the longest; remembered."""
         meant = [one for one in self.entries.values() if self._means(one, lane)]
-        return max(meant, key=lambda one: one.until, default=None)
+        found = max(meant, key=lambda one: one.until, default=None)
+        if found is not None:
+            self._stopped[lane] = found
+            self._free.discard(lane)
+            return found
+        if len(self._free) >= _LANES_KEPT:
+            self._free.clear()
+        self._free.add(lane)
+        return None
 
     def _means(self, one: Suspension, lane: str) -> bool:
         return lane_fits(one.name, lane) if one.kind == NEXT_HOP else lane in one.lanes
 
     def _look_again(self) -> None:
-        self._lanes = dict.fromkeys(lane for one in self.entries.values() for lane in one.lanes)
-        for lane in self._lanes:
-            self._lanes[lane] = self._find(lane)
+        self._stopped.clear()
+        self._free.clear()
+        for lane in {lane for one in self.entries.values() for lane in one.lanes}:
+            self._look(lane)
         self.has_routes = any(one.kind == ROUTE for one in self.entries.values())

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from postroad.model.suspension import NEXT_HOP, ROUTE, SITE, Suspension
+from postroad.queue.times import NEVER
+from postroad.store.suspensions import save
 from tests.support.command import run_command
 
 CONFIGURATION = """\
@@ -132,3 +135,14 @@ def test_service_records_as_json(config: Path) -> None:
     assert shared["plan"]["targets"][0] == {"target": "192.0.2.1[192.0.2.1]:25", "tier": 0, "weight": 3}
     assert (shared["plan"]["balance"], shared["plan"]["site"]) == ("weighted", "here")
     assert (shared["fallback"]["after"], shared["fallback"]["on"]) == ("90m", ["4.4.1", "4.7."])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(NEXT_HOP, "192.0.2.1:25"), (NEXT_HOP, "*"), (SITE, "here"), (ROUTE, "shared"), (ROUTE, "sha*")]
+)
+def test_what_operators_have_stopped_is_told(config: Path, kind: str, name: str) -> None:
+    kept = config.parent / "data" / "suspensions.json"
+    kept.parent.mkdir()
+    save(kept, [Suspension(kind, name, NEVER, "root", 0, "new disks"), Suspension(kind, "other", NEVER, "root", 0)])
+    told = [line for line in explain(config, "a@shared.example") if line.startswith("stopped")]
+    assert told == [f"stopped   {kind} {name} suspended by root: new disks, until it is resumed"]

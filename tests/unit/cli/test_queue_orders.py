@@ -142,6 +142,12 @@ def test_suspend_survives_a_restart_and_is_shown(relay: Relay) -> None:
     assert run(relay, "suspended").out == ""
 
 
+def test_a_route_with_a_name_can_be_named_by_its_place(tmp_path: Path) -> None:
+    with Relay(tmp_path, '[[routes]]\nname = "out"\nnext_hops = ["capture:"]\n') as relay:
+        assert run(relay, "suspend", "--route", "1").out == "suspended route out for 1h\n"
+        assert run(relay, "resume", "--route", "1").out == "resumed route out\n"
+
+
 def test_groups_shape_and_top(unchanged: Relay) -> None:
     relay = unchanged
     assert run(relay, "list", "--group-by", "domain").out.split() == ["6", "example.net", "3", "example.org"]
@@ -173,6 +179,8 @@ def test_groups_shape_and_top(unchanged: Relay) -> None:
         (["suspend", "--site", "a", "--route", "b"], 64),
         (["suspend", "--site", "a", "--for", "soon"], 64),
         (["suspend", "--site", "a", "--for", "0s"], 64),
+        (["suspend", "--route", "2"], 64),
+        (["suspend", "--route", "no*"], 64),
         (["list", "--reason", "nonsense"], 64),
     ],
 )

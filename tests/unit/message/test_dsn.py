@@ -113,11 +113,12 @@ def test_headers_alone_when_not_full() -> None:
     assert "header section is attached" in text.get_content()
 
 
-def test_without_an_original_the_report_still_stands() -> None:
-    text, blocks, original = parts(parse(compose(report(original=b"", full=False))))
+def test_without_an_original_the_report_has_no_part_for_it() -> None:
+    text, status = parse(compose(report(original=b"", full=False))).iter_parts()
+    assert isinstance(text, EmailMessage)
     assert "attached" not in text.get_content()
+    blocks: Any = status.get_payload()
     assert blocks[1]["Action"] == "failed"
-    assert original.get_content().strip() == ""
 
 
 def test_a_delay_says_until_when() -> None:

@@ -41,6 +41,18 @@ def test_what_had_no_room_is_counted_in_its_place() -> None:
     assert len(told) < 12
 
 
+def test_the_count_is_told_at_the_end_though_there_is_no_room(tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "log", os.O_CREAT | os.O_WRONLY)
+    sink = LogSink("json", fd, ManualClock(), limit=1000)
+    for number in range(100):
+        sink(MessageRemoved(at=AT, id=f"{number:013d}"))
+    assert sink.close()
+    os.close(fd)
+    told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert told[-1]["record"] == "RecordsDropped"
+    assert told[-1]["count"] + len(told) - 1 == 100
+
+
 def test_the_count_stands_before_the_next_line_that_fits() -> None:
     read, write = os.pipe()
     sink = LogSink("text", write, ManualClock(), limit=200)

@@ -132,3 +132,19 @@ async def test_routes_get_their_terms_once() -> None:
     assert shaped.terms == Terms(tls="off")
     assert plans.cached_plan("mx:a.example") is shaped
     assert plans.cached_plan("mx:b.example") is None
+
+
+def test_a_next_hop_that_leaves_a_crowded_limit_makes_place_there() -> None:
+    ready = Ready(QueueSettings(window=1000), shaping({"sites": ["big"], "rates": ["1/hour"]}))
+    leaving, staying = ready.lane("mx:a.example", NOW), ready.lane("mx:b.example", NOW)
+    for lane in (leaving, staying):
+        ready.learn(lane, route(lane.name, site="big"), NOW)
+    for limit in leaving.shape.limits if leaving.shape is not None else ():
+        limit.count(NOW, 1)
+    while ready.has_place(leaving, 1, NOW):
+        ready.push(leaving, (works := message())[0].stored, works)
+    assert {"mx:a.example", "mx:b.example"} <= ready.closed(NOW)
+    ready.hungry = False
+    ready.learn(leaving, route(leaving.name, site="other"), NOW)
+    assert ready.hungry
+    assert "mx:b.example" not in ready.closed(NOW)

@@ -29,6 +29,14 @@ def test_lanes_are_closed_once_they_were_seen() -> None:
     assert suspensions.closed({"x"}, 5) == {"x", "mx:a.example"}
 
 
+def test_stopping_very_many_lanes_costs_the_same_for_each() -> None:
+    suspensions = Suspensions([one(NEXT_HOP, "*.example")])
+    for number in range(150_000):
+        assert suspensions.of(f"mx:a{number}.example", 5) is not None
+        assert suspensions.of(f"mx:a{number}.test", 5) is None
+    assert len(suspensions.closed(set(), 5)) == 150_000
+
+
 def test_the_longest_of_several_counts_until_each_has_ended() -> None:
     suspensions = Suspensions([one(NEXT_HOP, "a.example", 10), one(NEXT_HOP, "*", 20)])
     assert [name_of(suspensions, "mx:a.example", now) for now in (9, 10, 19, 20)] == ["*", "*", "*", ""]

@@ -160,6 +160,10 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
             f"cleanup[{p}]: warning: {e.table}, line {e.line}: {e.reason}; the table before stays in force",
         ),
         r.DeliveryFaulted: lambda e, p: (f"qmgr[{p}]: warning: delivery to {e.lane} failed by a bug: {e.detail}",),
-        r.RecordsDropped: lambda e, p: (f"postlogd[{p}]: warning: {e.count} records left out",),
+        r.RecordsDropped: lambda e, p: (
+            f"postlogd[{p}]: warning: {e.count} records left out{f' of sink {e.sink}' if e.sink else ''}",
+        ),
+        r.SinkFaulted: lambda e, p: (f"postlogd[{p}]: warning: sink {e.sink} does not work: {e.reason}",),
+        r.SinkRecovered: lambda e, p: (f"postlogd[{p}]: sink {e.sink} works again",),
     }
 )

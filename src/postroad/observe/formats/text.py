@@ -171,6 +171,8 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
             f"operator  {e.id} {e.action} of <{e.recipient}> for {e.lane} by {e.by}{_because(e.reason)}"
         ),
         r.DeliveryFaulted: lambda e: f"delivery  FAULT: {e.lane}: {e.detail}",
-        r.RecordsDropped: lambda e: f"log       {e.count} records left out",
+        r.RecordsDropped: lambda e: f"{e.sink or 'log':9} {e.count} records left out",
+        r.SinkFaulted: lambda e: f"sink      {e.sink} does not work: {e.reason}",
+        r.SinkRecovered: lambda e: f"sink      {e.sink} works again after {seconds(e.seconds)}s",
     }
 )

@@ -1,0 +1,74 @@
+"""Outgoing HTTP: one POST at a time to one address, over a kept connection, each within a deadline.
+
+Redirects are not followed, cookies not kept, proxies of the environment not used; of an answer's body no more than
+64 KiB is read. Invariant: whatever the peer or the network does is an `Answer`, never an exception.
+"""
+
+import ssl
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+from msgspec import Struct
+
+BODY_LIMIT: Final = 64 << 10  # octets read of an answer's body, so that the connection can be used again
+
+
+class Answer(Struct, frozen=True):
+    """An HTTP status, or 0 and why there is none; `retry_after` in seconds when the peer asked for it."""
+
+    status: int
+    reason: str = ""
+    retry_after: float = 0.0
+
+    def __str__(self) -> str:
+        """As people write it."""
+        return f"HTTP {self.status} {self.reason}".rstrip() if self.status else self.reason
+
+
+class Poster:
+    """POSTs to `url`; used by one event loop, within `async with`. `ca` is a file of certificates."""
+
+    def __init__(self, url: str, *, timeout: float, agent: str, ca: str = "") -> None:
+        """`timeout` is that of a whole exchange, the look-up of the name included."""
+        self._url = url
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._agent = agent
+        self._ca = ca
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Read the certificates."""
+        context: ssl.SSLContext | bool = ssl.create_default_context(cafile=self._ca) if self._ca else True
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=1, ssl=context),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": self._agent},
+            timeout=self._timeout,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send `body`."""
+        assert self._session is not None
+        try:
+            async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as got:
+                await got.content.read(BODY_LIMIT)
+                return Answer(got.status, got.reason or "", _seconds(got.headers.get("Retry-After", "")))
+        except TimeoutError:
+            return Answer(0, f"no answer within {self._timeout.total:g}s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Answer(0, str(error) or type(error).__name__)
+
+
+def _seconds(text: str) -> float:
+    """Retry-After in seconds (RFC 9110 10.2.3); a date counts as not given."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0
