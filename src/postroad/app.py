@@ -1,6 +1,7 @@
 """The life of the process: start, serve, reload, stop. What it is built of is in `house`.
 
-Start: bind, give up root, open the spool (replay), start the queue, accept. SIGHUP reloads. Stop (SIGTERM, SIGINT):
+Start: bind, give up root, open the spool (replay), start the queue, accept. SIGHUP reloads, unless it tells that our
+terminal is gone. Stop (SIGTERM, SIGINT):
 accept nothing, let transactions and deliveries finish within a deadline, close the spool; what is not
 delivered goes on at the next start. A second signal cuts the deadline short.
 """
@@ -30,6 +31,7 @@ from postroad.observe.log import LogSink
 from postroad.observe.sinks import Sinks
 
 DRAIN_SECONDS: Final = 30.0
+_STDERR: Final = 2
 SWITCH_SECONDS: Final = 0.0005  # the spool's threads must not wait 5 ms for the interpreter (measured)
 COLLECT_AFTER: Final = 50_000  # new objects before the collector looks; messages are freed by counting
 
@@ -77,7 +79,10 @@ class _Life:
         self._reloader = reloader
         self._notifier = notifier
         self._reload_asked = asyncio.Event()
+        self._stopping: asyncio.Queue[str] = asyncio.Queue()
         self._bound: list[str] = []
+        self._has_terminal = os.isatty(_STDERR)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)  # kept until everything runs
 
     async def prepare(self) -> None:
         """Take what root alone may take, then be root no more."""
@@ -149,11 +154,16 @@ class _Life:
     def _listen_to_signals(self) -> "asyncio.Queue[str]":
         """A queue of the names of the signals that ask us to stop."""
         loop = asyncio.get_running_loop()
-        asked: asyncio.Queue[str] = asyncio.Queue()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, asked.put_nowait, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_asked.set)
-        return asked
+            loop.add_signal_handler(number, self._stopping.put_nowait, number.name)
+        return self._stopping
+
+    def _hang_up(self) -> None:
+        """SIGHUP: a wish for a reload, or the news that the terminal we run in has gone, and its user with it."""
+        if self._has_terminal and not os.isatty(_STDERR):
+            self._stopping.put_nowait(signal.SIGHUP.name)
+        else:
+            self._reload_asked.set()
 
 
 async def _first(stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]") -> str:

@@ -2,9 +2,12 @@
 
 import json
 import os
+import pty
 import signal
 import smtplib
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -12,7 +15,7 @@ from pathlib import Path
 
 from tests.support.command import run_command
 from tests.support.postfix import free_port
-from tests.support.relay import CAPTURE, Relay, greets, wait_until
+from tests.support.relay import CAPTURE, STOP_SECONDS, Relay, greets, wait_until
 
 LOADS = 150 if not os.environ.get("POSTROAD_LONG") else 3000
 
@@ -261,3 +264,27 @@ def test_nothing_is_left_open_by_many_reloads(tmp_path: Path) -> None:
             if step == 0:
                 before = open_files(relay)
         assert open_files(relay) <= before + 2
+
+
+def test_a_terminal_that_goes_ends_the_server_in_it(tmp_path: Path) -> None:
+    relay = Relay(tmp_path)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "postroad", "serve", "-c", str(relay.config)],
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        wait_until(lambda: greets(relay.port), "a greeting")
+        process.send_signal(signal.SIGHUP)
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+            send(client, "after-a-reload-")
+        relay.wait_captured(b"after-a-reload-")
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(STOP_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait(STOP_SECONDS)

@@ -70,7 +70,10 @@ class Rationing:
         stopped_by, lane.stopped_by = lane.stopped_by, None
         if stopped_by is not None:
             stopped_by.line -= 1
-            self._lines[stopped_by].remove(lane)
+            line = self._lines[stopped_by]
+            line.remove(lane)
+            if not line:
+                del self._lines[stopped_by]
         leave(lane)
         lane.shape = None
 
