@@ -26,6 +26,7 @@ from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.deliver import Deliverer
 from postroad.desk.control import ControlServer
+from postroad.listener.drops import Drops, Parts
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners
 from postroad.model.address import parse_mailbox
@@ -36,7 +37,7 @@ from postroad.model.queueid import QueueIds
 from postroad.model.records import ServerStarted, ServerStopping, SpoolFaulted
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
-from postroad.net.process import become_user, give_to_user, is_root, raise_file_limit
+from postroad.net.process import become_user, give_to_user, ids_of, is_root, raise_file_limit
 from postroad.net.resolver import Resolver
 from postroad.net.stream import open_stream
 from postroad.net.tls import opportunistic_context
@@ -63,6 +64,7 @@ from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
 from postroad.routing.sites import Sites
 from postroad.spool.spool import EmbeddedSpool
+from postroad.store.drops import DropFolder
 from postroad.store.suspensions import load as load_suspensions
 from postroad.store.suspensions import save as save_suspensions
 
@@ -154,10 +156,13 @@ class _House:
         self.aliases = AliasService(load(config.aliases), bounds_of(config))
         if broken := self.aliases.broken:
             raise ConfigError([render(problem_of(fault), {}) for fault in broken])
-        self.listeners = self._build_listeners(clock, queue_ids, turn, start)
+        self.listeners, self.drops = self._build_listeners(clock, queue_ids, turn, start)
 
-    def _build_listeners(self, clock: SystemClock, queue_ids: QueueIds, turn: Turn, start: int) -> Listeners:
+    def _build_listeners(
+        self, clock: SystemClock, queue_ids: QueueIds, turn: Turn, start: int
+    ) -> tuple[Listeners, Drops]:
         config, emit = self.config, self.emit
+        self.drop_folder = DropFolder(config.drop_folder)
         policies: tuple[Policy[RcptContext], ...] = (self.control,)
         door = self.aliases.door
         if door is not None and door.has_strict:
@@ -165,31 +170,48 @@ class _House:
         announcer = Announcer(
             spool=self.spool, admit=self.dispatcher.admit, emit=emit, hostname=config.hostname, queue_ids=queue_ids
         )
-        return Listeners(
+        chain = Chain[RcptContext]("rcpt", policies, timeout=POLICY_SECONDS, emit=emit, now=clock.now)
+        intake = Intake(
+            spool=self.spool,
+            admit=self.dispatcher.admit,
+            emit=emit,
+            now=clock.now,
             hostname=config.hostname,
-            postmaster=parse_mailbox(config.postmaster),
+            queue_ids=queue_ids,
             limits=config.limits,
-            chain=Chain[RcptContext]("rcpt", policies, timeout=POLICY_SECONDS, emit=emit, now=clock.now),
+            inline=config.spool.inline_size,
+            rewrite=compile_rewriter(config.routes),
+            expand=None if door is None else door.expand,
+            announce=announcer.expanded,
+        )
+        postmaster = parse_mailbox(config.postmaster)
+        listeners = Listeners(
+            hostname=config.hostname,
+            postmaster=postmaster,
+            limits=config.limits,
+            chain=chain,
             relays=self.control.relays,
-            intake=Intake(
-                spool=self.spool,
-                admit=self.dispatcher.admit,
-                emit=emit,
-                now=clock.now,
-                hostname=config.hostname,
-                queue_ids=queue_ids,
-                limits=config.limits,
-                inline=config.spool.inline_size,
-                rewrite=compile_rewriter(config.routes),
-                expand=None if door is None else door.expand,
-                announce=announcer.expanded,
-            ),
+            intake=intake,
             emit=emit,
             now=clock.now,
             monotonic=clock.monotonic,
             at_turn_end=turn.add,
             start=start,
         )
+        parts = Parts(
+            folder=self.drop_folder,
+            clock=clock,
+            emit=emit,
+            chain=chain,
+            intake=intake,
+            limits=config.limits,
+            queue_ids=queue_ids,
+            postmaster=postmaster,
+            hostname=config.hostname,
+            knows=lambda queue_id: self.spool.desk.message(queue_id),  # noqa: PLW0108  there is no desk before `open`
+            refuse=announcer.refused,
+        )
+        return listeners, Drops(parts, config.drops.poll)
 
     def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
         placement = self.router.place(envelope, recipient)
@@ -236,15 +258,19 @@ class _House:
         config = self.config
         bound = await self.listeners.bind(config.listeners)
         if config.process.user:
-            give_to_user(config.process.user, config.data_dir)
+            give_to_user(config.process.user, config.data_dir, config.drop_folder)
+        self._prepare_drops()
+        if config.process.user:
             become_user(config.process.user)
         await self.spool.open()
+        await self.drops.resume()
         control = self._build_control()
         await control.start()
         work = asyncio.create_task(self.dispatcher.run())
         self.aliases.start(self.clock, self.emit)
         stopping = _stop_signals()
         await self.listeners.start()
+        self.drops.start()
         self.emit(ServerStarted(at=self.now(), version=VERSION, hostname=config.hostname, listeners=tuple(bound)))
         for line in bound:
             announce(f"listening: {line}")
@@ -254,8 +280,19 @@ class _House:
         reason = await _first(stopping, work)
         self.emit(ServerStopping(at=self.now(), reason=reason))
         await control.stop()
+        await self.drops.stop()
         await self._stop(stopping, work)
         return 0
+
+    def _prepare_drops(self) -> None:
+        """As root still, when we were started as root."""
+        config = self.config
+        owner = ids_of(config.process.user) if config.process.user and is_root() else (-1, -1)
+        try:
+            config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.drop_folder.prepare(*owner)
+        except OSError as error:
+            raise ConfigError([f"drops.folder: {config.drop_folder} cannot be made ready: {error.strerror}"]) from error
 
     async def _stop(self, stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]") -> None:
         drained = asyncio.create_task(self._drain())
