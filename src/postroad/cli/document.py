@@ -18,7 +18,7 @@ from postroad.config.document import NOTE, configuration_page, policies_page, re
 
 PROGRAMS: Final = (
     ("postroad-sendmail", sendmail, SENDMAIL_OPTIONS, "postroad-sendmail -t -i < message.eml"),
-    ("postroad-mailq", mailqformat, (("-c FILE", "Configuration file."),), "postroad-mailq"),
+    ("postroad-mailq", mailqformat, postqueue.OPTIONS[-2:], "postroad-mailq"),
     ("postroad-postqueue", postqueue, postqueue.OPTIONS, "postroad-postqueue -j"),
     ("postroad-postsuper", postsuper, postsuper.OPTIONS, "postroad-postsuper -h ALL"),
 )

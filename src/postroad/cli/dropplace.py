@@ -10,7 +10,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.config.load import find_config
 from postroad.config.merge import read_document
 from postroad.config.problem import render
 from postroad.config.schema import Config
@@ -29,9 +28,8 @@ class Place(Struct, frozen=True):
     limits: LimitsSettings
 
 
-def find_place(given: Path | None) -> Place:
-    """The place that the configuration tells of; ConfigError when there is none or it cannot be read."""
-    file = find_config(given)
+def find_place(file: Path) -> Place:
+    """The place that the configuration `file` tells of; ConfigError when it cannot be read."""
     document = read_document(file)
     if unread := [problem for problem in document.problems if not problem.path]:
         raise ConfigError([render(problem, document.places) for problem in unread])

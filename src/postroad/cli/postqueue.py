@@ -18,7 +18,7 @@ from postroad.cli.control import ask
 from postroad.cli.exits import OK, USAGE, code_of, complain_as
 from postroad.cli.mailqformat import EMPTY, HEADING, block, json_line, total
 from postroad.cli.mailqformat import USAGE as USAGE_LINE
-from postroad.cli.options import configuration
+from postroad.cli.options import configuration, system_file
 from postroad.config.schema import Config
 from postroad.desk.protocol import ActAsked
 from postroad.model.errors import PostroadError
@@ -35,7 +35,7 @@ OPTIONS: Final = (
     ("-f", "Try everything that waits now."),
     ("-i ID", "Try one message now."),
     ("-s SITE", "Try everything for one domain now."),
-    ("-c FILE", "Configuration file; by default ./postroad.toml, then /etc/postroad/postroad.toml."),
+    ("-c FILE", "Configuration file; by default /etc/postroad/postroad.toml."),
     ("-v", "Taken and ignored."),
 )
 _PAGE: Final = 20_000
@@ -80,7 +80,7 @@ def _guarded(name: str, work: Callable[[], int]) -> int:
 def _mailq(arguments: list[str]) -> int:
     options, _ = gnu_getopt(arguments, "c:C:Ac:v")
     given = next((value for option, value in options if option in {"-c", "-C"}), "")
-    return show(Path(given) if given else None, as_json=False)
+    return show(system_file(given), as_json=False)
 
 
 def _postqueue(arguments: list[str]) -> int:
@@ -90,7 +90,7 @@ def _postqueue(arguments: list[str]) -> int:
         complain_as("postqueue", USAGE_LINE)
         return USAGE
     given = next((value for option, value in options if option == "-c"), "")
-    config = Path(given) if given else None
+    config = system_file(given)
     (option, value) = wanted[0]
     match option:
         case "-p" | "-j":
@@ -103,7 +103,7 @@ def _postqueue(arguments: list[str]) -> int:
             return flush(config)
 
 
-def show(file: Path | None, *, as_json: bool) -> int:
+def show(file: Path, *, as_json: bool) -> int:
     """Print the queue."""
     config = configuration(file)
     now = SystemClock().now()
@@ -129,7 +129,7 @@ def everything(reader: SpoolReader) -> Iterator[Listed]:
         query = query.behind(page[-1].num, page[-1].id)
 
 
-def flush(file: Path | None, *, queue_id: str = "", site: str = "") -> int:
+def flush(file: Path, *, queue_id: str = "", site: str = "") -> int:
     """Try what waits: all of it, one message, or the mail for one domain."""
     if queue_id and not is_queue_id(queue_id):
         complain_as("postqueue", f"{queue_id} is no queue id")

@@ -7,7 +7,6 @@ hold, requeue, release. Each message is told as Postfix tells it, on standard er
 import sys
 from collections.abc import Iterator
 from getopt import GetoptError, gnu_getopt
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -15,7 +14,7 @@ import typer
 
 from postroad.cli.control import ask
 from postroad.cli.exits import OK, TEMPORARY, USAGE, code_of, complain_as
-from postroad.cli.options import configuration
+from postroad.cli.options import configuration, system_file
 from postroad.config.schema import Config
 from postroad.desk.protocol import ActAsked
 from postroad.model.errors import PostroadError
@@ -34,7 +33,7 @@ OPTIONS: Final = (
     ("-d ID", "Delete, without a word to the sender."),
     ("-", "In the place of an id: read ids from standard input, one a line."),
     ("ALL", "In the place of an id: everything that waits; with -H everything that is held."),
-    ("-c FILE", "Configuration file; by default ./postroad.toml, then /etc/postroad/postroad.toml."),
+    ("-c FILE", "Configuration file; by default /etc/postroad/postroad.toml."),
     ("-p, -s, -S, -v", "Taken and ignored: the spool keeps itself in order."),
 )
 _IDS_AT_ONCE: Final = 20_000
@@ -79,7 +78,7 @@ def _run(arguments: list[str], stdin: Iterator[str]) -> int:
         complain_as(NAME, "\n".join([*(f"{word}: no queue id" for word in bad), *(f"{word}: what?" for word in rest)]))
         return USAGE
     code = OK
-    config = configuration(Path(given) if given else None)
+    config = configuration(system_file(given))
     for option, words in wanted.items():
         if words and not _carry_out(config, option, words):
             code = TEMPORARY

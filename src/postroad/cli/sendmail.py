@@ -11,12 +11,12 @@ import secrets
 import sys
 from collections.abc import Iterator
 from email.utils import formatdate
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from postroad.cli import postqueue
 from postroad.cli.dropplace import Place, find_place
 from postroad.cli.exits import CONFIG, DATA, IO_ERROR, OK, TEMPORARY, UNAVAILABLE, USAGE, complain_as
+from postroad.cli.options import system_file
 from postroad.cli.sendmailheader import Author, completed, read_fields, recipients_in
 from postroad.cli.sendmailoptions import Mode, UsageError, Wanted, understand
 from postroad.cli.sendmailsmtp import Dropper, speak
@@ -58,7 +58,7 @@ def run(arguments: list[str], stdin: BinaryIO, stdout: BinaryIO) -> int:
 
 
 def _do(wanted: Wanted, stdin: BinaryIO, stdout: BinaryIO) -> int:
-    config = Path(wanted.config) if wanted.config else None
+    config = system_file(wanted.config)
     file = ["-c", wanted.config] if wanted.config else []
     match wanted.mode:
         case Mode.ALIASES:

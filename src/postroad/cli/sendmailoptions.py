@@ -24,7 +24,7 @@ OPTIONS: Final = (
     ("-R WHAT", "What a report returns: `full` or `hdrs` (RET of RFC 3461)."),
     ("-V ID", "Envelope id for reports (ENVID of RFC 3461)."),
     ("-B TYPE, -o7, -o8", "`7BIT` or `8BITMIME`."),
-    ("-C FILE", "Configuration file; by default ./postroad.toml, then /etc/postroad/postroad.toml."),
+    ("-C FILE", "Configuration file; by default /etc/postroad/postroad.toml."),
     ("-v", "Say as what the message was dropped."),
     ("-bm", "Send a message from standard input: the default."),
     ("-bs", "Speak SMTP on standard input and output; every message is dropped."),

@@ -12,7 +12,7 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.routing.rules import compile_rules
 
 
-def verify(file: Path | None, mailboxes: list[Mailbox]) -> int:
+def verify(file: Path, mailboxes: list[Mailbox]) -> int:
     """Print what the routes say; 68 when they have no place for somebody."""
     config = configuration(file)
     rules = compile_rules(config.routes, config.egress)

@@ -33,6 +33,7 @@ PIECE: Final = 256 << 10
 UNFINISHED: Final = "new-"  # what a writer that is still at work calls its file
 FINISHED: Final = "drop-"
 MOST: Final = 1000  # names looked at in one go
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STALE: Final = 86400  # seconds after which a file is no writer's any more
 _NOTIFY: Final = (
     (NOTIFY_NEVER, "NEVER"),
@@ -183,13 +184,16 @@ class DropFolder:
         self._hopeless: set[str] = set()  # what can neither be read nor moved
 
     def prepare(self, uid: int = -1, gid: int = -1) -> None:
-        """Make the folders and, as root, give them to the server's user."""
+        """Make the folders and, as root, give them to the server's user; no link in their place is followed."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder, mode in ((self._taken, 0o700), (self._aside, 0o700), (self.new, 0o3733), (self.path, 0o711)):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            if uid >= 0:
-                os.chown(folder, uid, gid, follow_symlinks=False)
-            folder.chmod(mode)
+        top = os.open(self.path, _FOLDER)
+        try:
+            for name, mode in (("taken", 0o700), ("aside", 0o700), ("new", 0o3733)):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o700, dir_fd=top)
+                _own(os.open(name, _FOLDER, dir_fd=top), uid, gid, mode)
+        finally:
+            _own(top, uid, gid, 0o711)
 
     def changed(self) -> float:
         """When a name in `new` last came or went, in seconds since 1970."""
@@ -268,6 +272,16 @@ class DropFolder:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _own(fd: int, uid: int, gid: int, mode: int) -> None:
+    """Give an open folder its owner and mode, and close it."""
+    try:
+        if uid >= 0:
+            os.fchown(fd, uid, gid)
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
 
 
 def write_drop(folder: Path, letter: Letter, content: Iterable[bytes]) -> str:

@@ -71,6 +71,20 @@ def test_the_folder_can_be_written_and_not_read_by_others(folder: DropFolder) ->
     assert stat.S_IMODE((folder.new / name).stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("name", ["", "new", "taken"])
+def test_no_link_in_the_place_of_a_folder_is_followed(tmp_path: Path, name: str) -> None:
+    """Else the server's user could have root open any folder to all."""
+    target = tmp_path / "target"
+    target.mkdir(mode=0o700)
+    top = tmp_path / "drops"
+    if name:
+        top.mkdir()
+    (top / name if name else top).symlink_to(target)
+    with pytest.raises(OSError, match="drops|new|taken|symbolic|directory"):
+        DropFolder(top).prepare()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o700
+
+
 def test_unfinished_drops_are_nobodys_mail(folder: DropFolder) -> None:
     writer = DropWriter(folder.new, LETTER)
     writer.write(CONTENT)
