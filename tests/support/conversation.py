@@ -53,11 +53,16 @@ class InstantSpool:
         self.messages: list[tuple[Envelope, bytes]] = []
         self.drafts: list[ListDraft] = []
         self.room = True
+        self.expected = 0
         self.fault: SpoolError | None = None
         self.late: list[Callable[[], None]] | None = None
 
     def has_room(self) -> bool:
         return self.room
+
+    def expect(self, change: int) -> None:
+        self.expected += change
+        assert self.expected >= 0
 
     def draft(self, on_drain: Callable[[], None]) -> Draft:
         self.drafts.append(ListDraft())

@@ -17,8 +17,10 @@ from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.options import ConfigFile, Json, configuration
+from postroad.cli.waits import lane_wait, lanes_now
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
+from postroad.desk.protocol import LaneNow
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord, SrvRecord
 from postroad.model.envelope import Envelope, Origin, Recipient
@@ -106,6 +108,7 @@ class Explanation(Struct):
     fallback: Beyond | None
     aliases: AliasTrace
     rules: Shaped | None = None
+    now: LaneNow | None = None  # the running server's view of the lane
 
 
 _OWN_NAME: Final = "localhost"
@@ -127,7 +130,7 @@ def explain(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Tell what would happen to a message, and why: access, route, targets. Nothing is sent.
+    """Tell what would happen to a message, and why: access, route, targets, what waits there now. Nothing is sent.
 
     Example: postroad explain --from me@example.com --to you@example.net --ip 192.0.2.7
     """
@@ -142,6 +145,8 @@ def explain(
         tags=tuple(tag or ()),
     )
     found = asyncio.run(_explain(settings, envelope))
+    if found.lane:
+        found.now = (lanes_now(settings, [found.lane]) or {}).get(found.lane)
     print(msgspec.json.encode(found).decode() if as_json else "\n".join(_lines(found)))
     return OK
 
@@ -331,6 +336,10 @@ def _lines(found: Explanation) -> list[str]:
         out += _plan_lines(beyond.plan)
     if found.rules is not None:
         out += rule_lines(found.rules)
+    if found.now is not None:
+        lane, wait = found.now, lane_wait(found.now)
+        out.append(f"now       {lane.waiting} wait, {lane.running} of {lane.allowed} deliveries run")
+        out += [f"waits     {wait}"] * (wait is not None)
     return out
 
 

@@ -4,7 +4,7 @@ Times of day are local; `now` is a parameter. What a peer said is printed with e
 that nobody steers the terminal of whoever looks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -96,8 +96,13 @@ def total_line(stats: Stats, shown: int) -> str:
     return f"{total}; recipients: {stats.pending} pending{held}{rest}"
 
 
-def message_lines(message: Listed, envelope: Envelope | None, now: int, stopped: Stopped = never) -> Iterator[str]:
-    """Everything the queue knows about one message; without `envelope` when that cannot be read."""
+def message_lines(
+    message: Listed, envelope: Envelope | None, now: int, *, stopped: Stopped = never, waits: Mapping[int, object]
+) -> Iterator[str]:
+    """Everything the queue knows about one message; without `envelope` when that cannot be read.
+
+    `waits` says why each recipient, by its number, waits.
+    """
     place = message.place
     yield f"queue id   {message.id}"
     yield f"sender     <{printable(message.sender)}>"
@@ -114,6 +119,8 @@ def message_lines(message: Listed, envelope: Envelope | None, now: int, stopped:
         yield ""
         yield f"recipient  {printable(recipient.address)}"
         yield f"state      {state_text(recipient, now, stopped(recipient.lane))}"
+        if recipient.index in waits:
+            yield f"waits      {waits[recipient.index]}"
         if recipient.status is Status.PENDING:
             yield f"next try   {moment_text(recipient.due)}"
         if recipient.deadline and not recipient.status.is_final:

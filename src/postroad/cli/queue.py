@@ -18,6 +18,7 @@ from postroad.cli.layout import block_lines, header_lines, message_lines, printa
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue_filters import Filters, filtered
 from postroad.cli.queue_suspend import stopped_by
+from postroad.cli.waits import lanes_now, wait_of
 from postroad.config.schema import Config
 from postroad.message.headers import header_section
 from postroad.model.errors import SpoolError
@@ -136,7 +137,7 @@ def show(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Show one message that waits: envelope, header, and every recipient with its attempts and its next try.
+    """Show one message that waits: envelope, header, and every recipient with its attempts and why it waits now.
 
     Example: postroad queue show 3Pt2mN2VXxznj
     """
@@ -151,12 +152,17 @@ def show(
         header = header_section(_beginning(parts))
     except SpoolError as error:
         complain(error)
+    now, listed = SystemClock().now(), shown.listed
+    stopped = stopped_by(settings, now)
+    lanes = lanes_now(settings, {recipient.lane for recipient in listed.recipients})
+    found = ((one.index, wait_of(one, lanes, stopped, now)) for one in listed.recipients)
+    waits = {index: wait for index, wait in found if wait is not None}
     if as_json:
         text = header.decode("utf-8", "backslashreplace")
-        print(msgspec.json.encode({**plain(shown.listed), "envelope": shown.envelope, "header": text}).decode())
+        whole = {**plain(listed), "envelope": shown.envelope, "header": text, "waits": waits}
+        print(msgspec.json.encode(whole).decode())
         return OK
-    now = SystemClock().now()
-    for line in (*message_lines(shown.listed, shown.envelope, now, stopped_by(settings, now)), ""):
+    for line in (*message_lines(listed, shown.envelope, now, stopped=stopped, waits=waits), ""):
         print(line)
     for line in header_lines(header):
         print(line)

@@ -7,7 +7,7 @@ words. An order ends when its caller is gone, at the next portion: what was done
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +53,7 @@ class ControlServer:
         operator: Operator,
         *,
         clock: Clock,
-        lanes: Callable[[], list[LaneState]],
+        lanes: Callable[[Collection[str]], list[LaneState]],
         totals: Callable[[], tuple[int, int]],
         lane_named: Callable[[str], str],
         watch: Callable[[Emit], Callable[[], None]],
@@ -127,16 +127,16 @@ class ControlServer:
             case SiteAsked():
                 return Answer(done=True, names=tuple(operator.suspensions.lanes_of(asked.pattern)))
             case LanesAsked():
-                lanes = tuple(lane_now(state, state.name) for state in self._states())
+                lanes = tuple(lane_now(state, state.name) for state in self._states(asked.names))
                 return Answer(done=True, lanes=lanes, suspensions=tuple(operator.in_force()))
             case WatchAsked():
                 await self._tell(asked, writer)
         return Answer(done=True)
 
-    def _states(self) -> list[LaneState]:
-        """Every lane as it is now; what an operator has stopped says so."""
+    def _states(self, names: Collection[str] = ()) -> list[LaneState]:
+        """Every lane as it is now, or those called so; what an operator has stopped says so."""
         suspensions, now = self._operator.suspensions, self._clock.now()
-        found = self._lanes()
+        found = self._lanes(names)
         if not suspensions.entries:
             return found
         stopped = ((state, suspensions.of(state.name, now)) for state in found)

@@ -58,7 +58,12 @@ class SiteAsked(Request, frozen=True, tag="site"):
 
 
 class LanesAsked(Request, frozen=True, tag="lanes"):
-    """Which lanes have work in memory or are known to fail, and which suspensions are in force."""
+    """Which lanes have work in memory or are known to fail, and which suspensions are in force.
+
+    `names` asks about these lanes alone; without any, about all.
+    """
+
+    names: tuple[str, ...] = ()
 
 
 class WatchAsked(Request, frozen=True, tag="watch"):

@@ -42,6 +42,9 @@ class Spooling(Protocol):
     def draft(self, on_drain: Callable[[], None]) -> Draft:
         """Begin content that is too large for memory."""
 
+    def expect(self, change: int) -> None:
+        """So many messages more, or fewer, are on their way."""
+
     def put(
         self,
         envelope: Envelope,
@@ -158,6 +161,10 @@ class Intake:
     def has_room(self) -> bool:
         """False while the disk is too full for new mail."""
         return self._spool.has_room()
+
+    def expect(self, change: int) -> None:
+        """So many messages more, or fewer, are on their way in."""
+        self._spool.expect(change)
 
     def gather(self, on_drain: Callable[[], None]) -> Gathering:
         """Begin to take content; `on_drain` is called when a large backlog has been written."""

@@ -8,6 +8,7 @@ Time-outs are swept by listener/server.py (RFC 5321 4.5.3.2.7).
 
 import asyncio
 from collections.abc import Awaitable
+from functools import lru_cache
 from typing import Final, cast
 
 from postroad.listener.intake import Gathering, Receipt
@@ -25,6 +26,7 @@ from postroad.smtp.server import ServerSession
 INPUT_LIMIT: Final = 256 << 10  # octets taken ahead while an answer is open
 BACKLOG_LIMIT: Final = 1 << 20  # octets of content waiting for the disk
 NO_ORIGIN: Final = Origin()
+NOBODY: Final = Peer("", relays=False)  # before the connection is made
 
 
 class Conversation(asyncio.Protocol):
@@ -36,7 +38,7 @@ class Conversation(asyncio.Protocol):
         self._id = session_id
         self._session = ServerSession(terms.offer)
         self._transport: asyncio.Transport | None = None
-        self._peer = Peer("", relays=False)
+        self._peer = NOBODY
         self._port = 0
         self._origin = NO_ORIGIN
         self._recipients: list[Recipient] = []
@@ -45,6 +47,7 @@ class Conversation(asyncio.Protocol):
         self._held: set[str] = set()  # why reading is paused
         self._draining = False
         self._ended = False  # the peer sends no more
+        self._is_expected = False  # the spool was told that a message is on its way
         self._accepting = False  # inside intake.accept, whose answer may come at once
         self._early: Reply | None = None
         self._opened = 0.0
@@ -66,6 +69,7 @@ class Conversation(asyncio.Protocol):
         self._opened = self.last_seen = self.phase_began = terms.monotonic()
         terms.emit(ConnectionOpened(at=terms.now(), session=self._id, listener=terms.name, ip=ip, port=self._port))
         refusal = terms.enter(self)
+        self._expect(is_coming=refusal is None)
         if refusal is not None:
             self._session.greet(refusal)
             self._refused(Refused("connect", refusal, "limit of sessions"))
@@ -87,7 +91,7 @@ class Conversation(asyncio.Protocol):
             self._refused(Refused("connect", replies.TALKED_FIRST, f"talked first: {data[:64]!r}"))
         session.receive_data(data)
         self._pump()
-        if session.buffered > INPUT_LIMIT:
+        if session.has_input and session.buffered > INPUT_LIMIT:
             self._hold("input")
 
     def eof_received(self) -> bool:
@@ -101,6 +105,7 @@ class Conversation(asyncio.Protocol):
         """The connection is gone: forget unfinished content, count what was done."""
         terms, session = self._terms, self._session
         self._discard()
+        self._expect(is_coming=False)
         if self._asking is not None:
             self._asking.cancel()
         reason = session.left or (str(exc) if exc else "connection lost")
@@ -116,7 +121,7 @@ class Conversation(asyncio.Protocol):
                 ip=self._peer.ip,
                 port=self._port,
                 reason=reason,
-                commands=_tally(session.tally.verbs),
+                commands=_tally(tuple(session.tally.verbs.items())),
                 messages=session.messages,
                 seconds=round(seconds, 3),
             )
@@ -257,6 +262,7 @@ class Conversation(asyncio.Protocol):
             self._session.close(replies.SHUTTING_DOWN, "shutting down")
             return replies.SHUTTING_DOWN
         if self._terms.intake.has_room():
+            self._expect(is_coming=True)
             return replies.SENDER_OK
         self._refused(Refused("mail", replies.STORAGE_FULL, "spool.free_space"))
         return replies.STORAGE_FULL
@@ -305,6 +311,7 @@ class Conversation(asyncio.Protocol):
         if mail is None or gathering is None:
             raise AssertionError("content ended without a transaction")
         self._gathering = None
+        self._expect(is_coming=False)
         self._resume("disk")  # the rest of the backlog is the spool's; whatever the peer says next must be read
         self.phase_began = self.last_seen
         self._accepting, self._early = True, None
@@ -345,6 +352,12 @@ class Conversation(asyncio.Protocol):
             self._gathering = None
             self._resume("disk")
 
+    def _expect(self, *, is_coming: bool) -> None:
+        """A new client, or one that began a transaction, is likely to bring a message in a moment."""
+        if is_coming is not self._is_expected:
+            self._is_expected = is_coming
+            self._terms.intake.expect(1 if is_coming else -1)
+
     def _drained(self) -> None:
         self._resume("disk")
 
@@ -360,7 +373,8 @@ class Conversation(asyncio.Protocol):
                 self._transport.resume_reading()
 
 
-def _tally(verbs: dict[bytes, int]) -> str:
+@lru_cache(256)  # a pure function of its argument; most clients do the same as others
+def _tally(verbs: tuple[tuple[bytes, int], ...]) -> str:
     """`ehlo=1 mail=1 ... commands=5`, as Postfix closes its log of a connection."""
-    words = [f"{verb.decode().lower()}={count}" for verb, count in verbs.items()]
-    return " ".join((*words, f"commands={sum(verbs.values())}"))
+    words = [f"{verb.decode().lower()}={count}" for verb, count in verbs]
+    return " ".join((*words, f"commands={sum(count for _, count in verbs)}"))

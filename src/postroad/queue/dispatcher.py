@@ -7,7 +7,7 @@ is given back to the spool exactly once, settled or released, also when a worker
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from postroad.model.outcome import Decided
@@ -115,9 +115,9 @@ class Dispatcher:
         if not entered:
             self._ready.let_content_go(stored)
 
-    def lanes_state(self) -> list[LaneState]:
-        """Every next hop that has work in memory or is known to fail, for people."""
-        return self._ready.states(self._clock.now())
+    def lanes_state(self, names: Collection[str] = ()) -> list[LaneState]:
+        """Every next hop that has work in memory or is known to fail, for people; with `names`, those of them."""
+        return self._ready.states(self._clock.now(), names)
 
     async def run(self) -> None:
         """Feed the window from the spool and act on deadlines, until drained."""

@@ -7,6 +7,7 @@ lane. Limits that lanes share are in `rationing`. Every wait has its reason. Pur
 """
 
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 from postroad.model.route import Route
@@ -279,9 +280,10 @@ class Ready:
         """Every lane."""
         return list(self._lanes.values())
 
-    def states(self, now: int) -> list[LaneState]:
-        """Every lane as it is now, for people."""
-        return [self._state(lane, now) for lane in self._lanes.values()]
+    def states(self, now: int, names: Collection[str] = ()) -> list[LaneState]:
+        """Every lane as it is now, for people; with `names`, those called so that there are."""
+        chosen = [self._lanes[name] for name in names if name in self._lanes] if names else self._lanes.values()
+        return [self._state(lane, now) for lane in chosen]
 
     def _state(self, lane: Lane, now: int) -> LaneState:
         throttle = lane.throttle

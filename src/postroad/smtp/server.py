@@ -26,13 +26,14 @@ class ServerSession:
         """Begin a session on the terms of `offer`; the caller calls `greet` first."""
         self._offer = offer
         self._input = Input(offer.command_line)
+        self.receive_data = self._input.add  # takes octets from the peer
         self._lines_left = LINES_A_TURN
         self._out: list[bytes] = []
         self._waiting: Event | None = None
         self._queue: deque[Event] = deque()
-        self._dots = DotReader()
+        self._dots: DotReader  # made when content begins, as is its check
+        self._check: ContentCheck
         self._chunks: ChunkReader | None = None
-        self._check = ContentCheck(limit=0, normalise=False, binary=False)
         self._last_chunk = False
         self._skip: tuple[Reply, str] | None = None  # a refused chunk is read to its end, then this is said
         self.state = State.BANNER
@@ -47,9 +48,10 @@ class ServerSession:
 
     # -- octets in and out ---------------------------------------------------------------------
 
-    def receive_data(self, data: bytes) -> None:
-        """Take octets from the peer."""
-        self._input.add(data)
+    @property
+    def has_input(self) -> bool:
+        """True when octets were taken that no event has used yet."""
+        return bool(self._input.octets)
 
     @property
     def buffered(self) -> int:
@@ -334,11 +336,8 @@ class ServerSession:
 
     def _end_content(self, chunk: Event | None) -> Event:
         """The event of the content's end, behind its last `chunk` if there is one."""
-        ended = self._check.ended()
-        if chunk is None:
-            return ended
-        self._queue.append(ended)
-        return chunk
+        self._queue.append(self._check.ended())
+        return chunk or self._queue.popleft()
 
     def _skipped(self, reply: Reply, detail: str) -> None:
         """A refused chunk has been read: say so; the transaction, if there was one, goes on only without recipients."""

@@ -170,6 +170,7 @@ class Commits:
         self._arrived = 0.0  # when the last message was added
         self._gap = 1.0  # mean seconds between messages of late
         self._vain = 0  # how often in a row a message waited for company in vain
+        self.expected = 0  # messages that are on their way in
         self._busy = False
         self._hold = False
         self._pace = 1.0  # seconds that writing one batch takes at worst of late; slow until proven fast
@@ -181,9 +182,16 @@ class Commits:
         is_arrival = type(parcel) is Arriving
         if is_arrival:
             self._measure_gap()
-        if self._busy or self._gather is not None:
+        if self._busy:
             return
-        if is_arrival and self._expects_more():
+        if self._gather is not None:
+            if is_arrival and self.expected <= 0:  # all that were on their way are here
+                self._stop_timers()
+                self._vain = 0
+                self._busy = True
+                self._loop.call_soon(self._hand_over)
+            return
+        if is_arrival and self.expected > 0 and self._expects_more():
             self._gather = self._loop.call_later(ARRIVAL_LINGER, self._gathered)
             return
         if type(parcel) is Settling and not parcel.reports:
@@ -201,8 +209,8 @@ class Commits:
     def _expects_more(self) -> bool:
         """True when the next message is likely to come within `ARRIVAL_LINGER`, so that one sync serves both.
 
-        Mail that comes one by one, from a client that waits for each answer, must not wait: after some tries in vain
-        nothing does for a while.
+        Mail that comes one by one must not wait for a client that is slow: after some tries in vain nothing does for
+        a while.
         """
         if self._gap > ARRIVAL_LINGER / 2:
             return False

@@ -58,6 +58,9 @@ class Spool(Protocol):
     def draft(self, on_drain: Callable[[], None]) -> Draft:
         """Begin to receive content; `on_drain` is called when a backlog has been written."""
 
+    def expect(self, change: int) -> None:
+        """So many messages more, or fewer, are on their way: it is worth a moment to make them durable together."""
+
     def put(self, envelope: Envelope, content: bytes | Draft, done: Done, failed: Callable[[SpoolError], None]) -> None:
         """Make a message durable, then call `done` with its works, which the caller holds; or `failed`."""
 
@@ -203,6 +206,10 @@ class EmbeddedSpool:
         """See `Spool`."""
         self._drafts += 1
         return Draft(self._draft_room, self._drafts, on_drain)
+
+    def expect(self, change: int) -> None:
+        """See `Spool`."""
+        self._commits.expected += change
 
     def put(self, envelope: Envelope, content: bytes | Draft, done: Done, failed: Callable[[SpoolError], None]) -> None:
         """See `Spool`. Messages of one batch are answered in order; one in a file joins when its file is durable."""

@@ -68,7 +68,7 @@ def test_a_block_has_every_recipient_with_its_last_reply() -> None:
 
 
 def test_a_message_whose_envelope_cannot_be_read_is_still_shown() -> None:
-    lines = list(message_lines(_message(_recipient(lane="", warned=True)), None, _NOW))
+    lines = list(message_lines(_message(_recipient(lane="", warned=True)), None, _NOW, waits={0: "retry: not yet"}))
     assert "envelope   cannot be read: see postroad spool verify" in lines
     assert "next hop   (not known yet)" in lines
     assert "delay      the sender was told" in lines

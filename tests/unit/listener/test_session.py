@@ -43,6 +43,29 @@ def test_nothing_is_said_before_it_is_durable() -> None:
     assert transport.written.endswith(b"250 2.0.0 Ok\r\n")
 
 
+def test_the_spool_hears_of_messages_that_are_on_their_way() -> None:
+    desk = Desk()
+    spool = desk.spool
+    spool.late = []
+    one, _ = desk.connect()
+    two, _ = desk.connect()
+    assert spool.expected == 2, "new clients are likely to bring a message"
+    one.data_received(ENVELOPE + MESSAGE)
+    assert spool.expected == 1, "it is here, though not durable"
+    spool.release()
+    assert spool.expected == 1, "whether it has another one is not known"
+    one.data_received(b"MAIL FROM:<a@example.org>\r\nRSET\r\nMAIL FROM:<a@example.org>\r\n")
+    assert spool.expected == 2
+    one.connection_lost(None)
+    two.connection_lost(None)
+    assert spool.expected == 0
+    desk.spool.room = False
+    three, _ = desk.connect()
+    three.data_received(ENVELOPE + b"QUIT\r\n")
+    three.connection_lost(None)
+    assert spool.expected == 0
+
+
 def test_a_client_that_dies_in_content_leaves_nothing() -> None:
     desk = Desk(inline=16)
     conversation, _ = desk.connect()

@@ -211,7 +211,9 @@ def sync_counter(disk: FaultyDisk) -> list[str]:
 async def arrive_in_turns(spool: EmbeddedSpool, numbers: range) -> None:
     """Each message in a turn of the event loop of its own, as from sessions that do not wait for each other."""
     futures = []
+    spool.expect(len(numbers))
     for number in numbers:
+        spool.expect(-1)
         futures.append(start_put(spool, envelope(number), b"x"))
         await asyncio.sleep(0)
     await asyncio.gather(*futures)
@@ -223,6 +225,30 @@ async def test_messages_that_come_fast_wait_for_each_other_and_share_a_sync(tmp_
     syncs = sync_counter(disk)
     await arrive_in_turns(spool, range(100, 110))
     assert len(syncs) == 1
+    await spool.close()
+
+
+async def test_when_all_that_were_on_their_way_are_here_nobody_waits_any_longer(
+    tmp_path: Path, disk: FaultyDisk
+) -> None:
+    spool = await Bench(tmp_path / "spool", disk, ManualClock()).open()
+    for number in range(1000, 1060):  # by now the disk is known to be fast
+        await put(spool, envelope(number))
+    await arrive_in_turns(spool, range(100))  # and messages to come fast
+    syncs = sync_counter(disk)
+    spool.expect(2)
+    first = start_put(spool, envelope(100), b"x")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not syncs, "two more are on their way"
+    spool.expect(-1)
+    second = start_put(spool, envelope(101), b"x")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not syncs, "one more is on its way"
+    spool.expect(-1)
+    assert await is_synced_at_once(spool, 102)
+    assert (first.done(), second.done(), len(syncs)) == (True, True, 1)
     await spool.close()
 
 
@@ -249,6 +275,7 @@ async def test_mail_that_comes_one_by_one_is_synced_at_once(tmp_path: Path, disk
 
 async def test_a_fast_client_that_waits_for_each_answer_soon_waits_for_nobody(tmp_path: Path, disk: FaultyDisk) -> None:
     spool = await Bench(tmp_path / "spool", disk, ManualClock()).open()
+    spool.expect(1)  # another one, which never brings its message
     for number in range(200):
         await put(spool, envelope(number))
     assert await is_synced_at_once(spool, 200)

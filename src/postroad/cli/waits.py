@@ -1,0 +1,110 @@
+"""Why a recipient is not being delivered right now, as a typed reason: from the running server, or from the spool.
+
+The server knows its lanes: who waits for a connection, a rate, a pause. The spool knows the rest: held, not due yet. A
+server that does not run, or is not ours to ask, is a reason of its own. The values of `Cause` are for programs, and
+are explained in docs/howto/operate-the-queue.md.
+"""
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from postroad.cli.control import ask
+from postroad.cli.layout import Stopped, moment_text, printable
+from postroad.config.schema import Config
+from postroad.desk.protocol import LaneNow, LanesAsked
+from postroad.model.errors import SpoolError
+from postroad.model.work import Status
+from postroad.queue.lane import WaitReason
+from postroad.queue.times import NEVER
+from postroad.spool.listing import ListedRecipient
+
+
+class Cause(StrEnum):
+    """Why a recipient waits."""
+
+    DELIVERING = "delivering"
+    HELD = "held"
+    RETRY = "retry"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    PLANNING = "planning"
+    BUSY = "busy"
+    RATE = "rate"
+    CONCURRENCY = "concurrency"
+    SOURCE = "source"
+    DELIVERIES = "deliveries"
+    MEMORY = "memory"
+    DRAINING = "draining"
+    SERVER = "server"
+
+
+_CAUSES: Final = MappingProxyType(
+    {
+        WaitReason.PLANNING: Cause.PLANNING,
+        WaitReason.LANE_BUSY: Cause.BUSY,
+        WaitReason.LANE_SUSPENDED: Cause.SUSPENDED,
+        WaitReason.LANE_STOPPED: Cause.STOPPED,
+        WaitReason.RATE: Cause.RATE,
+        WaitReason.CONCURRENCY: Cause.CONCURRENCY,
+        WaitReason.SOURCE_LIMIT: Cause.SOURCE,
+        WaitReason.GLOBAL_LIMIT: Cause.DELIVERIES,
+        WaitReason.DRAINING: Cause.DRAINING,
+    }
+)
+
+
+class Wait(Struct, frozen=True):
+    """Why a recipient waits: `until` in microseconds since 1970, 0 when nobody knows; `words` for people."""
+
+    cause: Cause
+    words: str
+    until: int = 0
+
+    def __str__(self) -> str:
+        """`rate: a rate that a shaping rule sets is used up: ..., until 2026-01-02 03:04:05`."""
+        until = f", until {moment_text(self.until)}" if 0 < self.until < NEVER else ""
+        return f"{self.cause}: {printable(self.words)}{until}"
+
+
+def lanes_now(config: Config, names: Collection[str]) -> Mapping[str, LaneNow] | None:
+    """What the running server says of those of its lanes; None when it does not run or may not be asked."""
+    try:
+        answers = list(ask(config, LanesAsked(names=tuple(names))))
+    except (SpoolError, OSError):
+        return None
+    return {lane.name: lane for answer in answers for lane in answer.lanes}
+
+
+def wait_of(recipient: ListedRecipient, lanes: Mapping[str, LaneNow] | None, stopped: Stopped, now: int) -> Wait | None:
+    """Why `recipient` waits; None when it is final. `stopped` tells what operators have stopped."""
+    if recipient.status.is_final:
+        return None
+    if recipient.status is Status.HELD:
+        return Wait(Cause.HELD, recipient.reply or "until somebody releases it")
+    halt = stopped(recipient.lane)
+    if halt is not None:
+        return Wait(Cause.STOPPED, halt.words, halt.until)
+    if lanes is None:
+        return Wait(Cause.SERVER, "the server does not run, or is not yours to ask")
+    lane = lanes.get(recipient.lane)
+    if recipient.due > now and not recipient.leased:
+        return Wait(Cause.RETRY, "its next try is not due yet", recipient.due)
+    found = None if lane is None else lane_wait(lane)
+    if recipient.leased and (lane is None or not lane.waiting):
+        return Wait(Cause.DELIVERING, "it is being delivered")
+    return found or Wait(Cause.MEMORY, "it waits in the spool for its turn")
+
+
+def lane_wait(lane: LaneNow) -> Wait | None:
+    """Why mail of `lane` waits now; None when nothing keeps it."""
+    try:
+        cause = _CAUSES.get(WaitReason(lane.wait))
+    except ValueError:  # a server of another version
+        return Wait(Cause.BUSY, lane.wait, lane.until) if lane.wait else None
+    if cause is None:
+        return None
+    return Wait(cause, f"{lane.wait}: {lane.reason}" if lane.reason else lane.wait, lane.until)

@@ -1,0 +1,122 @@
+"""Why a recipient waits: the typed reason, from its row and the lanes of the server; and seen in a running server."""
+
+import json
+import smtplib
+from pathlib import Path
+
+import pytest
+
+from postroad.cli.layout import never
+from postroad.cli.waits import Cause, Wait, lane_wait, wait_of
+from postroad.desk.protocol import LaneNow
+from postroad.model.suspension import NEXT_HOP, Suspension
+from postroad.model.work import Status
+from postroad.queue.lane import WaitReason
+from postroad.spool.listing import ListedRecipient
+from tests.support.command import run_command
+from tests.support.postfix import free_port
+from tests.support.relay import Relay, route, wait_until
+from tests.support.sink import Sink
+
+NOW = 1_700_000_000_000_000
+LATER = NOW + 60_000_000
+LANE = "mx:example.net"
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "operate-the-queue.md"
+TEXT = "Subject: Hello\r\n\r\nIt waits.\r\n"
+
+
+def row(status: Status = Status.PENDING, *, due: int = NOW, leased: bool = False, reply: str = "") -> ListedRecipient:
+    return ListedRecipient(0, "bob@example.net", LANE, due, None, status, 1, False, reply, leased)
+
+
+def lane(wait: WaitReason, *, waiting: int = 1, until: int = 0, reason: str = "") -> dict[str, LaneNow]:
+    return {LANE: LaneNow(LANE, waiting, 1, 5, until, reason, wait.value)}
+
+
+@pytest.mark.parametrize(
+    ("recipient", "lanes", "expected"),
+    [
+        (row(Status.DELIVERED), {}, None),
+        (row(Status.HELD, reply="held by root: spam?"), None, Wait(Cause.HELD, "held by root: spam?")),
+        (row(), None, Wait(Cause.SERVER, "the server does not run, or is not yours to ask")),
+        (row(due=LATER), {}, Wait(Cause.RETRY, "its next try is not due yet", LATER)),
+        (row(), {}, Wait(Cause.MEMORY, "it waits in the spool for its turn")),
+        (row(leased=True), {}, Wait(Cause.DELIVERING, "it is being delivered")),
+        (row(leased=True), lane(WaitReason.NOTHING, waiting=0), Wait(Cause.DELIVERING, "it is being delivered")),
+        (
+            row(),
+            lane(WaitReason.LANE_SUSPENDED, until=LATER, reason="refused"),
+            Wait(Cause.SUSPENDED, "the next hop is suspended: refused", LATER),
+        ),
+        (
+            row(leased=True),
+            lane(WaitReason.RATE, until=LATER, reason="shaping[0].rates: 2/hour"),
+            Wait(Cause.RATE, "a rate that a shaping rule sets is used up: shaping[0].rates: 2/hour", LATER),
+        ),
+        (
+            row(due=LATER, leased=True),
+            lane(WaitReason.GLOBAL_LIMIT),
+            Wait(Cause.DELIVERIES, "all connections are in use"),
+        ),
+    ],
+)
+def test_the_reason(recipient: ListedRecipient, lanes: dict[str, LaneNow] | None, expected: Wait | None) -> None:
+    assert wait_of(recipient, lanes, never, NOW) == expected
+
+
+def test_what_an_operator_has_stopped_comes_first() -> None:
+    one = Suspension(NEXT_HOP, "example.net", LATER, "root", NOW, "their wish")
+    found = wait_of(row(due=LATER), {}, lambda _: one, NOW)
+    assert found is not None
+    assert (found.cause, found.until) == (Cause.STOPPED, LATER)
+    assert "their wish" in found.words
+
+
+def test_every_wait_of_a_lane_has_a_cause() -> None:
+    for reason in set(WaitReason) - {WaitReason.NOTHING}:
+        found = lane_wait(lane(reason)[LANE])
+        assert found is not None, reason
+        assert found.words == reason.value
+    assert lane_wait(LaneNow(LANE, wait="something of another version")) == Wait(
+        Cause.BUSY, "something of another version"
+    )
+
+
+def test_every_cause_is_explained() -> None:
+    page = PAGE.read_text()
+    assert [cause for cause in Cause if f"| `{cause}` |" not in page] == []
+
+
+def waits(relay: Relay, queue_id: str) -> dict[str, dict[str, object]]:
+    done = run_command("queue", "show", queue_id, "--json", "-c", relay.config)
+    assert done.code == 0, done.err
+    found: dict[str, dict[str, object]] = json.loads(done.out)["waits"]
+    return found
+
+
+def send(relay: Relay, *recipients: str) -> None:
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=60) as client:
+        client.sendmail("me@example.com", recipients, TEXT)
+
+
+def test_a_running_server_tells_of_rates_and_pauses_and_one_that_does_not_run_says_so(tmp_path: Path) -> None:
+    rule = '[[shaping]]\nmx = ["127.0.0.*"]\nper = "lane"\nrates = ["1/hour"]\n'
+    with Sink() as sink:
+        hops = route(f"smtp://127.0.0.1:{sink.port}", recipients=["a.example"])
+        hops += route(f"smtp://127.0.0.1:{free_port()}") + rule
+        relay = Relay(tmp_path, hops)
+        with relay:
+            send(relay, "first@a.example")
+            relay.wait_for("RecipientDelivered")
+            send(relay, "second@a.example")
+            send(relay, "third@b.example")
+            (_, second, third) = [record["id"] for record in relay.wait_for("MessageAccepted", 3)]
+            wait_until(lambda: waits(relay, second)["0"]["cause"] == "rate", "the rate")
+            assert "shaping[0].rates: 1/hour" in str(waits(relay, second)["0"]["words"])
+            wait_until(lambda: waits(relay, third)["0"]["cause"] in ("retry", "suspended"), "the refusal")
+            shown = run_command("queue", "show", second, "-c", relay.config).out
+            assert "waits      rate: a rate that a shaping rule sets is used up: " in shown
+            told = run_command("explain", "--to", "other@a.example", "-c", relay.config).out.splitlines()
+            assert any(line.startswith("now       1 wait, 0 of ") for line in told)
+            assert any(line.startswith("waits     rate: ") for line in told)
+        assert waits(relay, second)["0"]["cause"] == "server"
