@@ -226,3 +226,25 @@ def test_pflogsumm_counts_mail_from_drops(tmp_path: Path) -> None:
     out = subprocess.run([pflogsumm, str(relay.log_file)], capture_output=True, check=True, timeout=60).stdout.decode()
     assert re.search(r"^ +3 +received$", out, re.MULTILINE)
     assert re.search(r"^ +3 +delivered$", out, re.MULTILINE)
+
+
+def test_a_server_that_gave_up_root_takes_drops_of_everybody(reachable: Path) -> None:
+    """Its group may read them, whose they are stays known over a start as root, and the folders are its own."""
+    server, user = pwd.getpwnam("nobody"), pwd.getpwnam("daemon").pw_uid
+    folder = reachable / "nobody"
+    relay = Relay(folder, f'{drops_in(folder / "data" / "drops")}{CAPTURE}\n[process]\nuser = "nobody"\n')
+    with relay:
+        pass
+    for path in (folder, folder / "data"):
+        path.chmod(0o755)
+    relay.config.chmod(0o644)
+    new = folder / "data" / "drops" / "new"
+    assert (new.stat().st_uid, new.stat().st_gid) == (server.pw_uid, server.pw_gid)
+    for sender in (user, 0):
+        sent = ours("sendmail", "-C", str(relay.config), f"u{sender}@example.net", stdin=b"Subject: s\n\n", user=sender)
+        assert sent.returncode == 0, sent.stderr
+    assert {path.stat().st_gid for path in new.iterdir()} == {server.pw_gid}
+    with relay:
+        mails = relay.wait_captured(b"Subject: s", 2)
+        assert {int(re.findall(rb"from userid (\d+)", mail)[0]) for mail in mails} == {user, 0}
+    assert relay.records("DropSetAside") == []

@@ -52,9 +52,20 @@ def run(arguments: list[str], stdin: BinaryIO, stdout: BinaryIO) -> int:
     except BrokenPipeError:
         return IO_ERROR
     except OSError as error:  # no room, no folder yet, no permission: all may be better soon
-        code, words = TEMPORARY, f"{error.filename or 'the message'}: {error.strerror or error}"
+        code, words = TEMPORARY, f"{error.filename or 'the message'}: {error.strerror or error}{_advice(error)}"
     complain_as(NAME, words)
     return code
+
+
+def _advice(error: OSError) -> str:
+    """What to do about it."""
+    match error:
+        case PermissionError():
+            return "; drops.folder must be a folder that every user who sends can reach"
+        case FileNotFoundError():
+            return "; the server makes the folder of drops when it is started for the first time"
+        case _:
+            return ""
 
 
 def _do(wanted: Wanted, stdin: BinaryIO, stdout: BinaryIO) -> int:

@@ -174,7 +174,9 @@ def test_exit_codes(
 def test_without_a_folder_the_caller_tries_again(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     bench.folder.new.rmdir()
     assert bench.send("b@y.example") == 75
-    assert str(bench.folder.new) in capfd.readouterr().err
+    words = capfd.readouterr().err
+    assert str(bench.folder.new) in words
+    assert "the server makes the folder" in words
 
 
 @pytest.mark.parametrize(
