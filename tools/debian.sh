@@ -15,6 +15,7 @@ dovecot-lmtpd    /usr/lib/dovecot/lmtp
 knot             knotd
 unbound          unbound
 pflogsumm        pflogsumm
+prometheus-postfix-exporter prometheus-postfix-exporter
 fail2ban         fail2ban-regex
 haproxy          haproxy
 microsocks       microsocks

@@ -4,14 +4,18 @@ Also: an unprivileged user sends while the server is down, Python's and swaks' w
 tools that read Postfix's queue and log read ours.
 """
 
+import contextlib
 import json
 import os
 import pwd
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -226,6 +230,69 @@ def test_pflogsumm_counts_mail_from_drops(tmp_path: Path) -> None:
     out = subprocess.run([pflogsumm, str(relay.log_file)], capture_output=True, check=True, timeout=60).stdout.decode()
     assert re.search(r"^ +3 +received$", out, re.MULTILINE)
     assert re.search(r"^ +3 +delivered$", out, re.MULTILINE)
+
+
+class Showq(threading.Thread):
+    """A Unix socket that answers with our list of the queue, as Postfix's showq does."""
+
+    def __init__(self, path: Path, relay: Relay) -> None:
+        super().__init__(daemon=True)
+        self.relay = relay
+        self.listening = socket.socket(socket.AF_UNIX)
+        self.listening.bind(str(path))
+        self.listening.listen()
+
+    def run(self) -> None:
+        while True:
+            try:
+                peer, _ = self.listening.accept()
+            except OSError:
+                return
+            with peer, contextlib.suppress(OSError):
+                peer.sendall(ours("mailq", "-c", str(self.relay.config)).stdout)
+
+    def close(self) -> None:
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.join(60)
+        self.listening.close()
+
+
+def test_a_prometheus_exporter_for_postfix_reads_queue_and_log(tmp_path: Path, reachable: Path) -> None:
+    """Debian's exporter counts what drops brought. Its pattern for the queue's text takes hexadecimal ids alone."""
+    exporter = shutil.which("prometheus-postfix-exporter")
+    assert exporter, "install the Debian package prometheus-postfix-exporter"
+    relay = Relay(tmp_path / "relay", f"{drops_in(tmp_path / 'drops')}{CAPTURE}", log="postfix")
+    port = free_port()
+    with relay:
+        showq = Showq(reachable / "showq", relay)
+        showq.start()
+        command = [exporter, f"--web.listen-address=127.0.0.1:{port}", f"--postfix.showq_path={reachable / 'showq'}"]
+        with subprocess.Popen(
+            [*command, f"--postfix.logfile_path={relay.log_file}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as running:
+            try:
+                wait_until(lambda: "postfix_up" in metrics(port), "the exporter answers")
+                for number in range(3):
+                    ours("sendmail", "-C", str(relay.config), f"u{number}@example.net", stdin=b"Subject: e\n\nhi\n")
+                wait_until(lambda: metrics(port).get("postfix_qmgr_messages_removed_total") == 3, "it counts all three")
+                found = metrics(port)
+            finally:
+                running.kill()
+                showq.close()
+    assert found["postfix_cleanup_messages_processed_total"] == 3
+    assert found["postfix_qmgr_messages_inserted_receipients_sum"] == 3
+    assert found["postfix_up"] == 1
+
+
+def metrics(port: int) -> dict[str, float]:
+    """What an exporter shows, by name without labels; nothing while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return {}
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name.partition("{")[0]: float(value) for name, _, value in pairs}
 
 
 def test_a_server_that_gave_up_root_takes_drops_of_everybody(reachable: Path) -> None:
