@@ -16,6 +16,7 @@ knot             knotd
 unbound          unbound
 pflogsumm        pflogsumm
 prometheus       promtool
+prometheus-postfix-exporter prometheus-postfix-exporter
 fail2ban         fail2ban-regex
 haproxy          haproxy
 microsocks       microsocks

@@ -21,14 +21,16 @@ from postroad import VERSION
 from postroad.config.schema import Config
 from postroad.house.house import House, Logs, around_of
 from postroad.house.reload import Reloader
+from postroad.model.errors import ConfigError
 from postroad.model.records import ServerStarted, ServerStopping
 from postroad.net.clock import SystemClock
 from postroad.net.inherited import inherited_sockets
 from postroad.net.notify import Notifier
-from postroad.net.process import become_user, give_to_user, is_root, raise_file_limit
+from postroad.net.process import become_user, give_to_user, ids_of, is_root, raise_file_limit
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
 from postroad.observe.sinks import Sinks
+from postroad.store.drops import DropFolder
 
 DRAIN_SECONDS: Final = 30.0
 _STDERR: Final = 2
@@ -91,7 +93,9 @@ class _Life:
         if house.monitor is not None:
             self._bound += await house.monitor.bind()
         if config.process.user:
-            give_to_user(config.process.user, config.data_dir)
+            give_to_user(config.process.user, config.data_dir, config.drop_folder)
+        prepare_drops(config, house.way.drops)
+        if config.process.user:
             become_user(config.process.user)
 
     async def live(self, announce: Callable[[str], None]) -> int:
@@ -100,6 +104,7 @@ class _Life:
         if monitor is not None:
             await monitor.start()
         await house.spool.open()
+        await house.drops.resume()
         if monitor is not None:
             monitor.opened()
         control = house.build_control(self._reloader.reload, self._reloader.compare)
@@ -109,6 +114,7 @@ class _Life:
         stopping = self._listen_to_signals()
         reloading = asyncio.create_task(self._reload_when_asked())
         await house.listeners.start()
+        house.drops.start()
         if monitor is not None:
             monitor.serve()
         now = house.clock.now()
@@ -125,6 +131,7 @@ class _Life:
         house.emit(ServerStopping(at=house.clock.now(), reason=reason))
         reloading.cancel()
         await control.stop()
+        await house.drops.stop()
         await self._stop(stopping, work, reloading)
         return 0
 
@@ -175,3 +182,13 @@ async def _first(stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]") -> 
     asked.cancel()
     work.result()  # raises what broke it
     return "the queue ended"
+
+
+def prepare_drops(config: Config, folder: DropFolder) -> None:
+    """Make the folder of drops ready, as root still when we were started as root; ConfigError when that cannot be."""
+    owner = ids_of(config.process.user) if config.process.user and is_root() else (-1, -1)
+    try:
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.prepare(*owner)
+    except OSError as error:
+        raise ConfigError([f"drops.folder: {config.drop_folder} cannot be made ready: {error.strerror}"]) from error

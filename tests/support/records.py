@@ -4,6 +4,8 @@ The instants lie in one second of one day, so that golden files stay small to re
 are those of the documentation ranges.
 """
 
+import msgspec
+
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Origin
 from postroad.model.records import (
@@ -14,6 +16,8 @@ from postroad.model.records import (
     ConnectionOpened,
     DeliveryFaulted,
     DeskFaulted,
+    DropSetAside,
+    DropsFaulted,
     DsnQueued,
     DsnSuppressed,
     LaneResumed,
@@ -215,6 +219,9 @@ SAMPLES: tuple[Record, ...] = (
     SpoolFull(at=AT, free=1000, floor=200_000_000, reason="free space below spool.free_space"),
     SpoolHasRoom(at=AT, free=300_000_000),
     SpoolFaulted(at=AT, reason="[Errno 5] Input/output error"),
+    msgspec.structs.replace(accepted(), origin=Origin("", 0, "userid 1000", "local", "drops", QUEUE_ID)),
+    DropSetAside(at=AT, drop=QUEUE_ID, uid=1000, reason="it is not whole", aside=f"drops/aside/{QUEUE_ID}"),
+    DropsFaulted(at=AT, reason="drops wait: [Errno 5] Input/output error"),
     RecipientHandled(
         at=AT,
         id=QUEUE_ID,

@@ -11,10 +11,18 @@ from typing import Final
 
 import typer
 
+from postroad.cli import mailqformat, postqueue, postsuper, sendmail
 from postroad.cli.main import build
+from postroad.cli.sendmailoptions import OPTIONS as SENDMAIL_OPTIONS
 from postroad.config.document import NOTE, configuration_page, policies_page, records_page, replies_page, table_cell
 from postroad.observe.metrics.page import metrics_text
 
+PROGRAMS: Final = (
+    ("postroad-sendmail", sendmail, SENDMAIL_OPTIONS, "postroad-sendmail -t -i < message.eml"),
+    ("postroad-mailq", mailqformat, postqueue.OPTIONS[-2:], "postroad-mailq"),
+    ("postroad-postqueue", postqueue, postqueue.OPTIONS, "postroad-postqueue -j"),
+    ("postroad-postsuper", postsuper, postsuper.OPTIONS, "postroad-postsuper -h ALL"),
+)
 _NO_BRACES: Final = str.maketrans("", "", "{}")  # typer puts required arguments in braces
 
 
@@ -43,6 +51,8 @@ def cli_page() -> str:
     ]
     for name, context in commands():
         out += _command(name, context)
+    for name, module, options, example in PROGRAMS:
+        out += _program(name, module.__doc__ or "", options, example)
     return "\n\n".join(out) + "\n"
 
 
@@ -73,6 +83,16 @@ def _command(name: str, context: typer.Context) -> Iterator[str]:
     yield "\n".join(rows)
     if example:
         yield f"Example:\n\n```sh\n{example.strip()}\n```"
+
+
+def _program(name: str, text: str, options: tuple[tuple[str, str], ...], example: str) -> Iterator[str]:
+    """A program that stands in for one of Postfix's: what its module says of it, its options, an example."""
+    yield f"## {name}"
+    yield text.strip()
+    rows = ["| Option | What it does |", "|---|---|"]
+    rows += [f"| {table_cell(f'`{spelling}`')} | {table_cell(sentence)} |" for spelling, sentence in options]
+    yield "\n".join(rows)
+    yield f"Example:\n\n```sh\n{example}\n```"
 
 
 def _sentence(help_text: str) -> str:

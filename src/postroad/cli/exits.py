@@ -18,6 +18,7 @@ OK: Final = 0
 USAGE: Final = 64  # the command line is wrong
 DATA: Final = 65  # the data is damaged
 NO_INPUT: Final = 66  # there is no such id or file
+NO_HOST: Final = 68  # there is nowhere to send that mail
 UNAVAILABLE: Final = 69  # what the command needs is not there
 SOFTWARE: Final = 70
 IO_ERROR: Final = 74
@@ -45,7 +46,7 @@ def guarded(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
             code = INTERRUPTED
         except (PostroadError, OSError) as error:
             complain(error)
-            code = _code_of(error)
+            code = code_of(error)
         raise typer.Exit(code)
 
     run.__annotations__["return"] = None
@@ -54,11 +55,17 @@ def guarded(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
 
 def complain(error: Exception | str) -> None:
     """`error` on standard error, each line after the program's name."""
-    for line in str(error).splitlines() or [type(error).__name__]:
-        print(f"postroad: {line}", file=sys.stderr)
+    complain_as("postroad", str(error) or type(error).__name__)
 
 
-def _code_of(error: Exception) -> int:
+def complain_as(program: str, words: str) -> None:
+    """`words` on standard error, each line after the name of `program`."""
+    for line in words.splitlines():
+        print(f"{program}: {line}", file=sys.stderr)
+
+
+def code_of(error: Exception) -> int:
+    """The exit code for `error`."""
     match error:
         case ConfigError():
             return CONFIG

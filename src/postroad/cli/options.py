@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from postroad.config.load import find_config, load_config
+from postroad.config.load import DEFAULT_FILES, find_config, load_config
 from postroad.config.schema import Config
 
 ConfigFile = Annotated[
@@ -22,6 +22,14 @@ ConfigFile = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def system_file(given: str) -> Path:
+    """The configuration of a program that others call: `given`, or the system's.
+
+    Never one in the current folder, which may belong to somebody else than the caller.
+    """
+    return Path(given) if given else DEFAULT_FILES[-1]
 
 
 def configuration(given: Path | None) -> Config:

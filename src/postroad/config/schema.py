@@ -14,7 +14,7 @@ from postroad.aliases.settings import AliasSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.desk.settings import DeskSettings
-from postroad.listener.settings import LimitsSettings, ListenerSettings
+from postroad.listener.settings import DropSettings, LimitsSettings, ListenerSettings
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import Settings
@@ -163,6 +163,7 @@ class Config(Settings):
         {}, description="Sources that take turns, by name.", json_schema_extra={"default": "none"}
     )
     spool: SpoolSettings = Field(SpoolSettings(), description="How accepted mail is kept.")
+    drops: DropSettings = Field(DropSettings(), description="Mail that programs of this machine drop.")
     limits: LimitsSettings = Field(LimitsSettings(), description="What one peer, and all together, may take.")
     process: ProcessSettings = Field(ProcessSettings(), description="The process itself.")
     desk: DeskSettings | None = Field(
@@ -196,6 +197,11 @@ class Config(Settings):
     def suspensions_file(self) -> Path:
         """Where suspensions are kept."""
         return self.data_dir / "suspensions.json"
+
+    @property
+    def drop_folder(self) -> Path:
+        """Where programs of this machine leave mail."""
+        return self.data_dir / self.drops.folder
 
     @property
     def capture_folder(self) -> Path:

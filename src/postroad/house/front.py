@@ -15,6 +15,7 @@ from postroad.aliases.service import AliasService
 from postroad.config.checkaliases import bounds_of, problem_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
+from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite
 from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
@@ -29,6 +30,7 @@ from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
 from postroad.queue.announce import Announcer
 from postroad.spool.spool import EmbeddedSpool
+from postroad.store.drops import DropFolder
 
 POLICY_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 1.0
@@ -42,6 +44,7 @@ class Way(Struct, frozen=True):
     queue_ids: QueueIds
     emit: Emit
     clock: Clock
+    drops: DropFolder
 
 
 class Front(Struct, frozen=True):
@@ -50,6 +53,7 @@ class Front(Struct, frozen=True):
     config: Config
     aliases: AliasService
     welcome: Welcome
+    drops: Parts
 
 
 def read_aliases(config: Config, old: Front | None = None) -> AliasService:
@@ -86,15 +90,29 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
         expand=None if door is None else door.expand,
         announce=announcer.expanded,
     )
+    chain = Chain[RcptContext]("rcpt", policies, timeout=POLICY_SECONDS, emit=way.emit, now=way.clock.now)
     welcome = Welcome(
         hostname=config.hostname,
         postmaster=postmaster,
         limits=config.limits,
-        chain=Chain[RcptContext]("rcpt", policies, timeout=POLICY_SECONDS, emit=way.emit, now=way.clock.now),
+        chain=chain,
         relays=control.relays,
         intake=intake,
     )
-    return Front(config, aliases, welcome)
+    drops = Parts(
+        folder=way.drops,
+        clock=way.clock,
+        emit=way.emit,
+        chain=chain,
+        intake=intake,
+        limits=config.limits,
+        queue_ids=way.queue_ids,
+        postmaster=postmaster,
+        hostname=config.hostname,
+        knows=lambda queue_id: way.spool.desk.message(queue_id),  # noqa: PLW0108  there is no desk before `open`
+        refuse=announcer.refused,
+    )
+    return Front(config, aliases, welcome, drops)
 
 
 async def retire(old: Front, listeners: Listeners, clock: Clock) -> None:

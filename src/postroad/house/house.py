@@ -21,6 +21,7 @@ from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, front_of, read_aliases
 from postroad.house.monitor import Monitor, Watched
 from postroad.listener.doors import Door
+from postroad.listener.drops import Drops
 from postroad.listener.server import Listeners
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
@@ -39,6 +40,7 @@ from postroad.queue.operator import Operator
 from postroad.queue.suspensions import Suspensions
 from postroad.routing.lanes import lane_named
 from postroad.spool.spool import EmbeddedSpool
+from postroad.store.drops import DropFolder
 from postroad.store.suspensions import load as load_suspensions
 from postroad.store.suspensions import save as save_suspensions
 
@@ -96,8 +98,9 @@ class House:
             fallback_of=regime.fallback_of,
             suspensions=self.suspensions,
         )
-        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
+        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock, DropFolder(config.drop_folder))
         self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way)
+        self.drops = Drops(self.front.drops, config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
         self.listeners = Listeners(
             welcome=self.front.welcome,
@@ -152,6 +155,7 @@ class House:
         self.dispatcher.adopt(courier.regime)
         if self._operator is not None:
             self._operator.adopt(self._surroundings())
+        self.drops.adopt(front.drops)
         self.listeners.adopt(front.config.listeners, front.welcome, doors)
         self._logs.log.adopt(front.config.log.format, front.config.hostname)
         if self.monitor is not None:

@@ -170,7 +170,7 @@ class Intake:
         """Begin to take content; `on_drain` is called when a large backlog has been written."""
         return Gathering(self._spool, inline=self._inline, header_limit=self._limits.header_size, on_drain=on_drain)
 
-    def accept(
+    def accept(  # noqa: PLR0913, PLR0917  once a message: no object is made to carry these
         self,
         mail: MailFrom,
         recipients: list[Recipient],
@@ -178,8 +178,12 @@ class Intake:
         ended: MessageEnded,
         origin: Origin,
         done: Callable[[Receipt], None],
+        queue_id: str = "",
     ) -> None:
-        """Put the message into the spool and call `done` once, when it is durable or refused."""
+        """Put the message into the spool and call `done` once, when it is durable or refused.
+
+        `queue_id` is for a message that has one already.
+        """
         if ended.defect is not None:
             gathering.discard()
             done(Receipt(ended.defect, ended.detail))
@@ -195,7 +199,7 @@ class Intake:
             )
             return
         if self._expand is None:
-            self._put(mail, recipients, ended, origin, head.message_id, content, done)
+            self._put(mail, recipients, ended, origin, head.message_id, content, done, queue_id)
             return
 
         def proceed(answer: Expanded | Unexpanded) -> None:
@@ -205,7 +209,8 @@ class Intake:
                 return
             told = partial(self._tell, answer.expansions, beginning) if answer.expansions else None
             given, became = recipients, answer.recipients
-            self._put(mail, given, ended, origin, head.message_id, content, done, became=became, told=told)
+            message_id = head.message_id
+            self._put(mail, given, ended, origin, message_id, content, done, queue_id, became=became, told=told)
 
         incoming = Incoming(mail.path, recipients, origin, ended.size)
         try:
@@ -256,12 +261,13 @@ class Intake:
         message_id: str,
         content: bytes | Draft,
         done: Callable[[Receipt], None],
+        queue_id: str,
         *,
         became: list[Recipient] | None = None,
         told: Callable[[Envelope], None] | None = None,
     ) -> None:
         """Make the message durable for `given`, or for what they `became`; `told` is called when it is."""
-        envelope = self._envelope(mail, given, given if became is None else became, ended, origin, message_id)
+        envelope = self._envelope(mail, given, given if became is None else became, ended, origin, message_id, queue_id)
         notes: Sequence[Record] = ()
         if self.rewrite is not None:
             envelope, notes = self.rewrite(envelope)
@@ -291,7 +297,7 @@ class Intake:
 
         self._spool.put(envelope, content, durable, failed)
 
-    def _envelope(
+    def _envelope(  # noqa: PLR0913, PLR0917  as above
         self,
         mail: MailFrom,
         given: list[Recipient],
@@ -299,13 +305,14 @@ class Intake:
         ended: MessageEnded,
         origin: Origin,
         message_id: str,
+        queue_id: str,
     ) -> Envelope:
         now = self._now()
         second = now // 1_000_000
         if second != self._date_second:
             self._date_second = second
             self._date = format_date(now)
-        queue_id = self._queue_ids.new(now)
+        queue_id = queue_id or self._queue_ids.new(now)
         only = given[0].address.text if len(given) == 1 else ""  # never what an alias hides
         protocol = "UTF8SMTP" if mail.smtputf8 else origin.protocol
         hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only)

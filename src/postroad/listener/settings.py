@@ -1,4 +1,4 @@
-"""Options of listeners (`[listeners.NAME]`) and of what one peer may cost us (`[limits]`).
+"""Options of listeners (`[listeners.NAME]`), of drops (`[drops]`), and of what one peer may cost us (`[limits]`).
 
 Floors are the minima of RFC 5321 4.5.3.1 and 4.5.3.2: a smaller value would refuse valid mail.
 """
@@ -23,6 +23,17 @@ class ListenerSettings(Settings):
         "strict",
         description="Bare CR, bare LF and NUL in content: refuse the message, or make them CRLF (NUL is dropped).",
     )
+
+
+class DropSettings(Settings):
+    """Mail that programs of this machine drop with `postroad-sendmail`."""
+
+    folder: str = Field(
+        "drops",
+        description="Folder of drops; relative to `data_dir`. Whoever may send must be able to reach it.",
+        min_length=1,
+    )
+    poll: Duration = Field("1s", description="How often the folder is looked into.", ge=0.1, le=3600)
 
 
 class LimitsSettings(Settings):

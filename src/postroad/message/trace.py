@@ -26,7 +26,10 @@ class Head(Struct, frozen=True, gc=False):
 
 
 class Hop(Struct, frozen=True, gc=False):
-    """One Received field to be: who said `helo` from `ip`, to which `host`, by which `protocol`, as which `id`."""
+    """One Received field to be: who said `helo` from `ip`, to which `host`, by which `protocol`, as which `id`.
+
+    Without an `ip` it was a user of this machine, as `helo` has it.
+    """
 
     helo: str
     ip: str
@@ -66,6 +69,8 @@ def received_field(hop: Hop, date: str) -> str:
     helo = hop.helo if _PLAIN.issuperset(hop.helo) else _tame(hop.helo)
     literal = f"[IPv6:{hop.ip}]" if ":" in hop.ip else f"[{hop.ip}]"
     end = f"\r\n\tfor <{hop.recipient}>; {date}\r\n" if hop.recipient else f";\r\n\t{date}\r\n"
+    if not hop.ip:
+        return f"Received: by {hop.host} (Postroad, from {hop.helo})\r\n\tid {hop.id}{end}"
     return f"Received: from {helo} ({literal})\r\n\tby {hop.host} (Postroad) with {hop.protocol} id {hop.id}{end}"
 
 

@@ -49,3 +49,7 @@ class DamagedError(SpoolError):
 
 class SpoolFullError(SpoolError):
     """No room: the disk is full, or its free space is under `spool.free_space`."""
+
+
+class DropError(PostroadError):
+    """A drop cannot become mail, now or later: the text says what is wrong with it."""

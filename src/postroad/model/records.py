@@ -296,6 +296,21 @@ class SpoolFaulted(Record, frozen=True, tag="SpoolFaulted"):
     reason: str
 
 
+class DropSetAside(Record, frozen=True, tag="DropSetAside"):
+    """What the user `uid` left in the folder of drops as `drop` did not become mail; it lies at `aside` now."""
+
+    drop: str
+    uid: int
+    reason: str
+    aside: str
+
+
+class DropsFaulted(Record, frozen=True, tag="DropsFaulted"):
+    """The folder of drops cannot be worked on now; what lies there waits."""
+
+    reason: str
+
+
 class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
     """A policy raised or ran out of time; the peer got a deferral."""
 

@@ -6,18 +6,37 @@ Ports below 1024 are bound as root, then root is given up for good, groups first
 import os
 import pwd
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 from postroad.model.errors import ConfigError
 
 
-def give_to_user(user: str, folder: Path) -> None:
-    """Make `folder` (created if missing) belong to `user` when we are root; ConfigError for an unknown user."""
+def give_to_user(user: str, folder: Path, apart: Path | None = None) -> None:
+    """Make `folder` (created if missing) belong to `user` when we are root; ConfigError for an unknown user.
+
+    What is in `apart`, where others may write, stays whose it is.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.geteuid() == 0:
         entry = _entry(user)
-        for path in (folder, *folder.rglob("*")):
+        for path in _below(folder, apart):
             os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+
+def ids_of(user: str) -> tuple[int, int]:
+    """The user's id and that of its group; ConfigError for an unknown user."""
+    entry = _entry(user)
+    return entry.pw_uid, entry.pw_gid
+
+
+def _below(folder: Path, apart: Path | None) -> Iterator[Path]:
+    """`folder` and everything in it; no symbolic link is followed."""
+    yield folder
+    for where, folders, files in os.walk(folder):
+        if apart is not None:
+            folders[:] = [name for name in folders if Path(where, name) != apart]
+        yield from (Path(where, name) for name in (*folders, *files))
 
 
 def become_user(user: str) -> None:

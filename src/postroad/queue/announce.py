@@ -1,4 +1,4 @@
-"""Reports about a message that is taken, not about a delivery: its alias became several recipients.
+"""Reports about a message that is taken, not about a delivery: an alias became several recipients, a drop is refused.
 
 RFC 3461 5.2.7.3: who asked for success is told that the alias was expanded, and nothing more of success. The report
 enters the queue by the same door as all mail, after the message is durable. Should we be killed in between, it is
@@ -8,7 +8,7 @@ the one report that is lost: all it could say is that nothing has failed yet.
 from collections.abc import Callable
 from typing import Protocol
 
-from postroad.message.dsn import EXPANDED, Notice, Report
+from postroad.message.dsn import EXPANDED, FAILED, Notice, Report
 from postroad.message.headers import header_section
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
@@ -16,6 +16,8 @@ from postroad.model.queueid import QueueIds
 from postroad.model.records import DsnQueued, Emit, SpoolFaulted
 from postroad.model.work import Stored, Work
 from postroad.queue.report import build
+
+Told = Callable[[SpoolError | None], None]
 
 
 class Putting(Protocol):
@@ -73,3 +75,28 @@ class Announcer:
             self._emit(SpoolFaulted(at=now, reason=f"a report about {envelope.id} is lost: {error}"))
 
         self._spool.put(letter, content, durable, failed)
+
+    def refused(self, envelope: Envelope, notices: tuple[Notice, ...], beginning: bytes, done: Told) -> None:
+        """Tell the sender of `envelope`, which is not null, what was refused after it had been taken from it.
+
+        `done` is called once: with None when the report is durable, else with what went wrong.
+        """
+        now = envelope.arrived
+        report = Report(
+            id=self._queue_ids.new(now),
+            hostname=self._hostname,
+            now=now,
+            envelope=envelope,
+            notices=notices,
+            original=header_section(beginning),
+            full=False,
+        )
+        letter, content = build(report)
+
+        def durable(stored: Stored, works: list[Work]) -> None:
+            to = envelope.sender.text
+            self._emit(DsnQueued(at=now, id=envelope.id, report=stored.id, kind=FAILED, to=to, size=len(content)))
+            self._admit(stored, works)
+            done(None)
+
+        self._spool.put(letter, content, durable, done)

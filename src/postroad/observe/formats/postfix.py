@@ -69,8 +69,11 @@ def _said(target: str, reply: Reply, command: str) -> str:
 
 def _accepted(e: r.MessageAccepted, pid: int) -> tuple[str, ...]:
     login = f", sasl_username={e.origin.login}" if e.origin.login else ""
+    user = e.origin.helo.removeprefix("userid ")
     return (
-        f"smtpd[{session_pid(e.origin.session)}]: {e.id}: client=unknown[{e.origin.ip}]{login}",
+        f"smtpd[{session_pid(e.origin.session)}]: {e.id}: client=unknown[{e.origin.ip}]{login}"
+        if e.origin.ip
+        else f"pickup[{pid}]: {e.id}: uid={user} from=<{e.sender}>",
         f"cleanup[{pid}]: {e.id}: message-id={e.message_id or '<>'}",
         f"qmgr[{pid}]: {e.id}: from=<{e.sender}>, size={e.size}, nrcpt={e.recipients} (queue active)",
     )
@@ -155,6 +158,10 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
             f"postsuper[{p}]: {e.action} by {e.by}: {e.selection}: {e.recipients} recipients",
         ),
         r.RecipientHandled: lambda e, p: (f"postsuper[{p}]: {e.id}: {e.action} of <{e.recipient}> by {e.by}",),
+        r.DropSetAside: lambda e, p: (
+            f"pickup[{p}]: warning: {e.drop} of uid {e.uid} is no mail: {e.reason}; set aside at {e.aside}",
+        ),
+        r.DropsFaulted: lambda e, p: (f"pickup[{p}]: warning: {e.reason}",),
         r.PolicyFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy} at {e.stage}: {e.reason}",),
         r.TableRefused: lambda e, p: (
             f"cleanup[{p}]: warning: {e.table}, line {e.line}: {e.reason}; the table before stays in force",

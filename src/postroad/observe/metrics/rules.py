@@ -73,6 +73,8 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.ServerStopping: PLAIN,
         r.ConfigReloaded: PLAIN,
         r.ConfigRefused: PLAIN,
+        r.DropSetAside: PLAIN,
+        r.DropsFaulted: PLAIN,
         r.ConnectionOpened: Rule(("listener",)),
         r.ConnectionClosed: Rule(
             ("listener",),
