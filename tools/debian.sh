@@ -22,6 +22,7 @@ haproxy          haproxy
 microsocks       microsocks
 dante-server     danted
 openssl          openssl
+postgresql       pg_ctlcluster
 rsyslog          rsyslogd
 nodejs           node
 npm              npm

@@ -11,6 +11,8 @@ from pathlib import Path
 import apsw
 import pytest
 
+from tests.support.command import run_command
+from tests.support.postgres import PASSWORD, Postgres
 from tests.support.relay import BODY_CANARY, CAPTURE, QUICK_RETRY, Relay, route, wait_until
 from tests.support.sink import Sink
 
@@ -179,3 +181,36 @@ strict = true
         wait_until(lambda: len(relay.records("RecipientDelivered")) >= 5, "five deliveries")
         delivered = sorted(entry["recipient"] for entry in relay.records("RecipientDelivered"))
     assert delivered == ["a@one.example", "b@one.example", "bob@example.com", "c+detail@one.example", "c@one.example"]
+
+
+def test_a_postgresql_that_is_killed_and_comes_back(tmp_path: Path) -> None:
+    with Postgres() as server:
+        server.run("CREATE TABLE alias (address text, target text)")
+        server.run(f"INSERT INTO alias VALUES ('{ALL}', 'a@one.example, b@one.example'), ('@other.example', '{ALL}')")
+        (tmp_path / "password").write_text(f"{PASSWORD}\n")
+        query = "SELECT target FROM alias WHERE address = $1"
+        aliases = f"""
+[[aliases]]
+sql = {{ database = "{server.url}", query = "{query}", password = {{ file = "{tmp_path}/password" }}, timeout = "5s" }}
+domains = ["example.net", "other.example"]
+strict = true
+"""
+        with Relay(tmp_path / "relay", CAPTURE + aliases) as relay:
+            refused = send(relay, ALL, "nobody@example.net", "any@other.example", "bob@example.com")
+            assert refused == {"nobody@example.net": (550, b"5.1.1 <nobody@example.net>: No such recipient")}
+            server.kill()
+            with pytest.raises(smtplib.SMTPRecipientsRefused) as caught:
+                send(relay, ALL)
+            later = (451, b"4.3.0 Recipients cannot be looked up now, try again later")
+            assert caught.value.recipients == {ALL: later}
+            assert send(relay, "bob@example.com") == {}  # not its business
+            told = run_command("explain", "--to", ALL, "-c", relay.config).out
+            assert "451 4.3.0" in told
+            server.start()
+            server.run("UPDATE alias SET target = 'c@one.example' WHERE target LIKE 'a@%'")
+            assert send(relay, ALL) == {}
+            assert run_command("map", "0", ALL, "-c", relay.config).out == "c@one.example\n"
+            wait_until(lambda: len(relay.records("RecipientDelivered")) >= 5, "five deliveries")
+            delivered = sorted(entry["recipient"] for entry in relay.records("RecipientDelivered"))
+            assert PASSWORD not in str(relay.records())
+    assert delivered == ["a@one.example", "b@one.example", "bob@example.com", "bob@example.com", "c@one.example"]

@@ -4,8 +4,9 @@ Used by the server at its start, by `postroad check`, `explain` and `map`; the s
 that have problems, and a doubt stops nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -13,14 +14,17 @@ from msgspec import Struct
 from postroad.aliases.door import run
 from postroad.aliases.expand import Bounds, ExpansionError, Walk
 from postroad.aliases.files import FileTable
-from postroad.aliases.settings import SQLITE, AliasSettings
+from postroad.aliases.settings import POSTGRES, SQLITE, AliasSettings, SqlSettings
 from postroad.aliases.table import Domains, Entries, Find, Found, Table
 from postroad.aliases.text import parse_entries, parse_targets, split_addresses
 from postroad.model.address import parse_mailbox
 from postroad.model.errors import AddressError, TableError
+from postroad.store.pgtable import PostgresTable
 from postroad.store.sqltable import SqliteTable
 
 TOLD: Final = 20  # loops
+NO_PASSWORDS: Final[Mapping[int, str]] = MappingProxyType({})
+Database = SqliteTable | PostgresTable
 
 
 class Fault(Struct, frozen=True):
@@ -41,7 +45,7 @@ class Tables(Struct):
 
     tables: list[Table]
     files: list[FileTable]
-    databases: list[SqliteTable]
+    databases: list[Database]
     faults: list[Fault]
     static: list[tuple[int, Entries]]  # tables whose every key is known
 
@@ -51,11 +55,13 @@ class Tables(Struct):
             database.close()
 
 
-def load(settings: Sequence[AliasSettings], *, inspect: bool = False) -> Tables:
-    """Read every table; `inspect`: also look into databases."""
+def load(
+    settings: Sequence[AliasSettings], passwords: Mapping[int, str] = NO_PASSWORDS, *, inspect: bool = False
+) -> Tables:
+    """Read every table; `passwords` are those of databases, by table; `inspect`: also look into databases."""
     out = Tables([], [], [], [], [])
     for number, entry in enumerate(settings):
-        name, find, named = _source(out, number, entry, inspect=inspect)
+        name, find, named = _source(out, number, entry, passwords.get(number, ""), inspect=inspect)
         out.tables.append(
             Table(
                 name=name,
@@ -73,7 +79,7 @@ def load(settings: Sequence[AliasSettings], *, inspect: bool = False) -> Tables:
 Source = tuple[str, Find, Callable[[], frozenset[str]]]
 
 
-def _source(out: Tables, number: int, entry: AliasSettings, *, inspect: bool) -> Source:
+def _source(out: Tables, number: int, entry: AliasSettings, password: str, *, inspect: bool) -> Source:
     if path := entry.file or entry.regexp:
         file = FileTable(Path(path), is_regexp=bool(entry.regexp))
         reading = file.load()
@@ -86,7 +92,7 @@ def _source(out: Tables, number: int, entry: AliasSettings, *, inspect: bool) ->
             out.static.append((number, file.entries))
         return path, file.find, file.named
     if entry.sql.database:
-        database = SqliteTable(Path(entry.sql.database.removeprefix(SQLITE)), entry.sql.query, entry.sql.timeout)
+        database = _database(entry.sql, password)
         out.databases.append(database)
         if inspect:
             out.faults += _inspect(database, number)
@@ -96,7 +102,13 @@ def _source(out: Tables, number: int, entry: AliasSettings, *, inspect: bool) ->
     return f"aliases[{number}]", held.find, frozenset
 
 
-def _inspect(database: SqliteTable, number: int) -> list[Fault]:
+def _database(sql: SqlSettings, password: str) -> Database:
+    if sql.database.startswith(POSTGRES):
+        return PostgresTable(sql.database, sql.query, sql.timeout, password)
+    return SqliteTable(Path(sql.database.removeprefix(SQLITE)), sql.query, sql.timeout)
+
+
+def _inspect(database: Database, number: int) -> list[Fault]:
     try:
         problem = database.inspect()
     except TableError as error:
@@ -107,7 +119,7 @@ def _inspect(database: SqliteTable, number: int) -> list[Fault]:
 class DatabaseTable:
     """A database as a table: its rows as addresses."""
 
-    def __init__(self, database: SqliteTable) -> None:
+    def __init__(self, database: Database) -> None:
         """Ask `database`."""
         self._database = database
 

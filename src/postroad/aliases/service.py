@@ -40,7 +40,7 @@ class AliasService:
         return sum(fault.is_doubt for fault in self._tables.faults if fault.file == str(file.path))
 
     async def close(self) -> None:
-        """Look after nothing any more."""
+        """Look after nothing any more, and let databases go."""
         if self._watching is not None:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):

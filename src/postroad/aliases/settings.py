@@ -6,14 +6,16 @@ database. What the kinds need of one another is checked in config/checkaliases.p
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from postroad.model.option import Duration, Settings
+from postroad.model.option import Duration, Secret, SecretText, Settings
 from postroad.policy.settings import DomainPattern
 
 DELIMITERS = "+-=_.#!$%&'*/?^`{|}~"
 SQLITE = "sqlite://"
+POSTGRES = "postgresql://"
 
 
 def _delimiter(text: str) -> str:
@@ -23,8 +25,13 @@ def _delimiter(text: str) -> str:
 
 
 def _database(text: str) -> str:
+    if text.startswith(POSTGRES):
+        address = urlsplit(text)
+        if not address.hostname or address.path in ("", "/"):
+            raise ValueError('not a database; write "postgresql://user@host:5432/name"')
+        return text
     if text and not (text.startswith(SQLITE) and Path(text.removeprefix(SQLITE)).is_absolute()):
-        raise ValueError('not a database; write "sqlite:///path/to/file.db"')
+        raise ValueError('not a database; write "sqlite:///path/to/file.db" or "postgresql://user@host:5432/name"')
     return text
 
 
@@ -32,11 +39,15 @@ class SqlSettings(Settings):
     """A table in a database."""
 
     database: Annotated[str, AfterValidator(_database)] = Field(
-        "", description='Where: "sqlite:///path"; opened for reading alone.'
+        "", description='Where: "sqlite:///path" or "postgresql://user@host:port/name"; only ever read.'
     )
     query: str = Field(
         "",
-        description='One SELECT with one "?" for the address, or for "@domain": each row gives addresses parted by commas.',
+        description='One SELECT with one "?" (PostgreSQL: "$1") for the address, or for "@domain": each row gives '
+        "addresses parted by commas.",
+    )
+    password: SecretText = Field(
+        Secret(), description="Password for PostgreSQL.", json_schema_extra={"default": "none"}
     )
     timeout: Duration = Field(
         "10s", description="Time for one answer; after it mail is deferred (451 4.3.0).", gt=0, le=60

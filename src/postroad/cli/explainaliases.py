@@ -11,7 +11,7 @@ from postroad.aliases.door import Aliases, run
 from postroad.aliases.expand import Ask, ExpansionError, Walk
 from postroad.aliases.load import load
 from postroad.aliases.table import Found
-from postroad.config.checkaliases import bounds_of, problem_of
+from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.model.address import Mailbox
@@ -39,7 +39,7 @@ class AliasTrace(Struct):
 
 async def trace_aliases(config: Config, recipient: Mailbox) -> AliasTrace:
     """What the tables of `config` make of `recipient`; ConfigError when they cannot be used."""
-    tables = load(config.aliases)
+    tables = load(config.aliases, passwords_of(config))
     try:
         if broken := [problem_of(fault) for fault in tables.faults if not fault.is_doubt]:
             raise ConfigError([render(problem, {}) for problem in broken])

@@ -16,7 +16,7 @@ from postroad.aliases.table import Find, Found
 from postroad.aliases.text import key_of
 from postroad.cli.exits import NO_INPUT, OK, guarded
 from postroad.cli.options import ConfigFile, configuration
-from postroad.config.checkaliases import problem_of
+from postroad.config.checkaliases import passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError, ConfigError
@@ -55,11 +55,12 @@ async def _ask(table: str, address: str, config: Path | None) -> Found:
         if flaws:
             raise ConfigError([f"{fault.file}:{fault.line}: {fault.text}" for fault in flaws])
         return await _answer(file.find, address, is_whole=table.startswith(REGEXP))
-    settings = configuration(config).aliases
+    whole = configuration(config)
+    settings = whole.aliases
     number = int(table)
     if number >= len(settings):
         raise AddressError(f"there is no aliases[{number}]; there are {len(settings)}, counted from 0")
-    tables = load(settings[number : number + 1])
+    tables = load(settings[number : number + 1], {0: passwords_of(whole).get(number, "")})
     try:
         if broken := [problem_of(fault) for fault in tables.faults if not fault.is_doubt]:
             raise ConfigError([render(problem, {}) for problem in broken])

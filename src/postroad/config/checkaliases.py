@@ -5,15 +5,18 @@ server do, and gives every problem the file and line it stands at.
 """
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from postroad.aliases.expand import Bounds
 from postroad.aliases.load import Fault, find_loops, load
-from postroad.aliases.settings import AliasSettings
+from postroad.aliases.settings import POSTGRES, AliasSettings
 from postroad.aliases.text import parse_entries
 from postroad.config.problem import Place, Problem
 from postroad.config.schema import Config
+from postroad.config.secrets import read_secret
+from postroad.model.errors import ConfigError
 
 _KINDS = "file, regexp, entries or sql"
 
@@ -44,8 +47,21 @@ def _mistakes(entry: AliasSettings) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("sql",), 'needs a query, like "SELECT target FROM alias WHERE address = ?"'
     if entry.sql.query and not entry.sql.database:
         yield ("sql",), 'needs a database, like "sqlite:///var/lib/aliases.db"'
+    if entry.sql.database.startswith(POSTGRES) and urlsplit(entry.sql.database).password is not None:
+        yield ("sql", "database"), "the password has an option of its own, so that it is never shown"
+    if entry.sql.password and not entry.sql.database.startswith(POSTGRES):
+        yield ("sql",), "a password is for PostgreSQL alone"
     if entry.strict and not entry.domains and not entry.file:
         yield ("strict",), "needs domains: the names of which domains are all known?"
+
+
+def passwords_of(config: Config) -> dict[int, str]:
+    """The passwords of databases, by table; ConfigError when one cannot be read."""
+    return {
+        number: read_secret(entry.sql.password, f"aliases[{number}].sql.password")
+        for number, entry in enumerate(config.aliases)
+        if entry.sql.password
+    }
 
 
 def bounds_of(config: Config) -> Bounds:
@@ -55,7 +71,10 @@ def bounds_of(config: Config) -> Bounds:
 
 def check_tables(config: Config) -> Found:
     """Every problem in the tables, and what is only odd in them."""
-    tables = load(config.aliases, inspect=True)
+    try:
+        tables = load(config.aliases, passwords_of(config), inspect=True)
+    except ConfigError as error:
+        return Found([Problem(("aliases",), line) for line in error.problems], [])
     try:
         faults = tables.faults
         if not any(fault.file and not fault.is_doubt for fault in faults):

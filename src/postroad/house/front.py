@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
-from postroad.config.checkaliases import bounds_of, problem_of
+from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.listener.drops import Parts
@@ -60,7 +60,7 @@ def read_aliases(config: Config, old: Front | None = None) -> AliasService:
     """The tables of aliases, those of `old` when the options are the same; ConfigError when one is broken. Slow."""
     if old is not None and _has_same_aliases(old.config, config):
         return old.aliases
-    aliases = AliasService(load(config.aliases), bounds_of(config))
+    aliases = AliasService(load(config.aliases, passwords_of(config)), bounds_of(config))
     if broken := aliases.broken:
         raise ConfigError([render(problem_of(fault), {}) for fault in broken])
     return aliases
@@ -122,4 +122,5 @@ async def retire(old: Front, listeners: Listeners, clock: Clock) -> None:
 
 
 def _has_same_aliases(old: Config, new: Config) -> bool:
-    return old.aliases == new.aliases and bounds_of(old) == bounds_of(new)
+    # A password in a file may have changed though the options have not.
+    return not passwords_of(new) and old.aliases == new.aliases and bounds_of(old) == bounds_of(new)

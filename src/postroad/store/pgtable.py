@@ -1,0 +1,98 @@
+"""A table in a PostgreSQL database: one query, asked over a few connections of ours, with a deadline.
+
+The database belongs to somebody else: the query runs in a transaction that may only read, connections are made when
+they are needed and again after any fault. Whatever goes wrong is a TableError: not now, never "no such name". The
+password is in no text that this file makes.
+"""
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import asyncpg
+
+from postroad.model.errors import TableError
+from postroad.store.sqltable import ROWS_LIMIT
+
+CONNECTIONS: Final = 4
+_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
+
+
+class PostgresTable:
+    """The query `query` to the database at `url`, for one text each time."""
+
+    def __init__(self, url: str, query: str, timeout: float, password: str) -> None:
+        """Nothing is opened before the first question; an answer may take `timeout` seconds, connecting included."""
+        self._url = url
+        self._query = query
+        self._timeout = timeout
+        self._password = password
+        self._pool: asyncpg.Pool | None = None
+
+    async def find(self, key: str) -> list[str]:
+        """The first column of every row for `key`; TableError when there is no answer in time."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                rows = await self._ask(key)
+        except TimeoutError:
+            raise TableError(f"{self._url}: no answer within {self._timeout:g} s") from None
+        except _FAULTS as error:
+            raise TableError(f"{self._url}: {_words(error)}") from None
+        if len(rows) > ROWS_LIMIT:
+            raise TableError(f"{self._url}: more than {ROWS_LIMIT} rows for {key}")
+        out = []
+        for row in rows:
+            value = row[0]
+            if isinstance(value, str):
+                out.append(value)
+            elif value is not None:
+                raise TableError(f"{self._url}: the answer for {key} is not text")
+        return out
+
+    def inspect(self) -> str:
+        """What is wrong with the query, in words, or ""; TableError when the database cannot be reached. Blocks."""
+        with ThreadPoolExecutor(1, "inspect") as thread:  # whoever asks may be on an event loop of their own
+            return thread.submit(asyncio.run, self._inspect()).result()
+
+    def close(self) -> None:
+        """Let go of the connections; what is still asked gets no answer."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.terminate()
+
+    async def _ask(self, key: str) -> list[asyncpg.Record]:
+        if self._pool is None:
+            self._pool = asyncpg.create_pool(
+                self._url, password=self._password or None, min_size=0, max_size=CONNECTIONS, statement_cache_size=0
+            )
+        pool = await self._pool
+        async with pool.acquire() as connection, connection.transaction(readonly=True):
+            cursor = await connection.cursor(self._query, key)
+            rows: list[asyncpg.Record] = await cursor.fetch(ROWS_LIMIT + 1)
+            return rows
+
+    async def _inspect(self) -> str:
+        try:
+            async with asyncio.timeout(self._timeout):
+                connection = await asyncpg.connect(self._url, password=self._password or None)
+        except TimeoutError:
+            raise TableError(f"{self._url}: no connection within {self._timeout:g} s") from None
+        except _FAULTS as error:
+            raise TableError(f"{self._url}: {_words(error)}") from None
+        try:
+            async with asyncio.timeout(self._timeout):
+                statement = await connection.prepare(self._query)
+            columns, parameters = len(statement.get_attributes()), len(statement.get_parameters())
+        except (TimeoutError, *_FAULTS) as error:
+            return f"the query cannot be used: {_words(error)}"
+        finally:
+            with contextlib.suppress(TimeoutError, *_FAULTS):
+                await connection.close(timeout=self._timeout)
+        if not columns:
+            return "the query must be one SELECT"
+        return "" if parameters == 1 else f'the query has {parameters} parameters; it needs one "$1", for the address'
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
