@@ -50,6 +50,11 @@ def span_text(microseconds: int) -> str:
     return f"{seconds}s"
 
 
+def plural(number: int, noun: str) -> str:
+    """`number` things: "1 message", "2 messages"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def printable(text: str) -> str:
     """`text` with whatever does not print as an escape."""
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
@@ -91,7 +96,8 @@ def total_line(stats: Stats, shown: int) -> str:
     if not stats.messages:
         return "The queue is empty."
     held = f", {stats.held} held" if stats.held else ""
-    total = f"{stats.messages} {'message' if stats.messages == 1 else 'messages'}, {size_text(stats.octets)}"
+    size = size_text(stats.octets) if stats.octets >= 1000 else plural(stats.octets, "octet")
+    total = f"{plural(stats.messages, 'message')}, {size}"
     rest = "" if shown == stats.messages else f"; {shown} shown"
     return f"{total}; recipients: {stats.pending} pending{held}{rest}"
 

@@ -14,7 +14,7 @@ import typer
 
 from postroad.cli import queue_act, queue_shape, queue_suspend, queue_top
 from postroad.cli.exits import DATA, NO_INPUT, OK, complain, guarded
-from postroad.cli.layout import block_lines, header_lines, message_lines, printable, queue_head, total_line
+from postroad.cli.layout import block_lines, header_lines, message_lines, plural, printable, queue_head, total_line
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue_filters import Filters, filtered
 from postroad.cli.queue_suspend import stopped_by
@@ -86,7 +86,7 @@ def list_messages(
         _print_groups(reader.groups(query, group_by.value), limit, as_json=as_json)
     elif count:
         found = reader.count(query)
-        words = f"{found.recipients} recipients of {found.messages} messages"
+        words = f"{plural(found.recipients, 'recipient')} of {plural(found.messages, 'message')}"
         print(msgspec.json.encode(found).decode() if as_json else words)
     else:
         _print_list(settings, reader, query, now, limit=limit, as_json=as_json)

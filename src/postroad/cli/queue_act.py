@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from postroad.cli.control import ask, is_running
 from postroad.cli.exits import NO_INPUT, OK, TEMPORARY, complain, guarded
+from postroad.cli.layout import plural
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue_filters import Filters, filtered, read_ids
 from postroad.config.schema import Config
@@ -143,7 +144,7 @@ class _Order:
         if not count.recipients:
             complain("nothing that waits fits")
             return NO_INPUT
-        words = f"{_plural(count.recipients, 'recipient')} of {_plural(count.messages, 'message')}"
+        words = f"{plural(count.recipients, 'recipient')} of {plural(count.messages, 'message')}"
         if dry_run:
             print(msgspec.json.encode(count).decode() if as_json else f"{self._action}: {words}; nothing was changed")
             return OK
@@ -154,7 +155,7 @@ class _Order:
         tally = self._act(config, queries, count)
         print(msgspec.json.encode(tally).decode() if as_json else _told(self._action, tally))
         if tally.busy:
-            complain(f"{_plural(tally.busy, 'recipient')} could not be changed: being delivered right now; try again")
+            complain(f"{plural(tally.busy, 'recipient')} could not be changed: being delivered right now; try again")
             return TEMPORARY
         return OK
 
@@ -172,7 +173,7 @@ class _Order:
         with _bar(self._action, count.recipients) as advance:
             for query in queries:
                 before = total.recipients + total.unconcerned
-                ids = _plural(len(query.ids), "id") if len(query.ids) != 1 else query.ids[0]
+                ids = plural(len(query.ids), "id") if len(query.ids) != 1 else query.ids[0]
                 selection = " ".join(filter(None, (ids if query.ids else "", self._filters.words()))) or "--all"
                 request = ActAsked(
                     action=self._action, query=query, selection=selection, reason=self._because, lane=self._to
@@ -206,12 +207,8 @@ def _add(total: Tally, one: Tally) -> None:
 
 
 def _told(action: str, tally: Tally) -> str:
-    rest = f"; {_plural(tally.unconcerned, 'recipient')} left as they were" if tally.unconcerned else ""
-    return f"{action}: {_plural(tally.recipients, 'recipient')} of {_plural(tally.messages, 'message')}{rest}"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    rest = f"; {plural(tally.unconcerned, 'recipient')} left as they were" if tally.unconcerned else ""
+    return f"{action}: {plural(tally.recipients, 'recipient')} of {plural(tally.messages, 'message')}{rest}"
 
 
 @contextmanager

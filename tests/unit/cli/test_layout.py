@@ -79,7 +79,7 @@ def test_a_message_whose_envelope_cannot_be_read_is_still_shown() -> None:
     ("stats", "shown", "text"),
     [
         (Stats(), 0, "The queue is empty."),
-        (Stats(1, 812, 1), 1, "1 message, 812; recipients: 1 pending"),
+        (Stats(1, 812, 1), 1, "1 message, 812 octets; recipients: 1 pending"),
         (Stats(300, 4200, 400, 7), 100, "300 messages, 4.1K; recipients: 400 pending, 7 held; 100 shown"),
     ],
 )
