@@ -149,7 +149,7 @@ def explain(
     )
     found = asyncio.run(_explain(settings, envelope))
     if found.lane:
-        found.now = (lanes_now(settings, [found.lane]) or {}).get(found.lane)
+        found.now = lanes_now(settings, [found.lane]).lanes.get(found.lane)
     print(msgspec.json.encode(found).decode() if as_json else "\n".join(_lines(found)))
     return OK
 

@@ -154,8 +154,8 @@ def show(
         complain(error)
     now, listed = SystemClock().now(), shown.listed
     stopped = stopped_by(settings, now)
-    lanes = lanes_now(settings, {recipient.lane for recipient in listed.recipients})
-    found = ((one.index, wait_of(one, lanes, stopped, now)) for one in listed.recipients)
+    live = lanes_now(settings, {recipient.lane for recipient in listed.recipients}, queue_id)
+    found = ((one.index, wait_of(one, live, stopped, now)) for one in listed.recipients)
     waits = {index: wait for index, wait in found if wait is not None}
     if as_json:
         text = header.decode("utf-8", "backslashreplace")

@@ -14,12 +14,13 @@ from typing import Annotated, Final, NamedTuple, get_type_hints
 import typer
 
 from postroad.cli.control import ask
+from postroad.cli.waits import lane_wait
 from postroad.config.schema import Config
-from postroad.desk.protocol import SiteAsked
+from postroad.desk.protocol import LanesAsked, SiteAsked
 from postroad.model.option import parse_duration, parse_size
-from postroad.model.suspension import Suspension
+from postroad.model.suspension import NEXT_HOP, Suspension
 from postroad.model.work import Status
-from postroad.spool.filters import Query
+from postroad.spool.filters import REASONS, Query
 
 _NO_LANE: Final = "\0"  # no lane is called so
 
@@ -32,12 +33,20 @@ class Wanted(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a recipient waits."""
+    """Why a recipient waits: what the spool knows, then what the running server knows of next hops."""
 
     HELD = "held"
     READY = "ready"
     DUE = "due"
     SCHEDULED = "scheduled"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    PLANNING = "planning"
+    BUSY = "busy"
+    RATE = "rate"
+    CONCURRENCY = "concurrency"
+    SOURCE = "source"
+    DELIVERIES = "deliveries"
 
 
 class Filters(NamedTuple):
@@ -66,7 +75,8 @@ class Filters(NamedTuple):
             "--reason",
             metavar="WORD",
             help="Only recipients that wait for this reason: held; ready (in the server's hands); due; scheduled "
-            "(for a later try).",
+            "(for a later try). Or whose next hop is stopped (by an operator), suspended, planning, busy, or waits for "
+            "a rate, concurrency, source or deliveries; then the server must run.",
         ),
     ] = None
     reply: Annotated[
@@ -80,13 +90,12 @@ class Filters(NamedTuple):
 
     def query(self, config: Config, now: int, ids: Sequence[str] = ()) -> Query:
         """As the spool understands it; a site is asked of the running server."""
-        lanes: tuple[str, ...] = ()
-        if self.site:
-            *_, answer = ask(config, SiteAsked(pattern=self.site))
-            lanes = answer.names or (_NO_LANE,)
+        known = self.reason is None or self.reason.value in REASONS
+        lanes = self._lanes(config)
+        status = None if self.status is None else Status[self.status.name]
         return Query(
             ids=tuple(ids),
-            status=None if self.status is None else Status[self.status.name],
+            status=status if known else Status.PENDING,
             sender=self.sender,
             recipient=self.recipient,
             domain=self.domain,
@@ -94,15 +103,35 @@ class Filters(NamedTuple):
             lanes=lanes,
             older=now - round(_parsed("--older", self.older, parse_duration) * 1_000_000) if self.older else 0,
             larger=round(_parsed("--larger", self.larger, parse_size)) if self.larger else 0,
-            reason="" if self.reason is None else self.reason.value,
+            reason=self.reason.value if self.reason is not None and known else "",
             reply=self.reply,
             now=now,
         )
+
+    def _lanes(self, config: Config) -> tuple[str, ...]:
+        """The next hops that the running server has to name; nothing when it need not be asked."""
+        asked: list[set[str]] = []
+        if self.site:
+            *_, answer = ask(config, SiteAsked(pattern=self.site))
+            asked.append(set(answer.names))
+        if self.reason is not None and self.reason.value not in REASONS:
+            asked.append(_lanes_that_wait(config, self.reason))
+        return tuple(sorted(set.intersection(*asked))) or (_NO_LANE,) if asked else ()
 
     def words(self) -> str:
         """As it was typed."""
         named = ((name.replace("_", "-"), value) for name, value in zip(self._fields, self, strict=True))
         return " ".join(f"--{name} {value}" for name, value in named if value)
+
+
+def _lanes_that_wait(config: Config, reason: Reason) -> set[str]:
+    *_, answer = ask(config, LanesAsked())
+    waits = ((lane.name, lane_wait(lane)) for lane in answer.lanes)
+    found = {name for name, wait in waits if wait is not None and wait.cause.value == reason.value}
+    if reason is Reason.STOPPED:  # also those that hold nothing in memory
+        for one in answer.suspensions:
+            found.update((one.name,) if one.kind == NEXT_HOP else one.lanes)
+    return found
 
 
 def _parsed(option: str, text: str, parse: Callable[[object], float]) -> float:

@@ -40,9 +40,10 @@ class Cause(StrEnum):
     MEMORY = "memory"
     DRAINING = "draining"
     SERVER = "server"
+    OTHER = "other"
 
 
-_CAUSES: Final = MappingProxyType(
+CAUSES: Final = MappingProxyType(
     {
         WaitReason.PLANNING: Cause.PLANNING,
         WaitReason.LANE_BUSY: Cause.BUSY,
@@ -70,16 +71,28 @@ class Wait(Struct, frozen=True):
         return f"{self.cause}: {printable(self.words)}{until}"
 
 
-def lanes_now(config: Config, names: Collection[str]) -> Mapping[str, LaneNow] | None:
-    """What the running server says of those of its lanes; None when it does not run or may not be asked."""
+class Live(Struct, frozen=True):
+    """What the running server says of lanes, and which recipients of a message it is delivering, by number.
+
+    `fault` is why it says nothing, in words.
+    """
+
+    lanes: Mapping[str, LaneNow] = MappingProxyType({})
+    delivering: frozenset[int] = frozenset()
+    fault: str = ""
+
+
+def lanes_now(config: Config, names: Collection[str], queue_id: str = "") -> Live:
+    """What the running server says of those of its lanes, and of the message `queue_id`."""
     try:
-        answers = list(ask(config, LanesAsked(names=tuple(names))))
-    except (SpoolError, OSError):
-        return None
-    return {lane.name: lane for answer in answers for lane in answer.lanes}
+        answers = list(ask(config, LanesAsked(names=tuple(names), id=queue_id)))
+    except (SpoolError, OSError) as error:
+        return Live(fault=str(error))
+    lanes = {lane.name: lane for answer in answers for lane in answer.lanes}
+    return Live(lanes, frozenset(index for answer in answers for index in answer.delivering))
 
 
-def wait_of(recipient: ListedRecipient, lanes: Mapping[str, LaneNow] | None, stopped: Stopped, now: int) -> Wait | None:
+def wait_of(recipient: ListedRecipient, live: Live, stopped: Stopped, now: int) -> Wait | None:
     """Why `recipient` waits; None when it is final. `stopped` tells what operators have stopped."""
     if recipient.status.is_final:
         return None
@@ -88,23 +101,25 @@ def wait_of(recipient: ListedRecipient, lanes: Mapping[str, LaneNow] | None, sto
     halt = stopped(recipient.lane)
     if halt is not None:
         return Wait(Cause.STOPPED, halt.words, halt.until)
-    if lanes is None:
-        return Wait(Cause.SERVER, "the server does not run, or is not yours to ask")
-    lane = lanes.get(recipient.lane)
-    if recipient.due > now and not recipient.leased:
-        return Wait(Cause.RETRY, "its next try is not due yet", recipient.due)
-    found = None if lane is None else lane_wait(lane)
-    if recipient.leased and (lane is None or not lane.waiting):
+    if recipient.index in live.delivering:
         return Wait(Cause.DELIVERING, "it is being delivered")
+    if recipient.due > now and (live.fault or not recipient.leased):
+        return Wait(Cause.RETRY, "its next try is not due yet", recipient.due)
+    if live.fault:
+        return Wait(Cause.SERVER, live.fault)
+    lane = live.lanes.get(recipient.lane)
+    found = None if lane is None else lane_wait(lane)
+    if found is None and recipient.leased:
+        return Wait(Cause.BUSY, "it is in memory, and its turn comes next")
     return found or Wait(Cause.MEMORY, "it waits in the spool for its turn")
 
 
 def lane_wait(lane: LaneNow) -> Wait | None:
     """Why mail of `lane` waits now; None when nothing keeps it."""
     try:
-        cause = _CAUSES.get(WaitReason(lane.wait))
+        cause = CAUSES.get(WaitReason(lane.wait))
     except ValueError:  # a server of another version
-        return Wait(Cause.BUSY, lane.wait, lane.until) if lane.wait else None
+        return Wait(Cause.OTHER, lane.wait, lane.until) if lane.wait else None
     if cause is None:
         return None
     return Wait(cause, f"{lane.wait}: {lane.reason}" if lane.reason else lane.wait, lane.until)

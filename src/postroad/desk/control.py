@@ -137,7 +137,8 @@ class ControlServer:
                 return Answer(done=True, names=tuple(operator.suspensions.lanes_of(asked.pattern)))
             case LanesAsked():
                 lanes = tuple(lane_now(state, state.name) for state in self._states(asked.names))
-                return Answer(done=True, lanes=lanes, suspensions=tuple(operator.in_force()))
+                delivering = tuple(operator.delivering(asked.id)) if asked.id else ()
+                return Answer(done=True, lanes=lanes, suspensions=tuple(operator.in_force()), delivering=delivering)
             case ReloadAsked():
                 return Answer(done=True, reloaded=await self._reload(f"user {caller.name}"))
             case CompareAsked():

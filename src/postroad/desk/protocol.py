@@ -61,10 +61,12 @@ class SiteAsked(Request, frozen=True, tag="site"):
 class LanesAsked(Request, frozen=True, tag="lanes"):
     """Which lanes have work in memory or are known to fail, and which suspensions are in force.
 
-    `names` asks about these lanes alone; without any, about all.
+    `names` asks about these lanes alone; without any, about all. With `id`, also which recipients of that message are
+    being delivered.
     """
 
     names: tuple[str, ...] = ()
+    id: str = ""
 
 
 class WatchAsked(Request, frozen=True, tag="watch"):
@@ -148,6 +150,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     names: tuple[str, ...] = ()
     lanes: tuple[LaneNow, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
+    delivering: tuple[int, ...] = ()
     activity: Activity | None = None
     reloaded: Reloaded | None = None
 

@@ -247,6 +247,19 @@ class Operator:
             self._dispatcher.wake()
             return ended
 
+    def delivering(self, queue_id: str) -> list[int]:
+        """The recipients of a message, by number, that are in memory and wait in no lane."""
+        works = [work for work in self._waiting.in_memory(queue_id) if not work.status.is_final]
+        lanes = (self._dispatcher.ready.find(name) for name in {work.lane for work in works})
+        waiting = {
+            work.index
+            for lane in lanes
+            for batch in (lane.batches if lane is not None else ())
+            if batch.stored.id == queue_id
+            for work in batch.works
+        }
+        return sorted(work.index for work in works if work.index not in waiting)
+
     def in_force(self) -> list[Suspension]:
         """Every suspension that has not ended."""
         now = self._clock.now()

@@ -85,6 +85,10 @@ class Ready:
                 self.rations.welcome(lane, now)
         return lane
 
+    def find(self, name: str) -> Lane | None:
+        """The lane called `name`, when there is one."""
+        return self._lanes.get(name)
+
     def surplus(self, lane: Lane, now: int) -> list[Work]:
         """What `lane` must not hold in memory, now that its limits are known: all or nothing."""
         if self.rations is None or not self.rations.is_crowded(lane, self._window - self.used + lane.waiting, now):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from postroad.cli.layout import never
-from postroad.cli.waits import Cause, Wait, lane_wait, wait_of
+from postroad.cli.waits import Cause, Live, Wait, lane_wait, wait_of
 from postroad.desk.protocol import LaneNow
 from postroad.model.suspension import NEXT_HOP, Suspension
 from postroad.model.work import Status
@@ -29,20 +29,24 @@ def row(status: Status = Status.PENDING, *, due: int = NOW, leased: bool = False
     return ListedRecipient(0, "bob@example.net", LANE, due, None, status, 1, False, reply, leased)
 
 
-def lane(wait: WaitReason, *, waiting: int = 1, until: int = 0, reason: str = "") -> dict[str, LaneNow]:
-    return {LANE: LaneNow(LANE, waiting, 1, 5, until, reason, wait.value)}
+def lane(wait: WaitReason, *, until: int = 0, reason: str = "", delivering: int = -1) -> Live:
+    return Live({LANE: LaneNow(LANE, 1, 1, 5, until, reason, wait.value)}, frozenset({delivering}))
+
+
+DOWN = Live(fault="the server does not run: nobody listens")
 
 
 @pytest.mark.parametrize(
-    ("recipient", "lanes", "expected"),
+    ("recipient", "live", "expected"),
     [
-        (row(Status.DELIVERED), {}, None),
-        (row(Status.HELD, reply="held by root: spam?"), None, Wait(Cause.HELD, "held by root: spam?")),
-        (row(), None, Wait(Cause.SERVER, "the server does not run, or is not yours to ask")),
-        (row(due=LATER), {}, Wait(Cause.RETRY, "its next try is not due yet", LATER)),
-        (row(), {}, Wait(Cause.MEMORY, "it waits in the spool for its turn")),
-        (row(leased=True), {}, Wait(Cause.DELIVERING, "it is being delivered")),
-        (row(leased=True), lane(WaitReason.NOTHING, waiting=0), Wait(Cause.DELIVERING, "it is being delivered")),
+        (row(Status.DELIVERED), Live(), None),
+        (row(Status.HELD, reply="held by root: spam?"), DOWN, Wait(Cause.HELD, "held by root: spam?")),
+        (row(), DOWN, Wait(Cause.SERVER, DOWN.fault)),
+        (row(due=LATER), DOWN, Wait(Cause.RETRY, "its next try is not due yet", LATER)),
+        (row(due=LATER), Live(), Wait(Cause.RETRY, "its next try is not due yet", LATER)),
+        (row(), Live(), Wait(Cause.MEMORY, "it waits in the spool for its turn")),
+        (row(leased=True), lane(WaitReason.RATE, delivering=0), Wait(Cause.DELIVERING, "it is being delivered")),
+        (row(leased=True), lane(WaitReason.NOTHING), Wait(Cause.BUSY, "it is in memory, and its turn comes next")),
         (
             row(),
             lane(WaitReason.LANE_SUSPENDED, until=LATER, reason="refused"),
@@ -60,13 +64,13 @@ def lane(wait: WaitReason, *, waiting: int = 1, until: int = 0, reason: str = ""
         ),
     ],
 )
-def test_the_reason(recipient: ListedRecipient, lanes: dict[str, LaneNow] | None, expected: Wait | None) -> None:
-    assert wait_of(recipient, lanes, never, NOW) == expected
+def test_the_reason(recipient: ListedRecipient, live: Live, expected: Wait | None) -> None:
+    assert wait_of(recipient, live, never, NOW) == expected
 
 
 def test_what_an_operator_has_stopped_comes_first() -> None:
     one = Suspension(NEXT_HOP, "example.net", LATER, "root", NOW, "their wish")
-    found = wait_of(row(due=LATER), {}, lambda _: one, NOW)
+    found = wait_of(row(due=LATER), Live(), lambda _: one, NOW)
     assert found is not None
     assert (found.cause, found.until) == (Cause.STOPPED, LATER)
     assert "their wish" in found.words
@@ -74,11 +78,11 @@ def test_what_an_operator_has_stopped_comes_first() -> None:
 
 def test_every_wait_of_a_lane_has_a_cause() -> None:
     for reason in set(WaitReason) - {WaitReason.NOTHING}:
-        found = lane_wait(lane(reason)[LANE])
+        found = lane_wait(lane(reason).lanes[LANE])
         assert found is not None, reason
         assert found.words == reason.value
     assert lane_wait(LaneNow(LANE, wait="something of another version")) == Wait(
-        Cause.BUSY, "something of another version"
+        Cause.OTHER, "something of another version"
     )
 
 
@@ -92,6 +96,12 @@ def waits(relay: Relay, queue_id: str) -> dict[str, dict[str, object]]:
     assert done.code == 0, done.err
     found: dict[str, dict[str, object]] = json.loads(done.out)["waits"]
     return found
+
+
+def listed(relay: Relay, *filters: str) -> list[str]:
+    done = run_command("queue", "list", "--json", *filters, "-c", relay.config)
+    assert done.code == 0, done.err
+    return [json.loads(line)["id"] for line in done.out.splitlines()]
 
 
 def send(relay: Relay, *recipients: str) -> None:
@@ -114,9 +124,19 @@ def test_a_running_server_tells_of_rates_and_pauses_and_one_that_does_not_run_sa
             wait_until(lambda: waits(relay, second)["0"]["cause"] == "rate", "the rate")
             assert "shaping[0].rates: 1/hour" in str(waits(relay, second)["0"]["words"])
             wait_until(lambda: waits(relay, third)["0"]["cause"] in ("retry", "suspended"), "the refusal")
+            assert listed(relay, "--reason", "rate") == [second]
+            assert listed(relay, "--reason", "concurrency") == []
+            assert run_command("queue", "suspend", "--next-hop", "127.0.0.1", "-c", relay.config).code == 0
+            assert sorted(listed(relay, "--reason", "stopped")) == sorted([second, third])
+            assert waits(relay, second)["0"]["cause"] == "stopped"
+            assert run_command("queue", "resume", "--next-hop", "*", "-c", relay.config).code == 0
+            assert listed(relay, "--reason", "stopped") == []
+            wait_until(lambda: waits(relay, second)["0"]["cause"] == "rate", "the rate, again")
             shown = run_command("queue", "show", second, "-c", relay.config).out
             assert "waits      rate: a rate that a shaping rule sets is used up: " in shown
             told = run_command("explain", "--to", "other@a.example", "-c", relay.config).out.splitlines()
             assert any(line.startswith("now       1 wait, 0 of ") for line in told)
             assert any(line.startswith("waits     rate: ") for line in told)
         assert waits(relay, second)["0"]["cause"] == "server"
+        assert run_command("queue", "list", "--reason", "rate", "-c", relay.config).code == 69
+        assert waits(relay, third)["0"]["cause"] in ("server", "retry")
