@@ -94,7 +94,8 @@ class PostgresTable:
             return f"the query cannot be used: {_words(error)}"
         finally:
             with contextlib.suppress(TimeoutError, *_FAULTS):
-                await connection.close(timeout=self._timeout)
+                async with asyncio.timeout(GRACE):  # its own one does not bound all it waits for
+                    await connection.close()
         if not columns:
             return "the query must be one SELECT"
         return "" if parameters == 1 else f'the query has {parameters} parameters; it needs one "$1", for the address'
