@@ -89,6 +89,18 @@ class Postgres:
             process.wait(STOP_SECONDS)
             (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
+    def freeze(self) -> None:
+        """Take no connections and hear of no cancellations until `thaw`; what runs goes on."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def run(self, sql: str) -> None:
         """Execute statements."""
         done = self._psql(sql)

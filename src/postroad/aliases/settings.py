@@ -6,7 +6,7 @@ database. What the kinds need of one another is checked in config/checkaliases.p
 
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -24,7 +24,17 @@ def _delimiter(text: str) -> str:
     return text
 
 
+def shows_password(text: str) -> bool:
+    """True when the database `text` has a password in it, be the rest sound or not."""
+    if text.startswith(SQLITE):
+        return False
+    names = {name for name, _ in parse_qsl(text.partition("?")[2], keep_blank_values=True)}
+    return ":" in text.partition("://")[2].rpartition("@")[0] or not names.isdisjoint(("password", "sslpassword"))
+
+
 def _database(text: str) -> str:
+    if shows_password(text):
+        return text  # refused in config/checkaliases.py, whose words do not repeat it
     if text.startswith(POSTGRES):
         address = urlsplit(text)
         if not address.hostname or address.path in ("", "/"):

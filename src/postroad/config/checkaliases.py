@@ -5,13 +5,12 @@ server do, and gives every problem the file and line it stands at.
 """
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from postroad.aliases.expand import Bounds
 from postroad.aliases.load import Fault, find_loops, load
-from postroad.aliases.settings import POSTGRES, AliasSettings
+from postroad.aliases.settings import POSTGRES, AliasSettings, shows_password
 from postroad.aliases.text import parse_entries
 from postroad.config.problem import Place, Problem
 from postroad.config.schema import Config
@@ -47,7 +46,7 @@ def _mistakes(entry: AliasSettings) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("sql",), 'needs a query, like "SELECT target FROM alias WHERE address = ?"'
     if entry.sql.query and not entry.sql.database:
         yield ("sql",), 'needs a database, like "sqlite:///var/lib/aliases.db"'
-    if entry.sql.database.startswith(POSTGRES) and urlsplit(entry.sql.database).password is not None:
+    if shows_password(entry.sql.database):
         yield ("sql", "database"), "the password has an option of its own, so that it is never shown"
     if entry.sql.password and not entry.sql.database.startswith(POSTGRES):
         yield ("sql",), "a password is for PostgreSQL alone"

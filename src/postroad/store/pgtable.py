@@ -16,7 +16,8 @@ from postroad.model.errors import TableError
 from postroad.store.sqltable import ROWS_LIMIT
 
 CONNECTIONS: Final = 4
-_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
+GRACE: Final = 1.0  # seconds in which a server may still hear that nobody waits for its answer
+_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError)
 
 
 class PostgresTable:
@@ -33,7 +34,8 @@ class PostgresTable:
     async def find(self, key: str) -> list[str]:
         """The first column of every row for `key`; TableError when there is no answer in time."""
         try:
-            async with asyncio.timeout(self._timeout):
+            # At the deadline asyncpg waits until the server has heard of it; one that is frozen never does.
+            async with asyncio.timeout(self._timeout + GRACE), asyncio.timeout(self._timeout):
                 rows = await self._ask(key)
         except TimeoutError:
             raise TableError(f"{self._url}: no answer within {self._timeout:g} s") from None
@@ -43,7 +45,7 @@ class PostgresTable:
             raise TableError(f"{self._url}: more than {ROWS_LIMIT} rows for {key}")
         out = []
         for row in rows:
-            value = row[0]
+            value = next(iter(row), 0)  # a SELECT of no columns is SQL, too
             if isinstance(value, str):
                 out.append(value)
             elif value is not None:
@@ -67,10 +69,14 @@ class PostgresTable:
                 self._url, password=self._password or None, min_size=0, max_size=CONNECTIONS, statement_cache_size=0
             )
         pool = await self._pool
-        async with pool.acquire() as connection, connection.transaction(readonly=True):
-            cursor = await connection.cursor(self._query, key)
-            rows: list[asyncpg.Record] = await cursor.fetch(ROWS_LIMIT + 1)
-            return rows
+        connection = await pool.acquire()
+        try:
+            async with connection.transaction(readonly=True):
+                cursor = await connection.cursor(self._query, key)
+                rows: list[asyncpg.Record] = await cursor.fetch(ROWS_LIMIT + 1)
+                return rows
+        finally:
+            await pool.release(connection, timeout=GRACE)
 
     async def _inspect(self) -> str:
         try:
@@ -88,7 +94,8 @@ class PostgresTable:
             return f"the query cannot be used: {_words(error)}"
         finally:
             with contextlib.suppress(TimeoutError, *_FAULTS):
-                await connection.close(timeout=self._timeout)
+                async with asyncio.timeout(GRACE):  # its own one does not bound all it waits for
+                    await connection.close()
         if not columns:
             return "the query must be one SELECT"
         return "" if parameters == 1 else f'the query has {parameters} parameters; it needs one "$1", for the address'

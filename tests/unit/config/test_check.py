@@ -78,3 +78,19 @@ def test_a_name_without_a_domain_is_doubtful_only_when_mail_leaves() -> None:
     (warning,) = _warnings(hostname="relay")
     assert warning == 'hostname: "relay": has no domain; many servers refuse mail from a relay with such a name'
     assert _warnings(hostname="relay", routes=[{"next_hops": ["capture:"]}]) == []
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        "postgresql://relay:geheim@db.internal",
+        "postgresql://relay:ge/heim@db.internal/accounts",
+        "postgres://relay:geheim@db.internal/accounts",
+        "postgresql://relay@db.internal/accounts?sslmode=require&password=geheim",
+    ],
+)
+def test_a_password_in_the_address_of_a_database_is_refused_without_being_told(database: str) -> None:
+    found = check(_config(aliases=[{"sql": {"database": database, "query": "SELECT 1"}}]))
+    (problem,) = found.problems
+    assert path_text(problem.path) == "aliases[0].sql.database"
+    assert "heim" not in problem.text

@@ -8,7 +8,7 @@ import pytest
 
 from postroad.aliases.load import DatabaseTable
 from postroad.model.errors import TableError
-from postroad.store.pgtable import PostgresTable
+from postroad.store.pgtable import CONNECTIONS, PostgresTable
 from postroad.store.sqltable import ROWS_LIMIT
 from tests.support.postfix import free_port
 from tests.support.postgres import PASSWORD, USER, Postgres
@@ -57,6 +57,7 @@ async def test_answers(server: Postgres) -> None:
     ("query", "words"),
     [
         ("SELECT 7 WHERE $1 <> ''", "the answer for a@x.example is not text"),
+        ("SELECT WHERE $1 <> ''", "the answer for a@x.example is not text"),
         (f"SELECT 'x' FROM generate_series(0, {ROWS_LIMIT}) WHERE $1 <> ''", f"more than {ROWS_LIMIT} rows"),
         ("SELECT target FROM nothing WHERE address = $1", 'relation "nothing" does not exist'),
         ("INSERT INTO alias VALUES ($1, 'x') RETURNING target", "cannot execute INSERT in a read-only transaction"),
@@ -76,6 +77,21 @@ async def test_a_slow_answer_is_none_and_the_next_question_is_not_kept_waiting(s
         with pytest.raises(TableError, match=r"no answer within 2 s"):
             await table.find("a@x.example")
         assert await table.find("zoë@x.example") == ["zoë@y.example"]
+
+
+async def test_a_server_that_is_frozen_keeps_nobody_waiting() -> None:
+    query = "SELECT target FROM alias WHERE address = $1 AND ($1 <> 'a@x.example' OR pg_sleep(60) IS NOT NULL)"
+    with Postgres() as server:
+        server.run(ROWS)
+        async with opened(server, query, 2.0) as table:
+            assert await table.find("zoë@x.example") == ["zoë@y.example"]
+            server.freeze()
+            for _ in range(CONNECTIONS + 1):  # the first over an open connection, the others over none
+                async with asyncio.timeout(20):
+                    with pytest.raises(TableError, match=r"no answer within 2 s"):
+                        await table.find("a@x.example")
+            server.thaw()
+            assert await table.find("zoë@x.example") == ["zoë@y.example"]
 
 
 async def test_a_wrong_password_is_told_without_it(server: Postgres) -> None:
