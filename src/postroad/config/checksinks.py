@@ -12,8 +12,7 @@ from postroad.config.problem import Problem, Warned
 from postroad.config.schema import Config
 from postroad.config.secrets import read_secret
 from postroad.model.errors import ConfigError
-from postroad.observe.settings import KINDS_OF, SinkSettings
-from postroad.observe.sinks import KEY_MARK, key_of
+from postroad.observe.settings import KEY_MARK, KINDS_OF, SinkSettings, key_of
 
 
 def check_sinks(config: Config) -> Iterator[Problem]:

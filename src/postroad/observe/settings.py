@@ -5,6 +5,7 @@ The log is one line a record, to standard error; what a peer did is there with t
 records, so they are letters, digits, hyphens and underscores.
 """
 
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from postroad.observe.selection import check_pattern
 from postroad.observe.syslog import Facility
 
 # Which options mean something to which kinds alone; the others mean something to all.
+KEY_MARK: Final = "whsec_"  # in front of a signing key that is written as base64
 KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "format": ("file", "journald", "syslog"),
@@ -134,3 +136,10 @@ class SinkSettings(Settings):
         if self.ca != Path():
             changed["ca"] = (folder / self.ca.expanduser()).absolute()
         return self.model_copy(update=changed)
+
+
+def key_of(secret: str) -> bytes:
+    """The octets of a signing key; ValueError when it is marked as base64 and is not."""
+    if secret.startswith(KEY_MARK):
+        return b64decode(secret.removeprefix(KEY_MARK), validate=True)
+    return secret.encode()

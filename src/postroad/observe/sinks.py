@@ -5,7 +5,6 @@ Without any there is nothing here to run. Once a second each sink is asked what 
 """
 
 import os
-from base64 import b64decode
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,7 @@ from postroad.observe.log import make_format
 from postroad.observe.logfile import FileOutlet, FileTerms
 from postroad.observe.outlet import Outlet
 from postroad.observe.selection import select
-from postroad.observe.settings import SinkSettings
+from postroad.observe.settings import SinkSettings, key_of
 from postroad.observe.sink import BATCH, DELAY, QueuedSink
 from postroad.observe.syslog import Sender, SyslogOutlet, facility_number, make_messages
 from postroad.observe.webhook import WebhookOutlet, WebhookSender, WebhookTerms
@@ -31,7 +30,6 @@ from postroad.observe.webhookspool import WebhookSpool
 
 WATCH_EVERY: Final = 1.0
 CLOSE_SECONDS: Final = 6.0
-KEY_MARK: Final = "whsec_"
 
 
 class Around(Struct, frozen=True):
@@ -40,13 +38,6 @@ class Around(Struct, frozen=True):
     hostname: str
     folder: Path
     secrets: Mapping[str, str]
-
-
-def key_of(secret: str) -> bytes:
-    """The octets of a signing key; ValueError when it is marked as base64 and is not."""
-    if secret.startswith(KEY_MARK):
-        return b64decode(secret.removeprefix(KEY_MARK), validate=True)
-    return secret.encode()
 
 
 def make_outlet(name: str, settings: SinkSettings, around: Around, clock: Clock) -> Outlet:
