@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -48,7 +48,7 @@ class KillingDisk(Disk):
     def open(self, path: Path, flags: int) -> int:
         return self._call(lambda: super(KillingDisk, self).open(path, flags))
 
-    def pwritev(self, fd: int, buffers: list[Buffer], offset: int) -> int:  # type: ignore[override]
+    def pwritev(self, fd: int, buffers: Sequence[Buffer], offset: int) -> int:
         half = len(buffers) // 2
         if half:  # killed between the halves of a batch too
             done = self._call(lambda: super(KillingDisk, self).pwritev(fd, buffers[:half], offset))

@@ -15,6 +15,7 @@ from postroad.model.errors import SpoolError
 from postroad.model.records import SpoolDamaged, SpoolFaulted, SpoolFull, SpoolHasRoom
 from postroad.model.work import Work
 from postroad.net.clock import SystemClock
+from postroad.spool.spool import EmbeddedSpool
 from tests.unit.spool.building import Bench, content_of, delivered, envelope, lease_all, put, start_settle
 
 SIZE = 12 << 20
@@ -88,9 +89,9 @@ async def test_a_full_disk_costs_nothing_and_is_over_by_itself(tmp_path: Path) -
         await spool.close()
 
 
-async def maintain(spool: object) -> None:
+async def maintain(spool: EmbeddedSpool) -> None:
     """Housekeeping may fail while the disk is full; it must not matter."""
     try:
-        await spool.maintain()  # type: ignore[attr-defined]
+        await spool.maintain()
     except SpoolError:
         return

@@ -170,7 +170,7 @@ class World:
         await draining
         await self.running
         assert self.spool.leased == 0
-        ready = self.dispatcher._ready
+        ready = self.dispatcher.ready
         assert (ready.used, ready.octets, ready.running) == (0, 0, 0)
 
     def send(

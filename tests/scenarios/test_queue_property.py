@@ -207,7 +207,7 @@ async def live_shaped(
     assert set(finals.values()) == {1}
     delivered = {(record.id, record.recipient) for record in world.of(RecipientDelivered)}
     assert Counter(delivered) == world.copies, "doubled, or told of a delivery that was none"
-    rations = world.dispatcher._ready.rations
+    rations = world.dispatcher.ready.rations
     if rations is not None:
         for limit in rations.shaping._limits.values():
             assert (limit.running, limit.reserved, limit.held, limit.line) == (0, 0, 0, 0)

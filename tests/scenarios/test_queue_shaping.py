@@ -127,7 +127,7 @@ async def test_a_used_up_rate_of_many_next_hops_holds_little_in_memory() -> None
             world.send(f"u{number}@{lane.removeprefix('mx:')}")
     await world.clock.run(2)
     assert len(world.copies) == 5
-    assert world.dispatcher._ready.used <= HELD + 5
+    assert world.dispatcher.ready.used <= HELD + 5
     for number in range(600):
         world.send(f"u{number}@healthy.example")
     await world.clock.run(2)
@@ -285,7 +285,7 @@ async def test_limits_hold_after_a_next_hop_moves_to_another_site() -> None:
     assert world.peak["mx:b.example"] == 1
     await world.clock.run(60)
     assert len(world.copies) == 80
-    rations = world.dispatcher._ready.rations
+    rations = world.dispatcher.ready.rations
     assert rations is not None
     assert not any(limit.running or limit.reserved or limit.held for limit in rations.shaping._limits.values())
     await world.stop()

@@ -12,6 +12,7 @@ from postroad.model.envelope import Envelope
 from postroad.model.suspension import Suspension
 from postroad.model.trail import attempts_of
 from postroad.model.work import Status
+from postroad.observe.formats.lines import plural
 from postroad.queue.times import NEVER
 from postroad.spool.listing import Listed, ListedRecipient, Stats
 
@@ -48,11 +49,6 @@ def span_text(microseconds: int) -> str:
         if seconds >= factor:
             return f"{seconds // factor}{unit}"
     return f"{seconds}s"
-
-
-def plural(number: int, noun: str) -> str:
-    """`number` things: "1 message", "2 messages"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,7 @@ import typer
 
 from postroad.cli import queue_act, queue_shape, queue_suspend, queue_top
 from postroad.cli.exits import DATA, NO_INPUT, OK, complain, guarded
-from postroad.cli.layout import block_lines, header_lines, message_lines, plural, printable, queue_head, total_line
+from postroad.cli.layout import block_lines, header_lines, message_lines, printable, queue_head, total_line
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue_filters import Filters, filtered
 from postroad.cli.queue_suspend import stopped_by
@@ -25,6 +25,7 @@ from postroad.model.errors import SpoolError
 from postroad.model.queueid import is_queue_id
 from postroad.model.trail import attempts_of
 from postroad.net.clock import SystemClock
+from postroad.observe.formats.lines import plural
 from postroad.spool import tools
 from postroad.spool.listing import Listed, ListedRecipient
 from postroad.spool.query import Query, SpoolReader

@@ -17,12 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from postroad.cli.control import ask, is_running
 from postroad.cli.exits import NO_INPUT, OK, TEMPORARY, complain, guarded
-from postroad.cli.layout import plural
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue_filters import Filters, filtered, read_ids
 from postroad.config.schema import Config
 from postroad.desk.protocol import ActAsked, CountAsked
 from postroad.net.clock import SystemClock
+from postroad.observe.formats.lines import plural
 from postroad.queue.actions import DROP, FAIL, HOLD, RELEASE, REROUTE, RETRY
 from postroad.queue.operator import Tally
 from postroad.spool.filters import Query

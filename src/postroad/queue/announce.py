@@ -55,32 +55,22 @@ class Announcer:
     def expanded(self, envelope: Envelope, recipients: list[Recipient], beginning: bytes) -> None:
         """Tell the sender of `envelope`, which is not null, about `recipients`; `beginning` has the header section."""
         now = envelope.arrived
-        report = Report(
-            id=self._queue_ids.new(now),
-            hostname=self._hostname,
-            now=now,
-            envelope=envelope,
-            notices=tuple(Notice(recipient, EXPANDED, "2.0.0", at=now) for recipient in recipients),
-            original=envelope.prefix.encode() + header_section(beginning),
-            full=False,
-        )
-        letter, content = build(report)
 
-        def durable(stored: Stored, works: list[Work]) -> None:
-            to = envelope.sender.text
-            self._emit(DsnQueued(at=now, id=envelope.id, report=stored.id, kind=EXPANDED, to=to, size=len(content)))
-            self._admit(stored, works)
+        def done(error: SpoolError | None) -> None:
+            if error is not None:
+                self._emit(SpoolFaulted(at=now, reason=f"a report about {envelope.id} is lost: {error}"))
 
-        def failed(error: SpoolError) -> None:
-            self._emit(SpoolFaulted(at=now, reason=f"a report about {envelope.id} is lost: {error}"))
-
-        self._spool.put(letter, content, durable, failed)
+        notices = tuple(Notice(recipient, EXPANDED, "2.0.0", at=now) for recipient in recipients)
+        self._tell(EXPANDED, envelope, notices, beginning, done)
 
     def refused(self, envelope: Envelope, notices: tuple[Notice, ...], beginning: bytes, done: Told) -> None:
         """Tell the sender of `envelope`, which is not null, what was refused after it had been taken from it.
 
         `done` is called once: with None when the report is durable, else with what went wrong.
         """
+        self._tell(FAILED, envelope, notices, beginning, done)
+
+    def _tell(self, kind: str, envelope: Envelope, notices: tuple[Notice, ...], beginning: bytes, done: Told) -> None:
         now = envelope.arrived
         report = Report(
             id=self._queue_ids.new(now),
@@ -88,14 +78,14 @@ class Announcer:
             now=now,
             envelope=envelope,
             notices=notices,
-            original=header_section(beginning),
+            original=envelope.prefix.encode() + header_section(beginning),
             full=False,
         )
         letter, content = build(report)
 
         def durable(stored: Stored, works: list[Work]) -> None:
             to = envelope.sender.text
-            self._emit(DsnQueued(at=now, id=envelope.id, report=stored.id, kind=FAILED, to=to, size=len(content)))
+            self._emit(DsnQueued(at=now, id=envelope.id, report=stored.id, kind=kind, to=to, size=len(content)))
             self._admit(stored, works)
             done(None)
 

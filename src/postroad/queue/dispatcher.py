@@ -77,7 +77,7 @@ class Dispatcher:
         self._emit = emit
         self._clock = clock
         self._random = random
-        self._ready = self.ready = Ready(settings, shaping)
+        self.ready = Ready(settings, shaping)
         reporting = reporting or Reporting(hostname, settings.return_size)
         self._books = Books(spool, emit, clock, queue_ids, reporting, settled=self._settled)
         regime = Regime(
@@ -97,13 +97,13 @@ class Dispatcher:
         self._stopped.set()
         self._feeder = Feeder(
             spool,
-            self._ready,
+            self.ready,
             emit,
             clock,
             admit=self.admit,
             lapsed=self._lapse,
-            closed=lambda now: self.suspensions.closed(self._ready.closed(now), now),
-            opens=lambda now: min(self._ready.next_resume(now), self.suspensions.next_end()),
+            closed=lambda now: self.suspensions.closed(self.ready.closed(now), now),
+            opens=lambda now: min(self.ready.next_resume(now), self.suspensions.next_end()),
             sweep_every=regime.sweep_every,
         )
 
@@ -113,7 +113,7 @@ class Dispatcher:
         self._books.reporting = regime.reporting
         self._feeder.sweep_every = regime.sweep_every
         now = self._clock.now()
-        for lane in self._ready.adopt(regime.settings, regime.shaping, now):
+        for lane in self.ready.adopt(regime.settings, regime.shaping, now):
             self._begin(lane, now)
         self._feeder.ring()
 
@@ -129,17 +129,17 @@ class Dispatcher:
         """Take works of one message that the spool leased to us; on the event loop, right when they are durable."""
         if len(works) == 1:
             if not self._enter(stored, works):
-                self._ready.let_content_go(stored)
+                self.ready.let_content_go(stored)
             return
         entered = False
         for group in by_lane(works):
             entered |= self._enter(stored, group)
         if not entered:
-            self._ready.let_content_go(stored)
+            self.ready.let_content_go(stored)
 
     def lanes_state(self, names: Collection[str] = ()) -> list[LaneState]:
         """Every next hop that has work in memory or is known to fail, for people; with `names`, those of them."""
-        return self._ready.states(self._clock.now(), names)
+        return self.ready.states(self._clock.now(), names)
 
     async def run(self) -> None:
         """Feed the window from the spool and act on deadlines, until drained."""
@@ -147,7 +147,7 @@ class Dispatcher:
         try:
             await self._feeder.run()
         except asyncio.CancelledError:
-            self._ready.draining = True
+            self.ready.draining = True
             self._crew.dismiss()
             self._crew.cancel()
             raise
@@ -156,7 +156,7 @@ class Dispatcher:
 
     async def drain(self, deadline_seconds: float) -> None:
         """Begin nothing new, give waiting work back to the spool, let deliveries finish until the deadline."""
-        ready = self._ready
+        ready = self.ready
         ready.draining = True
         self._feeder.stop()
         self._opening.stop()
@@ -170,7 +170,7 @@ class Dispatcher:
 
     def _enter(self, stored: Stored, works: list[Work]) -> bool:
         """Put works of one message and one lane into the window; False when they wait in the spool instead."""
-        ready = self._ready
+        ready = self.ready
         clock = self._clock
         now = clock.now()
         lane = ready.lane(works[0].lane, now)
@@ -197,7 +197,7 @@ class Dispatcher:
 
     def _begin(self, lane: Lane, now: int) -> bool:
         """Put one more worker on `lane` if it may have one; a limit that opens by itself calls it later."""
-        ready = self._ready
+        ready = self.ready
         if ready.begin(lane, now) is None:
             self._crew.start(lane)
             return True
@@ -207,7 +207,7 @@ class Dispatcher:
 
     async def _work(self, lane: Lane) -> None:
         """Deliver batch after batch of `lane` while it has any and this slot may be used."""
-        ready = self._ready
+        ready = self.ready
         now = self._clock.now
         batch: Batch | None = None
         unroutable: Decided | None = None
@@ -237,7 +237,7 @@ class Dispatcher:
 
     def _call_waiting(self) -> None:
         """Let lanes that stand in line go on, where there is room for them now."""
-        ready = self._ready
+        ready = self.ready
         now = self._clock.now()
         while (turn := ready.next_in_line(now)) is not None:
             self._begin(turn, now)
@@ -246,8 +246,8 @@ class Dispatcher:
 
     def _open(self) -> None:
         """The time of a limit has come."""
-        if self._ready.rations is not None:
-            self._ready.rations.open_due(self._clock.now())
+        if self.ready.rations is not None:
+            self.ready.rations.open_due(self._clock.now())
             self._call_waiting()
 
     async def _survey(self, lane: Lane) -> Decided | None:
@@ -264,7 +264,7 @@ class Dispatcher:
 
     def _learn(self, lane: Lane, route: Route, now: int) -> None:
         """The route of `lane` is new: what its limits do not let it hold in memory goes back to the spool."""
-        ready = self._ready
+        ready = self.ready
         ready.learn(lane, route, now)
         if lane.throttle.is_suspended(now):
             self.park(ready.unload(lane), lane.throttle, now)
@@ -276,12 +276,12 @@ class Dispatcher:
 
     def _abandon(self, batch: Batch) -> None:
         """Give back a batch whose worker was cancelled: what became of it is not known, so it is tried again."""
-        if not self._ready.draining:  # a bug in settling; do not run into it without end
+        if not self.ready.draining:  # a bug in settling; do not run into it without end
             later = self._clock.now() + self._first_pause
             for work in batch.works:
                 work.due = later
-        self._ready.leave(batch.stored)
-        self._ready.finish(len(batch.works))
+        self.ready.leave(batch.stored)
+        self.ready.finish(len(batch.works))
         self._release(batch.works)
 
     async def _attempt(self, lane: Lane, batch: Batch, unroutable: Decided | None) -> None:
@@ -298,7 +298,7 @@ class Dispatcher:
         moment = Moment(now, *parts, self._random())
         known = self.known(lane.name) if self._asks_lanes else NOTHING_KNOWN
         self._books.settle(stored, done.content, settle(works, outcomes, moment, retries, known))
-        self._ready.leave(stored)
+        self.ready.leave(stored)
         if pause is not None:
             self._suspend(lane, pause, now)
         elif done.sane:
@@ -311,8 +311,8 @@ class Dispatcher:
         if failure is None:
             if throttle.is_fixed and throttle.is_suspended(now):
                 return  # it was under way when a rule suspended the lane
-            if self._ready.rations is not None:
-                self._ready.rations.succeed(lane)
+            if self.ready.rations is not None:
+                self.ready.rations.succeed(lane)
             if throttle.succeed():
                 self._emit(LaneResumed(at=now, lane=lane.name))
                 self._feeder.ring()
@@ -322,8 +322,8 @@ class Dispatcher:
         if named is None:
             is_suspended = throttle.fail(now, reason, self._random())
         else:
-            if self._ready.rations is not None:
-                self._ready.rations.crowd(lane, named)
+            if self.ready.rations is not None:
+                self.ready.rations.crowd(lane, named)
             is_suspended = throttle.crowd(now, lane.running, named, reason, self._random())
         if is_suspended:
             self._halt(lane, reason, now)
@@ -331,14 +331,14 @@ class Dispatcher:
     def _suspend(self, lane: Lane, pause: Suspension, now: int) -> None:
         """A rule reads a reply as a wish for a pause: all lanes that share the rule keep it."""
         until = now + microseconds(pause.seconds)
-        for other in self._ready.pause(lane, pause.index, until, pause.reason):
+        for other in self.ready.pause(lane, pause.index, until, pause.reason):
             if other.throttle.suspend(until, now, pause.reason):
                 self._halt(other, pause.reason, now)
 
     def _halt(self, lane: Lane, reason: str, now: int) -> None:
         """`lane` has been suspended: what it holds waits in the spool."""
         self._emit(LaneSuspended(at=now, lane=lane.name, until=lane.throttle.until, reason=reason))
-        self.park(self._ready.unload(lane), lane.throttle, now)
+        self.park(self.ready.unload(lane), lane.throttle, now)
         self._feeder.ring_at(lane.throttle.until)
 
     def park(self, works: list[Work], throttle: Throttle, now: int) -> None:
@@ -348,7 +348,7 @@ class Dispatcher:
         """
         known = self.known(works[0].lane) if works and self._fallback_of is not None else NOTHING_KNOWN
         if known.fallback is not None:
-            self._ready.take(len(works))
+            self.ready.take(len(works))
             for group in by_message(works):
                 settlement = divert(group, throttle, now, self._retries, known)
                 self._books.settle(group[0].stored, group[0].stored.content, settlement)
@@ -371,7 +371,7 @@ class Dispatcher:
 
     def _settled(self, settlement: Settlement, count: int, reports: list[tuple[Stored, list[Work]]]) -> None:
         """A settlement is durable: what it tells becomes visible, what waits is given back, reports go their way."""
-        ready = self._ready
+        ready = self.ready
         ready.finish(count)
         for work in settlement.pending:
             self._feeder.ring_at(work.due)
@@ -393,4 +393,4 @@ class Dispatcher:
     def known(self, lane: str) -> Known:
         """What is known of `lane`, for works of it that were put off."""
         fallback = self._fallback_of(lane) if self._fallback_of is not None else None
-        return Known(self._ready.site_of(lane), fallback)
+        return Known(self.ready.site_of(lane), fallback)

@@ -13,7 +13,7 @@ from typing import Final
 import asyncpg
 
 from postroad.model.errors import TableError
-from postroad.store.sqltable import ROWS_LIMIT
+from postroad.store.sqltable import ROWS_LIMIT, first_texts
 
 CONNECTIONS: Final = 4
 GRACE: Final = 1.0  # seconds in which a server may still hear that nobody waits for its answer
@@ -41,16 +41,7 @@ class PostgresTable:
             raise TableError(f"{self._url}: no answer within {self._timeout:g} s") from None
         except _FAULTS as error:
             raise TableError(f"{self._url}: {_words(error)}") from None
-        if len(rows) > ROWS_LIMIT:
-            raise TableError(f"{self._url}: more than {ROWS_LIMIT} rows for {key}")
-        out = []
-        for row in rows:
-            value = next(iter(row), 0)  # a SELECT of no columns is SQL, too
-            if isinstance(value, str):
-                out.append(value)
-            elif value is not None:
-                raise TableError(f"{self._url}: the answer for {key} is not text")
-        return out
+        return first_texts(rows, self._url, key)
 
     def inspect(self) -> str:
         """What is wrong with the query, in words, or ""; TableError when the database cannot be reached. Blocks."""

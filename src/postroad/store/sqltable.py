@@ -5,6 +5,7 @@ another file has taken its place. Whatever goes wrong is a TableError: not now, 
 """
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,20 @@ from postroad.model.errors import TableError
 from postroad.store.tablefile import stamp_of
 
 ROWS_LIMIT: Final = 10_000  # of one answer
+
+
+def first_texts(rows: Sequence[Iterable[object]], where: object, key: str) -> list[str]:
+    """The first column of `rows`, which `where` gave for `key`, without NULL; TableError for too many or no text."""
+    if len(rows) > ROWS_LIMIT:
+        raise TableError(f"{where}: more than {ROWS_LIMIT} rows for {key}")
+    out = []
+    for row in rows:
+        value = next(iter(row), 0)  # a SELECT of no columns is SQL, too
+        if isinstance(value, str):
+            out.append(value)
+        elif value is not None:
+            raise TableError(f"{where}: the answer for {key} is not text")
+    return out
 
 
 class SqliteTable:
@@ -75,16 +90,7 @@ class SqliteTable:
             raise TableError(f"{self._path}: {error}") from None
         finally:
             self._asking = None
-        if len(rows) > ROWS_LIMIT:
-            raise TableError(f"{self._path}: more than {ROWS_LIMIT} rows for {key}")
-        out = []
-        for row in rows:
-            value = row[0]
-            if isinstance(value, str):
-                out.append(value)
-            elif value is not None:
-                raise TableError(f"{self._path}: the answer for {key} is not text")
-        return out
+        return first_texts(rows, self._path, key)
 
     def _open(self) -> apsw.Connection:
         stamp = stamp_of(self._path)

@@ -43,6 +43,11 @@ def seconds(value: float) -> str:
     return f"{value:.0f}"
 
 
+def plural(number: int, noun: str) -> str:
+    """`number` things: "1 message", "2 messages"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def printable(line: str) -> str:
     """The line `line` with whatever does not print, line breaks first of all, as a backslash escape."""
     if line.isprintable() and len(line) <= LINE_LIMIT:

@@ -12,7 +12,7 @@ import msgspec
 
 from postroad.model import records as r
 from postroad.model.records import Record
-from postroad.observe.formats.lines import Encode, Stamp, printable, seconds
+from postroad.observe.formats.lines import Encode, Stamp, plural, printable, seconds
 
 
 def make_text() -> Encode:
@@ -69,27 +69,23 @@ def _refused(record: r.CommandRefused) -> str:
 def _accepted(record: r.MessageAccepted) -> str:
     origin = record.origin
     return (
-        f"accepted  {record.id} from <{record.sender}>, {_count(record.recipients, 'recipient')}, "
-        f"{_count(record.size, 'octet')}, by {origin.helo or '-'}[{origin.ip}] {origin.protocol} {record.message_id}"
+        f"accepted  {record.id} from <{record.sender}>, {plural(record.recipients, 'recipient')}, "
+        f"{plural(record.size, 'octet')}, by {origin.helo or '-'}[{origin.ip}] {origin.protocol} {record.message_id}"
     )
 
 
 def _expanded(record: r.RecipientExpanded) -> str:
     to = ", ".join(record.to) + (", ..." if record.count > len(record.to) else "")
-    return f"expanded  {record.id} <{record.recipient}> to {_count(record.count, 'recipient')}: {to}"
+    return f"expanded  {record.id} <{record.recipient}> to {plural(record.count, 'recipient')}: {to}"
 
 
 def _entries(number: int) -> str:
     return "1 entry" if number == 1 else f"{number} entries"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _closed(record: r.ConnectionClosed) -> str:
     return (
-        f"closed    {record.session} [{record.ip}]:{record.port} {record.reason}, {_count(record.messages, 'message')} "
+        f"closed    {record.session} [{record.ip}]:{record.port} {record.reason}, {plural(record.messages, 'message')} "
         f"in {seconds(record.seconds)}s, {record.commands}"
     )
 
@@ -107,7 +103,7 @@ def _acted(record: r.OperatorActed) -> str:
     busy = f", {record.busy} busy" if record.busy else ""
     if record.action in ("suspend", "resume"):
         return f"operator  {record.by} ({record.uid}): {record.action} {record.selection}{_because(record.reason)}"
-    count = f"{_count(record.recipients, 'recipient')} of {_count(record.messages, 'message')}"
+    count = f"{plural(record.recipients, 'recipient')} of {plural(record.messages, 'message')}"
     who = f"operator  {record.by} ({record.uid})"
     return f"{who}: {record.action} {record.selection}: {count}{busy}{_because(record.reason)}"
 
@@ -164,9 +160,9 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.DropSetAside: lambda e: f"drop      {e.drop} of uid {e.uid} SET ASIDE at {e.aside}: {e.reason}",
         r.DropsFaulted: lambda e: f"drops     FAULT: {e.reason}",
         r.PolicyFaulted: lambda e: f"policy    FAULT: {e.policy} at {e.stage}: {e.reason}",
-        r.TableLoaded: lambda e: f"table     {e.table}: {_entries(e.entries)}, {_count(e.doubts, 'doubt')}",
+        r.TableLoaded: lambda e: f"table     {e.table}: {_entries(e.entries)}, {plural(e.doubts, 'doubt')}",
         r.TableRefused: lambda e: (
-            f"table     REFUSED {e.table}:{e.line}: {e.reason} ({_count(e.problems, 'problem')}); the old one stays"
+            f"table     REFUSED {e.table}:{e.line}: {e.reason} ({plural(e.problems, 'problem')}); the old one stays"
         ),
         r.OperatorActed: _acted,
         r.RecipientHandled: lambda e: (
