@@ -125,8 +125,8 @@ class Filters(NamedTuple):
 
 
 def _lanes_that_wait(config: Config, reason: Reason) -> set[str]:
-    *_, answer = ask(config, LanesAsked())
-    waits = ((lane.name, lane_wait(lane)) for lane in answer.lanes)
+    *others, answer = ask(config, LanesAsked())
+    waits = ((lane.name, lane_wait(lane)) for one in (*others, answer) for lane in one.lanes)
     found = {name for name, wait in waits if wait is not None and wait.cause.value == reason.value}
     if reason is Reason.STOPPED:  # also those that hold nothing in memory
         for one in answer.suspensions:

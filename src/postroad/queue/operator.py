@@ -7,7 +7,7 @@ done. What is being delivered right now is waited for a little, then counted as 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -247,18 +247,24 @@ class Operator:
             self._dispatcher.wake()
             return ended
 
-    def delivering(self, queue_id: str) -> list[int]:
-        """The recipients of a message, by number, that are in memory and wait in no lane."""
-        works = [work for work in self._waiting.in_memory(queue_id) if not work.status.is_final]
-        lanes = (self._dispatcher.ready.find(name) for name in {work.lane for work in works})
+    def delivering(self, queue_ids: Collection[str]) -> list[Key]:
+        """The recipients of these messages that are in memory and wait in no lane."""
+        works = [
+            (queue_id, work)
+            for queue_id in queue_ids
+            for work in self._waiting.in_memory(queue_id)
+            if not work.status.is_final
+        ]
+        asked = frozenset(queue_ids)
+        lanes = (self._dispatcher.ready.find(name) for name in {work.lane for _, work in works})
         waiting = {
-            work.index
+            (batch.stored.id, work.index)
             for lane in lanes
             for batch in (lane.batches if lane is not None else ())
-            if batch.stored.id == queue_id
+            if batch.stored.id in asked
             for work in batch.works
         }
-        return sorted(work.index for work in works if work.index not in waiting)
+        return sorted(key for queue_id, work in works if (key := (queue_id, work.index)) not in waiting)
 
     def in_force(self) -> list[Suspension]:
         """Every suspension that has not ended."""

@@ -106,6 +106,17 @@ async def test_suspensions_and_lanes(desk: Desk) -> None:
     assert [one["name"] for one in answer["suspensions"]] == ["one.*"]
 
 
+async def test_many_lanes_come_in_lines_that_are_not_too_long(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postroad.desk.control.LANES_TOLD", 2)
+    for number in range(5):
+        desk.world.send(f"user@{number}.example")
+    await desk.world.at_rest()
+    answers = await desk.ask({"do": "lanes"})
+    assert [len(answer["lanes"]) for answer in answers] == [2, 2, 1]
+    assert {lane["name"] for answer in answers for lane in answer["lanes"]} == {f"mx:{n}.example" for n in range(5)}
+    assert [answer.get("done", False) for answer in answers] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     "request_line",
     [
