@@ -14,7 +14,7 @@ from typing import Annotated, Final, NamedTuple, get_type_hints
 import typer
 
 from postroad.cli.control import ask
-from postroad.cli.waits import lane_wait
+from postroad.cli.waits import ASKED, Cause, lane_wait
 from postroad.config.schema import Config
 from postroad.desk.protocol import LanesAsked, SiteAsked
 from postroad.model.option import parse_duration, parse_size
@@ -30,23 +30,6 @@ class Wanted(StrEnum):
 
     PENDING = "pending"
     HELD = "held"
-
-
-class Reason(StrEnum):
-    """Why a recipient waits: what the spool knows, then what the running server knows of next hops."""
-
-    HELD = "held"
-    READY = "ready"
-    DUE = "due"
-    SCHEDULED = "scheduled"
-    STOPPED = "stopped"
-    SUSPENDED = "suspended"
-    PLANNING = "planning"
-    BUSY = "busy"
-    RATE = "rate"
-    CONCURRENCY = "concurrency"
-    SOURCE = "source"
-    DELIVERIES = "deliveries"
 
 
 class Filters(NamedTuple):
@@ -70,15 +53,15 @@ class Filters(NamedTuple):
         Wanted | None, typer.Option("--status", metavar="STATE", help="Only recipients that are pending or held.")
     ] = None
     reason: Annotated[
-        Reason | None,
+        str,
         typer.Option(
             "--reason",
             metavar="WORD",
-            help="Only recipients that wait for this reason: held; ready (in the server's hands); due; scheduled "
-            "(for a later try). Or whose next hop is stopped (by an operator), suspended, planning, busy, or waits for "
-            "a rate, concurrency, source or deliveries; then the server must run.",
+            help="Only recipients that wait for this reason: held; ready (in the server's hands); due; retry (for a "
+            "later try). Or whose next hop is stopped (by an operator), suspended, planning, busy, draining, or waits "
+            "for a rate, concurrency, source or deliveries; then the server must run.",
         ),
-    ] = None
+    ] = ""
     reply: Annotated[
         str, typer.Option("--reply", metavar="TEXT", help="Only recipients whose last reply has this text.")
     ] = ""
@@ -90,7 +73,9 @@ class Filters(NamedTuple):
 
     def query(self, config: Config, now: int, ids: Sequence[str] = ()) -> Query:
         """As the spool understands it; a site is asked of the running server."""
-        known = self.reason is None or self.reason.value in REASONS
+        if self.reason and self.reason not in ASKED:
+            raise typer.BadParameter(f"{self.reason!r} is not one of {', '.join(ASKED)}", param_hint="--reason")
+        known = not self.reason or self.reason in REASONS
         lanes = self._lanes(config)
         status = None if self.status is None else Status[self.status.name]
         return Query(
@@ -103,7 +88,7 @@ class Filters(NamedTuple):
             lanes=lanes,
             older=now - round(_parsed("--older", self.older, parse_duration) * 1_000_000) if self.older else 0,
             larger=round(_parsed("--larger", self.larger, parse_size)) if self.larger else 0,
-            reason=self.reason.value if self.reason is not None and known else "",
+            reason=self.reason if known else "",
             reply=self.reply,
             now=now,
         )
@@ -114,7 +99,7 @@ class Filters(NamedTuple):
         if self.site:
             *_, answer = ask(config, SiteAsked(pattern=self.site))
             asked.append(set(answer.names))
-        if self.reason is not None and self.reason.value not in REASONS:
+        if self.reason and self.reason not in REASONS:
             asked.append(_lanes_that_wait(config, self.reason))
         return tuple(sorted(set.intersection(*asked))) or (_NO_LANE,) if asked else ()
 
@@ -124,11 +109,11 @@ class Filters(NamedTuple):
         return " ".join(f"--{name} {value}" for name, value in named if value)
 
 
-def _lanes_that_wait(config: Config, reason: Reason) -> set[str]:
+def _lanes_that_wait(config: Config, reason: str) -> set[str]:
     *others, answer = ask(config, LanesAsked())
     waits = ((lane.name, lane_wait(lane)) for one in (*others, answer) for lane in one.lanes)
-    found = {name for name, wait in waits if wait is not None and wait.cause.value == reason.value}
-    if reason is Reason.STOPPED:  # also those that hold nothing in memory
+    found = {name for name, wait in waits if wait is not None and wait.cause.value == reason}
+    if reason == Cause.STOPPED:  # also those that hold nothing in memory
         for one in answer.suspensions:
             found.update((one.name,) if one.kind == NEXT_HOP else one.lanes)
     return found

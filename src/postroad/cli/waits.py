@@ -20,6 +20,7 @@ from postroad.model.errors import SpoolError
 from postroad.model.work import Status
 from postroad.queue.lane import WaitReason
 from postroad.queue.times import NEVER
+from postroad.spool import filters
 from postroad.spool.listing import Listed, ListedRecipient
 
 _NAMES: Final = 5000  # lanes asked about at once
@@ -29,8 +30,8 @@ class Cause(StrEnum):
     """Why a recipient waits."""
 
     DELIVERING = "delivering"
-    HELD = "held"
-    RETRY = "retry"
+    HELD = filters.HELD
+    RETRY = filters.RETRY
     STOPPED = "stopped"
     SUSPENDED = "suspended"
     PLANNING = "planning"
@@ -58,6 +59,7 @@ CAUSES: Final = MappingProxyType(
         WaitReason.DRAINING: Cause.DRAINING,
     }
 )
+ASKED: Final = (*filters.REASONS, *(cause.value for cause in CAUSES.values()))  # what lists can be asked for
 
 
 class Wait(Struct, frozen=True):

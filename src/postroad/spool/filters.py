@@ -16,8 +16,8 @@ from postroad.model.work import Status
 HELD: Final = "held"
 READY: Final = "ready"
 DUE: Final = "due"
-SCHEDULED: Final = "scheduled"
-REASONS: Final = (HELD, READY, DUE, SCHEDULED)
+RETRY: Final = "retry"
+REASONS: Final = (HELD, READY, DUE, RETRY)
 
 
 class Query(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -143,7 +143,7 @@ def reason_of(one: Facts, now: int) -> str:
         return HELD
     if one.leased:
         return READY
-    return DUE if one.due <= now else SCHEDULED
+    return DUE if one.due <= now else RETRY
 
 
 def bare(pattern: str) -> str:

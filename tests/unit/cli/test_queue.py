@@ -60,7 +60,7 @@ def test_list_for_people(relay: Relay) -> None:
         (["--sender", "you@example.com", "--reply", "REFUSED"], ["you@example.com"]),
         (["--older", "1h"], []),
         (["--larger", "10MiB"], []),
-        (["--reason", "scheduled", "--domain", "example.org"], ["me@example.com"]),
+        (["--reason", "retry", "--domain", "example.org"], ["me@example.com"]),
         (["--status", "pending", "--limit", "0"], ["me@example.com", "you@example.com"]),
         (["--limit", "1"], ["me@example.com"]),
         (["--status", "held"], []),

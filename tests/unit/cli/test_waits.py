@@ -10,12 +10,13 @@ from typing import Self
 import pytest
 
 from postroad.cli.layout import never
-from postroad.cli.waits import Cause, Live, Reasons, Wait, lane_wait, wait_of
+from postroad.cli.waits import ASKED, Cause, Live, Reasons, Wait, lane_wait, wait_of
 from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow
 from postroad.model.suspension import NEXT_HOP, Suspension
 from postroad.model.work import Place, Status
 from postroad.queue.lane import WaitReason
+from postroad.spool.filters import DUE, READY
 from postroad.spool.listing import Listed, ListedRecipient
 from tests.support.command import run_command
 from tests.support.postfix import free_port
@@ -94,6 +95,21 @@ def test_every_wait_of_a_lane_has_a_cause() -> None:
 def test_every_cause_is_explained() -> None:
     page = PAGE.read_text()
     assert [cause for cause in Cause if f"| `{cause}` |" not in page] == []
+
+
+def test_what_lists_can_be_asked_for_are_the_words_that_they_print(tmp_path: Path) -> None:
+    of_memory = {READY, DUE}  # coarser: of one in memory or due, its next hop says more
+    assert set(ASKED) - of_memory <= {cause.value for cause in Cause}
+    assert set(Cause) - set(ASKED) == {Cause.DELIVERING, Cause.MEMORY, Cause.SERVER, Cause.OTHER}
+    relay = Relay(tmp_path, "")
+    done = run_command("queue", "list", "--reason", "scheduled", "-c", relay.config)
+    assert done.code == 64
+    assert "'scheduled' is not one of held, ready, due, retry, " in done.err.replace("\n", " ")
+    for reason in ASKED:
+        done = run_command("queue", "list", "--reason", reason, "-c", relay.config)
+        assert "is not one of" not in done.err
+    page = PAGE.read_text()
+    assert [word for word in of_memory if f"`{word}` for what" not in page] == []
 
 
 def wait(relay: Relay, queue_id: str) -> dict[str, object]:

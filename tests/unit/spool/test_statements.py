@@ -131,7 +131,7 @@ WALKED = [
     Query(larger=150_000, sender="*@s3.example"),
     Query(recipient="someone8*"),
     Query(reason="due", now=START + 1500 * SECOND),
-    Query(reason="scheduled", now=START + 1500 * SECOND),
+    Query(reason="retry", now=START + 1500 * SECOND),
     Query(larger=100, older=NOW),
     Query(sender="*7@*", reply="greylisted"),
 ]
