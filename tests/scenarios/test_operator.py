@@ -311,3 +311,23 @@ async def test_what_cannot_be_kept_for_the_next_start_is_not_begun_or_ended(tmp_
     await world.operator.resume(NEXT_HOP, "*", "root", 0)
     await world.until(lambda: len(world.copies) == 2)
     await world.stop()
+
+
+async def test_after_a_restart_nothing_is_fetched_for_what_is_suspended_however_many_domains(tmp_path: Path) -> None:
+    world = await OperatedWorld(tmp_path / "spool", is_down).start()
+    for thousand in range(3):
+        world.send(*(f"u@d{thousand * 500 + number}.example" for number in range(500)), "u@open.test")
+    await world.at_rest()
+    await world.operator.suspend(Suspension(NEXT_HOP, "*.example", NEVER, "root", 1), 0)
+    await world.stop()
+    world.hop = takes
+    world.clock.advance(7200)
+    await world.start()
+    await world.until(lambda: len(world.copies) == 3, step=1.0)
+    await world.passing(7200)
+    assert {lane for lane, _, _ in world.copies} == {"mx:open.test"}
+    assert not [lane for lane in world.suspensions._stopped if lane.endswith(".example")]  # none was looked at
+    await world.operator.resume(NEXT_HOP, "*", "root", 0)
+    await world.until(lambda: len(world.copies) == 1503, step=1.0)
+    assert set(world.copies.values()) == {1}
+    await world.stop()

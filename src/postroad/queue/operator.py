@@ -221,7 +221,7 @@ class Operator:
             suspensions.expire(now)
             if len(suspensions.entries) >= LIMIT:
                 raise SpoolError(f"{LIMIT} suspensions are in force, no more are kept; end some first")
-            before = dict(suspensions.entries)
+            before = suspensions.listed()
             suspensions.add(one)
             await self._keep(before)
             stopped = []
@@ -238,7 +238,7 @@ class Operator:
     async def resume(self, kind: str, name: str, by: str, uid: int) -> list[Suspension]:
         """End suspensions; which they were."""
         async with self._one:
-            before = dict(self.suspensions.entries)
+            before = self.suspensions.listed()
             ended = self.suspensions.remove(kind, name)
             if ended:
                 await self._keep(before)
@@ -269,11 +269,11 @@ class Operator:
     def in_force(self) -> list[Suspension]:
         """Every suspension that has not ended."""
         now = self._clock.now()
-        return [one for one in self.suspensions.entries.values() if one.until > now]
+        return [one for one in self.suspensions.listed() if one.until > now]
 
-    async def _keep(self, before: dict[tuple[str, str], Suspension]) -> None:
+    async def _keep(self, before: list[Suspension]) -> None:
         """Keep what is in force for the next start; when that fails, what was in force `before` is again."""
-        entries = list(self.suspensions.entries.values())
+        entries = self.suspensions.listed()
         try:
             await asyncio.get_running_loop().run_in_executor(None, self._save, entries)
         except SpoolError:

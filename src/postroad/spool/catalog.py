@@ -28,6 +28,7 @@ from postroad.spool.ops import Ops
 from postroad.spool.reading import Reader, Unreadable
 from postroad.spool.recover import BROKEN
 from postroad.spool.salvage import envelope_of
+from postroad.spool.shut import closed_of
 from postroad.spool.worker import Worker
 
 FLUSH_AT: Final = 10_000  # messages that may wait for the index before it is handed them at once
@@ -189,7 +190,7 @@ class Catalog:
 
     async def lease(self, want: int, now: int, closed: Collection[str]) -> list[Work]:
         """See `Spool.lease`."""
-        shut = frozenset(closed)
+        shut = closed_of(closed)
         found = await self._ask(lambda index: leases.lease(index, want, now, shut))
         works = []
         for work, row in found:
@@ -210,7 +211,7 @@ class Catalog:
 
     async def next_due(self, closed: Collection[str]) -> int | None:
         """See `Spool.next_due`."""
-        shut = frozenset(closed)
+        shut = closed_of(closed)
         ops = self.collect()
 
         def job() -> int | None:
