@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from postroad.model.errors import SpoolError
-from postroad.model.outcome import Decided, Deferred, Scope
+from postroad.model.outcome import Decided, Scope
 from postroad.model.records import Emit, OperatorActed
 from postroad.model.reply import Reply
 from postroad.model.route import Route
@@ -25,7 +25,7 @@ from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.lane import Batch, Lane, by_message
 from postroad.queue.ready import Ready
 from postroad.queue.spooling import Plan
-from postroad.queue.suspensions import LIMIT, Suspensions
+from postroad.queue.suspensions import LIMIT, Stopped, Suspensions
 from postroad.spool.filters import Query
 from postroad.spool.listing import Count, Selected
 
@@ -309,14 +309,15 @@ def withdraw(ready: Ready, lane: Lane, wanted: set[Key]) -> list[Work]:
 
 
 def watched(plan: Plan, suspensions: Suspensions, now: Callable[[], int]) -> Plan:
-    """`plan`, telling `suspensions` of sites; the mail of a site that is suspended is put off, also the first of it."""
+    """`plan`, telling `suspensions` of sites; the mail of a site that is suspended is stopped, also the first of it."""
 
     async def planned(lane: str) -> Route | Decided:
         route = await plan(lane)
-        if isinstance(route, Route) and route.site and suspensions.note_site(lane, route.site):
-            stopped = suspensions.of(lane, now())
+        if isinstance(route, Route) and route.site:
+            suspensions.note_site(lane, route.site)
+            stopped = suspensions.of(lane, now()) if suspensions.entries else None
             if stopped is not None:
-                return Deferred(Reply(451, "4.3.2", stopped.words), Scope.NEXT_HOP)
+                return Stopped(Reply(451, "4.3.2", stopped.words), Scope.NEXT_HOP, suspension=stopped)
         return route
 
     return planned

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from postroad.model.outcome import Deferred
 from postroad.model.suspension import NEXT_HOP, ROUTE, SITE, Suspension
 from postroad.queue.throttle import Throttle, ThrottleRules
 from postroad.queue.times import NEVER
@@ -20,6 +21,16 @@ LIMIT: Final = 1000  # suspensions at once
 _LANES_KEPT: Final = 100_000
 
 Key = tuple[str, str]  # kind and name
+
+
+class Stopped(Deferred, frozen=True, gc=False, kw_only=True):
+    """There is a route, but an operator has stopped where it leads: nothing was tried, and nobody failed."""
+
+    suspension: Suspension
+
+    def throttle(self, rules: ThrottleRules) -> Throttle:
+        """The same, in the form in which mail is parked."""
+        return _parking(self.suspension, rules)
 
 
 class Suspensions:
@@ -81,7 +92,7 @@ class Suspensions:
     def throttle(self, lane: str, rules: ThrottleRules, now: int) -> Throttle | None:
         """What stops `lane` now, in the form in which mail is parked."""
         found = self.of(lane, now)
-        return None if found is None else Throttle(rules, 0, 0, until=found.until, reason=found.words)
+        return None if found is None else _parking(found, rules)
 
     def closed(self, closed: set[str], now: int) -> Collection[str]:
         """`closed` lanes and those stopped now, as far as they are known; what has ended is forgotten."""
@@ -152,3 +163,7 @@ class Suspensions:
         self._free.clear()
         self._patterns = tuple(one.name for one in self.entries.values() if one.kind == NEXT_HOP)
         self.has_routes = any(one.kind == ROUTE for one in self.entries.values())
+
+
+def _parking(one: Suspension, rules: ThrottleRules) -> Throttle:
+    return Throttle(rules, 0, 0, until=one.until, reason=one.words)
