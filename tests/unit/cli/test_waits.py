@@ -156,6 +156,9 @@ def test_a_running_server_tells_of_rates_and_pauses_and_one_that_does_not_run_sa
             assert listed(relay, "--reason", "stopped") == {second: "stopped", third: "stopped"}
             assert "    stopped      second@a.example  pending" in run_command("queue", "list", "-c", relay.config).out
             assert wait(relay, second)["cause"] == "stopped"
+            told = run_command("explain", "--to", "other@a.example", "-c", relay.config).out.splitlines()
+            (line,) = [line for line in told if "suspended by" in line]
+            assert line.startswith("stopped   next-hop 127.0.0.1 suspended by ")
             assert run_command("queue", "resume", "--next-hop", "*", "-c", relay.config).code == 0
             assert listed(relay, "--reason", "stopped") == {}
             wait_until(lambda: wait(relay, second)["cause"] == "rate", "the rate, again")
