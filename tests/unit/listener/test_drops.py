@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from postroad.listener.drops import AGAIN, Drops, Parts
+from postroad.listener.drops import AGAIN, SPACING, Drops, Parts
 from postroad.listener.settings import LimitsSettings
 from postroad.model.address import NULL_PATH, parse_mailbox
 from postroad.model.envelope import Envelope
@@ -308,3 +308,33 @@ async def test_the_loop_looks_again_and_tells_a_fault_once(bench: Bench) -> None
     bench.drop("cid@example.net")
     while len(bench.messages()) < 2:
         await tick(bench)
+
+
+async def heard(condition: Callable[[], bool]) -> None:
+    """Wait until threads and the event loop have come so far; the clock stands still."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_who_drops_something_wakes_the_server(bench: Bench) -> None:
+    began = bench.clock.monotonic()
+    bench.drops.start()
+    await heard(lambda: bench.clock.next_due() == SPACING)  # it has looked
+    await bench.clock.run(SPACING)
+    for count in (1, 2, 3):
+        bench.drop("bob@example.net")
+        await heard(lambda count=count: len(bench.messages()) == count)  # type: ignore[misc]  # bound at once
+        await heard(lambda: bench.clock.next_due() is not None)
+        await bench.clock.run(SPACING)
+    assert bench.clock.monotonic() < began + 1  # it was never time to look anyway
+
+
+async def test_a_bell_that_is_missing_costs_a_second_and_is_told(bench: Bench) -> None:
+    (bench.folder.path / "bell").unlink()
+    bench.drops.start()
+    bench.drop("bob@example.net")
+    while not bench.messages():
+        await tick(bench)
+    (told,) = bench.told(DropsFaulted)
+    assert "bell" in str(told)
