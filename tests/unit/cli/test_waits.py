@@ -173,6 +173,19 @@ def test_a_running_server_tells_of_rates_and_pauses_and_one_that_does_not_run_sa
         assert wait(relay, third)["cause"] in ("server", "retry")
 
 
+def test_what_is_used_up_of_a_long_rate_stays_used_up_over_a_restart(tmp_path: Path) -> None:
+    rule = '[[shaping]]\nmx = ["127.0.0.*"]\nrates = ["1/day"]\n'
+    with Sink() as sink, Relay(tmp_path, route(f"smtp://127.0.0.1:{sink.port}") + rule) as relay:
+        send(relay, "first@a.example")
+        relay.wait_for("RecipientDelivered")
+        assert relay.stop() == 0
+        relay.start()
+        send(relay, "second@a.example")
+        second = relay.wait_for("MessageAccepted", 2)[-1]["id"]
+        wait_until(lambda: listed(relay) == {second: "rate"}, "the rate")
+        assert len(sink.mails) == 1
+
+
 class Asked:
     """A control socket that answers every question with nothing, and counts them."""
 
