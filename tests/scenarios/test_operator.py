@@ -20,6 +20,7 @@ from postroad.model.records import (
 from postroad.model.suspension import NEXT_HOP, ROUTE, SITE, Suspension
 from postroad.model.trail import attempts_of
 from postroad.model.work import Status, Work
+from postroad.queue.throttle import START
 from postroad.queue.times import NEVER
 from postroad.spool.filters import Query
 from tests.support.operating import OperatedWorld, defers, is_down, takes
@@ -299,6 +300,36 @@ async def test_a_suspended_route_stops_the_lanes_that_it_leads_to(tmp_path: Path
     assert {lane for lane, _, _ in world.copies} == {"mx:one.example"}
     await world.operator.resume(ROUTE, "2", "root", 0)
     await world.until(lambda: len(world.copies) == 3)
+    await world.stop()
+
+
+async def test_a_suspended_route_stops_what_waits_in_memory_too(tmp_path: Path) -> None:
+    world = OperatedWorld(tmp_path / "spool")
+    go_on = asyncio.Event()
+
+    async def is_slow(works: list[Work]) -> list[Outcome]:
+        await go_on.wait()
+        return await takes(works)
+
+    def placed(envelope: Envelope, recipient: Recipient) -> str:
+        lane = f"mx:{recipient.address.domain}"
+        world.suspensions.note_route(lane, 'route "slow"' if "two" in lane else "route 1")
+        return lane
+
+    world.hop, world.lane_of = is_slow, placed
+    await world.start()
+    for number in range(12):
+        world.send(f"u{number}@two.example", f"u{number}@one.example")
+    await world.until(lambda: world.sending == 0)
+    stopped = await world.operator.suspend(suspension(world, ROUTE, "slow"), 0)
+    assert stopped == ["mx:two.example"]
+    go_on.set()
+    await world.until(lambda: sum("one" in lane for lane, _, _ in world.copies) == 12)
+    await world.passing(3600)
+    assert sum("two" in lane for lane, _, _ in world.copies) == START  # those that were under way
+    await world.operator.resume(ROUTE, "slow", "root", 0)
+    await world.until(lambda: len(world.copies) == 24)
+    assert set(world.copies.values()) == {1}
     await world.stop()
 
 

@@ -163,6 +163,8 @@ class ControlServer:
         found = self._lanes(names)
         if not suspensions.entries:
             return found
+        unseen = set(names).difference(state.name for state in found)
+        found += [LaneState(name, 0, 0, 0, 0, "", WaitReason.NOTHING) for name in sorted(unseen)]
         stopped = ((state, suspensions.of(state.name, now)) for state in found)
         return [
             state

@@ -17,7 +17,7 @@ from postroad.model.outcome import Decided, Scope
 from postroad.model.records import Emit, OperatorActed
 from postroad.model.reply import Reply
 from postroad.model.route import Route
-from postroad.model.suspension import Suspension
+from postroad.model.suspension import ROUTE, Suspension
 from postroad.model.work import Work
 from postroad.net.clock import Clock
 from postroad.queue.actions import LIVELY, Order, Surroundings, carry_out
@@ -223,6 +223,8 @@ class Operator:
                 raise SpoolError(f"{LIMIT} suspensions are in force, no more are kept; end some first")
             before = suspensions.listed()
             suspensions.add(one)
+            if one.kind == ROUTE:
+                await self._note_routes(now)
             await self._keep(before)
             stopped = []
             for state in ready.states(now):
@@ -234,6 +236,18 @@ class Operator:
             self._tell_of("suspend", one, uid)
             self._dispatcher.wake()
             return stopped
+
+    async def _note_routes(self, now: int) -> None:
+        """Have it told where routes send what waits in memory; what waits in the spool tells when it is fetched."""
+        ready, looked = self._dispatcher.ready, 0
+        for state in ready.states(now):
+            for work in [work for batch in ready.lane(state.name).batches for work in batch.works]:
+                if self.suspensions.of(state.name, now) is not None:
+                    break
+                self._around.placed(work.stored.envelope, work.stored.envelope.recipients[work.index])
+                looked += 1
+                if looked % PORTION == 0:
+                    await self._clock.sleep(0)
 
     async def resume(self, kind: str, name: str, by: str, uid: int) -> list[Suspension]:
         """End suspensions; which they were."""
