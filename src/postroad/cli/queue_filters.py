@@ -20,9 +20,9 @@ from postroad.desk.protocol import LanesAsked, SiteAsked
 from postroad.model.option import parse_duration, parse_size
 from postroad.model.suspension import NEXT_HOP, Suspension
 from postroad.model.work import Status
-from postroad.spool.filters import REASONS, Query
+from postroad.spool.filters import REASONS, Query, asks_lane
 
-_NO_LANE: Final = "\0"  # no lane is called so
+_NO_LANES: Final = frozenset(("\0",))  # no lane is called so
 
 
 class Wanted(StrEnum):
@@ -76,7 +76,7 @@ class Filters(NamedTuple):
         if self.reason and self.reason not in ASKED:
             raise typer.BadParameter(f"{self.reason!r} is not one of {', '.join(ASKED)}", param_hint="--reason")
         known = not self.reason or self.reason in REASONS
-        lanes = self._lanes(config)
+        lanes, hops = self._lanes(config)
         status = None if self.status is None else Status[self.status.name]
         return Query(
             ids=tuple(ids),
@@ -86,6 +86,7 @@ class Filters(NamedTuple):
             domain=self.domain,
             next_hop=self.next_hop,
             lanes=lanes,
+            hops=hops,
             older=now - round(_parsed("--older", self.older, parse_duration) * 1_000_000) if self.older else 0,
             larger=round(_parsed("--larger", self.larger, parse_size)) if self.larger else 0,
             reason=self.reason if known else "",
@@ -93,15 +94,17 @@ class Filters(NamedTuple):
             now=now,
         )
 
-    def _lanes(self, config: Config) -> tuple[str, ...]:
-        """The next hops that the running server has to name; nothing when it need not be asked."""
-        asked: list[set[str]] = []
+    def _lanes(self, config: Config) -> tuple[frozenset[str], tuple[str, ...]]:
+        """The lanes that the running server has to name, and patterns; nothing when it need not be asked."""
+        asks_reason = bool(self.reason) and self.reason not in REASONS
+        if not self.site and not asks_reason:
+            return frozenset(), ()
+        lanes, hops = _lanes_that_wait(config, self.reason) if asks_reason else (frozenset(), ())
         if self.site:
             *_, answer = ask(config, SiteAsked(pattern=self.site))
-            asked.append(set(answer.names))
-        if self.reason and self.reason not in REASONS:
-            asked.append(_lanes_that_wait(config, self.reason))
-        return tuple(sorted(set.intersection(*asked))) or (_NO_LANE,) if asked else ()
+            found = Query(lanes=lanes, hops=hops)
+            lanes, hops = frozenset(lane for lane in answer.names if not asks_reason or asks_lane(found, lane)), ()
+        return lanes or (frozenset() if hops else _NO_LANES), hops
 
     def words(self) -> str:
         """As it was typed."""
@@ -109,14 +112,16 @@ class Filters(NamedTuple):
         return " ".join(f"--{name} {value}" for name, value in named if value)
 
 
-def _lanes_that_wait(config: Config, reason: str) -> set[str]:
+def _lanes_that_wait(config: Config, reason: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The lanes that wait for `reason`, and patterns of such lanes."""
     *others, answer = ask(config, LanesAsked())
     waits = ((lane.name, lane_wait(lane)) for one in (*others, answer) for lane in one.lanes)
     found = {name for name, wait in waits if wait is not None and wait.cause.value == reason}
+    hops: tuple[str, ...] = ()
     if reason == Cause.STOPPED:  # also those that hold nothing in memory
-        for one in answer.suspensions:
-            found.update((one.name,) if one.kind == NEXT_HOP else one.lanes)
-    return found
+        found.update(lane for one in answer.suspensions for lane in one.lanes)
+        hops = tuple(one.name for one in answer.suspensions if one.kind == NEXT_HOP)
+    return frozenset(found) or (frozenset() if hops else _NO_LANES), hops
 
 
 def _parsed(option: str, text: str, parse: Callable[[object], float]) -> float:

@@ -110,7 +110,7 @@ INDEXED = [
     (Query(domain="*9.example"), "recipient_domain"),
     (Query(next_hop="d7.example"), "recipient_lane"),
     (Query(next_hop="b.example"), "recipient_lane"),
-    (Query(lanes=("mx:d1.example", "mx:d2*")), "recipient_lane"),
+    (Query(lanes=frozenset({"mx:d1.example"}), hops=("mx:d2*",)), "recipient_lane"),
     (Query(status=Status.HELD), "recipient_held"),
     (Query(reason="held"), "recipient_held"),
     (Query(reason="ready"), "recipient_leased"),
