@@ -103,7 +103,6 @@ class Drops:
         """Begin to look."""
         try:
             self._bell = open_bell(self._parts.folder.path)
-            asyncio.get_running_loop().add_reader(self._bell, self._hear)
         except OSError as error:
             self._faulted(error)
         self._task = asyncio.create_task(self._run())
@@ -128,12 +127,16 @@ class Drops:
             await self._pause()
 
     def _hear(self) -> None:
+        """Somebody has rung; until it was looked, nobody needs to be heard again, however many ring."""
+        asyncio.get_running_loop().remove_reader(self._bell)
         hush(self._bell)
         self._rung.set()
 
     async def _pause(self) -> None:
         """Until somebody rings, or it is time to look anyway."""
         await self._parts.clock.sleep(SPACING)
+        if self._bell >= 0:
+            asyncio.get_running_loop().add_reader(self._bell, self._hear)
         timer = self._parts.clock.call_later(self._poll - SPACING, self._rung.set)
         try:
             await self._rung.wait()

@@ -20,6 +20,7 @@ from postroad.policy.verdict import Accept, Defer, Reject, Verdict
 from postroad.queue.announce import Announcer
 from postroad.smtp import replies
 from postroad.smtp.events import MailFrom, RcptTo
+from postroad.store.dropbell import ring
 from postroad.store.drops import DropFolder, Letter, write_drop
 from tests.support.clock import ManualClock
 from tests.support.conversation import HOSTNAME, Desk
@@ -317,10 +318,16 @@ async def heard(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def rests(bench: Bench) -> bool:
+    """True when it has looked, and does not listen yet."""
+    due = bench.clock.next_due()
+    return due is not None and due <= SPACING * 1.001
+
+
 async def test_who_drops_something_wakes_the_server(bench: Bench) -> None:
     began = bench.clock.monotonic()
     bench.drops.start()
-    await heard(lambda: bench.clock.next_due() == SPACING)  # it has looked
+    await heard(lambda: rests(bench))
     await bench.clock.run(SPACING)
     for count in (1, 2, 3):
         bench.drop("bob@example.net")
@@ -338,3 +345,19 @@ async def test_a_bell_that_is_missing_costs_a_second_and_is_told(bench: Bench) -
         await tick(bench)
     (told,) = bench.told(DropsFaulted)
     assert "bell" in str(told)
+
+
+async def test_however_many_ring_it_is_looked_once_in_a_moment(bench: Bench) -> None:
+    bench.drops.start()
+    await heard(lambda: rests(bench))
+    for _ in range(20):
+        ring(bench.folder.path)
+        await bench.clock.run(SPACING)
+        await heard(lambda: rests(bench))  # and hears nobody now
+        for _ in range(100):
+            ring(bench.folder.path)
+            await asyncio.sleep(0)
+        assert not bench.drops._rung.is_set()
+    bench.drop("bob@example.net")
+    await bench.clock.run(SPACING)
+    await heard(lambda: len(bench.messages()) == 1)
