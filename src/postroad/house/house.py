@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from postroad.config.checksinks import sink_secrets
+from postroad.config.checksinks import sink_headers, sink_secrets
 from postroad.config.schema import Config
 from postroad.desk.control import Compare, ControlServer, Reload
 from postroad.house import courier as couriers
@@ -33,7 +33,8 @@ from postroad.net.inherited import Inherited
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
-from postroad.observe.sinks import Around, Sinks
+from postroad.observe.outlet import Around
+from postroad.observe.sinks import Sinks
 from postroad.queue.actions import Surroundings
 from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.operator import Operator
@@ -54,7 +55,7 @@ class Logs(Struct, frozen=True):
 
 def around_of(config: Config) -> Around:
     """What sinks need to know; ConfigError when a secret cannot be read."""
-    return Around(config.hostname, config.sinks_folder, sink_secrets(config))
+    return Around(config.hostname, config.sinks_folder, sink_secrets(config), sink_headers(config))
 
 
 class House:
