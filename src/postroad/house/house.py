@@ -20,6 +20,7 @@ from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, front_of, read_aliases
 from postroad.house.monitor import Monitor, Watched
+from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops
 from postroad.listener.server import Listeners
@@ -71,7 +72,8 @@ class House:
         queue_ids = QueueIds(start)
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.suspensions = self._load_suspensions()
-        self.tools = Tools(clock, emit, turn, self.suspensions)
+        self.workshop = Workshop(config, clock, emit)
+        self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert)
         self.courier = courier_of(config, self.tools)
         regime = self.courier.regime
         self.spool = EmbeddedSpool(
@@ -187,6 +189,7 @@ class House:
         for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
             await aliases.close()
         await self.courier.deliverer.close()
+        await self.workshop.pool.close()
         if self.monitor is not None:
             await self.monitor.stop()
         await self.spool.close()
@@ -224,6 +227,7 @@ class House:
             lanes=self.dispatcher.lanes_state,
             sessions=partial(len, self.listeners),
             left_out=lambda: self._logs.log.left_out,
+            workers=self.workshop.pool,
         )
         return Monitor(self.config.desk, watched, self.clock, self.emit)
 

@@ -5,18 +5,10 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
-from collections.abc import Callable
-
-from msgspec import Struct
-
 from postroad.model.envelope import Origin
+from postroad.model.record import Emit as Emit  # noqa: PLC0414  for those who have all records from here
+from postroad.model.record import Record as Record  # noqa: PLC0414
 from postroad.model.reply import Reply
-
-
-class Record(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="record", kw_only=True):
-    """Base of all records: `at` is when it happened, in microseconds since 1970."""
-
-    at: int
 
 
 class ServerStarted(Record, frozen=True, tag="ServerStarted"):
@@ -369,6 +361,15 @@ class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):
     detail: str
 
 
+class WorkFailed(Record, frozen=True, tag="WorkFailed"):
+    """A `job` of the worker processes has no result: `cause` is overload, timeout, lost, raised or cancelled."""
+
+    job: str
+    cause: str
+    reason: str
+    seconds: float
+
+
 class DeskFaulted(Record, frozen=True, tag="DeskFaulted"):
     """A page of the desk hit a bug of ours; the client got 500. `detail` holds the traceback."""
 
@@ -395,6 +396,3 @@ class SinkRecovered(Record, frozen=True, tag="SinkRecovered"):
 
     sink: str
     seconds: float
-
-
-Emit = Callable[[Record], None]
