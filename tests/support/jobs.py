@@ -28,6 +28,14 @@ def backwards(content: bytes) -> bytes:
     return content[::-1]
 
 
+def middle(content: bytes, start: int, end: int) -> bytes | None:
+    return content[start:end] or None
+
+
+def misdeclared_bulk() -> str:
+    return b"not a text"  # type: ignore[return-value]  # likewise
+
+
 def facts() -> Facts:
     links = []
     for entry in Path("/proc/self/fd").iterdir():

@@ -57,16 +57,23 @@ def confine(parent: int, memory: int) -> None:
         (resource.RLIMIT_FSIZE, memory),
         (resource.RLIMIT_AS, memory),
     ):
-        resource.setrlimit(kind, (limit, limit))
+        _, most = resource.getrlimit(kind)
+        bound = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        resource.setrlimit(kind, (bound, bound))
 
 
-def perform(job: Job, arguments: bytes) -> tuple[Done, bytes]:
+def perform(job: Job, bulk: bytes) -> tuple[Done, bytes]:
     """Do one job."""
-    error, value, is_spent = "", b"", False
+    error, value, is_spent = "", None, False
+    packed = b""
     try:
         _allow(job.seconds)
         function = getattr(import_module(job.module), job.name)
-        value = msgspec.msgpack.encode(function(*msgspec.msgpack.decode(arguments, type=arguments_of(function))))
+        kinds = arguments_of(function)
+        first = (msgspec.convert(bulk, kinds.pop(0)),) if job.is_bulk else ()
+        value = function(*first, *msgspec.msgpack.decode(job.arguments, type=GenericAlias(tuple, tuple(kinds))))
+        if not isinstance(value, bytes):
+            packed = msgspec.msgpack.encode(value)
     except MemoryError:
         error, is_spent = "it needs more memory than `process.worker_memory` allows", True
     except Exception as raised:  # noqa: BLE001  whatever a job raises is its own failure, and never the worker's
@@ -75,13 +82,15 @@ def perform(job: Job, arguments: bytes) -> tuple[Done, bytes]:
         memory = usage_now().memory
     except OSError:  # the job has left no descriptor to look with
         memory, is_spent = 0, True
-    return Done(error, memory, is_spent), value
+    if isinstance(value, bytes) and not error:
+        return Done(error, memory, is_spent, is_bulk=True), value
+    return Done(error, memory, is_spent, packed), b""
 
 
-def arguments_of(function: Callable[..., object]) -> Any:
-    """The type of all arguments of `function` together."""
+def arguments_of(function: Callable[..., object]) -> list[Any]:
+    """The types of the arguments of `function`."""
     hints = get_type_hints(function)
-    return GenericAlias(tuple, tuple(hints[name] for name in signature(function).parameters))
+    return [hints[name] for name in signature(function).parameters]
 
 
 def _allow(seconds: float) -> None:

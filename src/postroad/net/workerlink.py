@@ -17,7 +17,6 @@ import msgspec
 from postroad.net.workwire import HEAD, Done, Job, frame
 
 ANSWER_LIMIT: Final = 512 << 20  # octets of a value
-HEAD_LIMIT: Final = 4096
 KEPT: Final = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")  # of the environment
 # The path of modules stands behind three numbers; nothing is imported by another one.
 _PROGRAM: Final = (
@@ -75,20 +74,20 @@ class WorkerLink:
         """False when it ended while nobody asked it anything."""
         return self._process.poll() is None and not self._reader.at_eof()
 
-    async def ask(self, job: Job, body: bytes) -> tuple[Done, bytes]:
+    async def ask(self, job: Job, bulk: bytes) -> tuple[Done, bytes]:
         """Have a job done. EOFError, OSError, DecodeError or ValueError: it died, or does not behave."""
-        for part in frame(job, body):
+        for part in frame(job, bulk):
             self._writer.write(part)
         await self._writer.drain()
         first, second = HEAD.unpack(await self._reader.readexactly(HEAD.size))
-        if first > HEAD_LIMIT or second > ANSWER_LIMIT:
+        if first + second > ANSWER_LIMIT:
             raise ValueError("an answer that is too large")
         done = msgspec.msgpack.decode(await self._reader.readexactly(first), type=Done)
-        value = await self._reader.readexactly(second)
+        answer = await self._reader.readexactly(second)
         self.jobs += 1
         self._memory = self._memory or done.memory
         self.growth = done.memory - self._memory
-        return done, value
+        return done, answer
 
     async def end(self, fault: Exception | None) -> str:
         """Kill it; how it ended, in words: by itself before, or by `fault`."""

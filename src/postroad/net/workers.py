@@ -19,7 +19,7 @@ from postroad.model.errors import WorkerLostError, WorkError, WorkOverloadError,
 from postroad.model.records import Emit, WorkFailed
 from postroad.net.clock import Clock, Timer
 from postroad.net.workerlink import WorkerLink, start
-from postroad.net.workwire import Job
+from postroad.net.workwire import Done, Job
 
 CLOSE_SECONDS: Final = 5.0  # for jobs that run when the server ends
 R = TypeVar("R")
@@ -79,25 +79,29 @@ class WorkerPool:
         The function stands at the top of its module, with types of msgspec declared for arguments and value. A job may
         wait, and then run, for `timeout` seconds each.
         """
-        job = Job(function.__module__, function.__name__, timeout)
-        body = msgspec.msgpack.encode(arguments)
+        first = arguments[0] if arguments else None
+        bulk = first if isinstance(first, bytes) else None
+        given: tuple[object, ...] = tuple(arguments)
+        packed = msgspec.msgpack.encode(given if bulk is None else given[1:])
+        job = Job(function.__module__, function.__name__, timeout, packed, bulk is not None)
         begun = self._clock.monotonic()
         cause, words = "cancelled", ""
         try:
             await self._take_turn(timeout)
             started = self._clock.monotonic()
             try:
-                value = await self._perform(job, body)
+                done, answer = await self._perform(job, bulk or b"")
             finally:
                 self._end_turn()
             if self.measured is not None:
                 self.measured(started - begun, self._clock.monotonic() - started)
             cause = ""
-            answer: R = msgspec.msgpack.decode(value, type=get_type_hints(function)["return"])
+            kind = get_type_hints(function)["return"]
+            value: R = msgspec.convert(answer, kind) if done.is_bulk else msgspec.msgpack.decode(done.value, type=kind)
         except WorkError as error:
             cause, words = error.cause, str(error)
             raise
-        except msgspec.DecodeError:
+        except msgspec.DecodeError:  # or of another type
             cause, words = WorkRaisedError.cause, "the value is not of the declared type"
             raise WorkRaisedError(f"{job.module}.{job.name}: {words}") from None
         finally:
@@ -107,14 +111,14 @@ class WorkerPool:
                 self._emit(
                     WorkFailed(at=self._clock.now(), job=name, cause=cause, reason=words, seconds=round(seconds, 6))
                 )
-        return answer
+        return value
 
     async def close(self) -> None:
         """Take no more jobs, let those that run come to their end within seconds, and end all workers."""
         self._closing = True
         while self._line:
             self._pass_on(WorkOverloadError("the server ends"))
-        if self._busy:
+        if self._free < self._terms.size:
             self._quiet.clear()
             await _within(CLOSE_SECONDS, self._quiet.wait())
         if self._timer is not None:
@@ -154,6 +158,8 @@ class WorkerPool:
         self._free += 1
         if self._line:
             self._pass_on(None)
+        if self._free == self._terms.size:
+            self._quiet.set()
 
     def _pass_on(self, error: WorkError | None) -> None:
         """The next in the line begins, or fails by `error`."""
@@ -170,13 +176,13 @@ class WorkerPool:
 
     # -- the work ------------------------------------------------------------------------------
 
-    async def _perform(self, job: Job, body: bytes) -> bytes:
+    async def _perform(self, job: Job, bulk: bytes) -> tuple[Done, bytes]:
         link = await self._worker()
         self._busy.add(link)
         goes_on = False
         try:
             async with asyncio.timeout(job.seconds):
-                done, value = await link.ask(job, body)
+                done, answer = await link.ask(job, bulk)
             goes_on = not done.is_spent and link.jobs < self._terms.jobs and link.growth < self._terms.growth
         except TimeoutError:
             raise WorkTimeoutError(f"not done within {job.seconds:g} s") from None
@@ -190,11 +196,9 @@ class WorkerPool:
                 self._rest(link)
             else:
                 self._end(link)
-            if not self._busy:
-                self._quiet.set()
         if done.error:
             raise WorkRaisedError(done.error)
-        return value
+        return done, answer
 
     async def _worker(self) -> WorkerLink:
         while self._idle:

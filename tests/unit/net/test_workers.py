@@ -74,6 +74,9 @@ async def test_large_content_goes_there_and_back() -> None:
     content = os.urandom(1 << 20) * 40
     async with world() as it:
         assert await it.pool.run(jobs.backwards, content, timeout=LONG) == content[::-1]
+        assert await it.pool.run(jobs.middle, b"abcdef", 2, 4, timeout=LONG) == b"cd"
+        assert await it.pool.run(jobs.middle, b"abcdef", 4, 2, timeout=LONG) is None
+        assert await it.pool.run(jobs.backwards, b"", timeout=LONG) == b""
 
 
 async def test_a_worker_has_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +159,8 @@ async def test_a_value_of_another_type_is_refused() -> None:
     async with world() as it:
         with pytest.raises(WorkRaisedError, match="not of the declared type"):
             await it.pool.run(jobs.misdeclared, timeout=LONG)
+        with pytest.raises(WorkRaisedError, match="not of the declared type"):
+            await it.pool.run(jobs.misdeclared_bulk, timeout=LONG)
 
 
 async def test_a_flood_waits_in_a_line_and_no_longer() -> None:
