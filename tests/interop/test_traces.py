@@ -3,6 +3,8 @@
 Without a collector mail flows as before.
 """
 
+import os
+import signal
 import smtplib
 import subprocess
 import sys
@@ -100,6 +102,49 @@ def test_a_dead_collector_costs_no_mail(tmp_path: Path) -> None:
     relay.wait_for("RecordsDropped", sink="traces")
     assert relay.stop() == 0
     assert SECRET not in relay.log_file.read_text()
+
+
+def test_a_collector_that_hangs_keeps_neither_mail_nor_the_end(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.hangs = True
+        relay = Relay(tmp_path / "relay", CAPTURE + traces(collector, 'timeout = "2m"'))
+        relay.start()
+        send(relay, 20)
+        relay.wait_for("MessageRemoved", 20)
+        wait_until(lambda: collector.bodies, "a request that hangs")
+        assert relay.stop() == 0
+        told = relay.records("RecordsDropped", sink="traces")
+        assert told, "what was not sent is counted"
+        assert "Traceback" not in relay.log_file.read_text()
+
+
+def test_a_reload_begins_to_trace_and_ends_it(tmp_path: Path) -> None:
+    with Collector() as collector:
+        relay = Relay(tmp_path / "relay", CAPTURE)
+        plain = relay.config.read_text()
+        relay.start()
+        send(relay)
+        relay.config.write_text(plain + traces(collector))
+        reload(relay, 1)
+        send(relay)
+        wait_until(lambda: len(collector.named("message")) == 1, "the second message")
+        relay.config.write_text(plain + traces(collector).replace(SECRET, "another"))
+        reload(relay, 2)
+        send(relay)
+        wait_until(lambda: len(collector.named("message")) == 2, "the third message")
+        assert [seen[KEY] for seen in collector.seen][-1] == "another"
+        relay.config.write_text(plain)
+        reload(relay, 3)
+        send(relay)
+        relay.wait_for("MessageRemoved", 4)
+        relay.stop()
+        assert len(collector.named("message")) == 2
+        assert SECRET not in relay.log_file.read_text()
+
+
+def reload(relay: Relay, count: int) -> None:
+    os.kill(relay.pid, signal.SIGHUP)
+    relay.wait_for("ConfigReloaded", count)
 
 
 def test_without_the_extra_the_server_says_what_to_install(tmp_path: Path) -> None:

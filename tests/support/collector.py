@@ -1,6 +1,6 @@
 """A collector of traces: a real HTTP server that reads requests with OpenTelemetry's own classes.
 
-It can refuse, in whole or in part, close connections between requests, die and come back on its port.
+It can refuse, in whole or in part, hang, close connections between requests, die and come back on its port.
 """
 
 import gzip
@@ -54,6 +54,7 @@ class Collector:
         self.headers: dict[str, str] = {}
         self.reject = 0
         self.closes = False
+        self.hangs = False
         self.bodies: list[bytes] = []  # of each request, whatever became of it
         self.seen: list[Mapping[str, str]] = []
         self._taken: list[Got] = []
@@ -133,6 +134,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         collector = self.server.collector
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if collector.hangs:
+            collector.bodies.append(body)
+            self.rfile.read(1)  # until the other side goes
+            self.close_connection = True
+            return
         status, answer = collector.take(self.path, {name.lower(): text for name, text in self.headers.items()}, body)
         self.send_response(status)
         for name, value in collector.headers.items():

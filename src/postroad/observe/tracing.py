@@ -184,7 +184,8 @@ def _client(origin: Origin) -> dict[str, Value]:
         "network.peer.address": origin.ip,
     }
     if origin.ip:
-        facts |= {"network.transport": "tcp", "network.protocol.name": "smtp", "network.peer.port": origin.port}
+        name = "http" if origin.protocol.startswith("HTTP") else "smtp"
+        facts |= {"network.transport": "tcp", "network.protocol.name": name, "network.peer.port": origin.port}
     return {name: value for name, value in facts.items() if value != ""}
 
 
@@ -203,7 +204,7 @@ def _attempt(record: Attempt, root: Place) -> Span:
         "postroad.attempt": record.attempts,
         "postroad.delay.total": record.delay,
         "postroad.delay.ready": waited,
-        **_server(record.target),
+        **_server(record.target, "lmtp" if record.lane.startswith("lmtp:") else "smtp"),
         **_reply(record.reply),
     }
     if record.source:
@@ -246,19 +247,19 @@ def _end(record: r.RecipientDeferred | r.RecipientFailed) -> Event:
     return Event(record.at, "deferred", facts)
 
 
-def _server(target: str) -> dict[str, Value]:
+def _server(target: str, protocol: str) -> dict[str, Value]:
     """Whom we asked: "host[address]:port", or "host[/path]" of a unix socket."""
     host, bracket, rest = target.partition("[")
     address, end, port = rest.rpartition("]")
     if not bracket or not end:
         return {"server.address": target} if target else {}
     if address.startswith("/"):
-        return {"server.address": address, "network.transport": "unix"}
+        return {"server.address": address, "network.transport": "unix", "network.protocol.name": protocol}
     facts: dict[str, Value] = {
         "server.address": host,
         "network.peer.address": address,
         "network.transport": "tcp",
-        "network.protocol.name": "smtp",
+        "network.protocol.name": protocol,
     }
     if port.startswith(":") and port[1:].isdecimal():
         facts |= {"server.port": int(port[1:]), "network.peer.port": int(port[1:])}
