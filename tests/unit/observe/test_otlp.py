@@ -12,7 +12,6 @@ from postroad.observe.outlet import Around, Outlet
 from postroad.observe.settings import SinkSettings
 from tests.support.collector import KEY, SECRET, Collector
 from tests.support.records import AT
-from tests.support.relay import wait_until
 
 
 @pytest.fixture
@@ -21,11 +20,25 @@ def collector() -> Iterator[Collector]:
         yield collector
 
 
+class StillClock(SystemClock):
+    """The machine's, but for pauses: they pass when a test says so."""
+
+    passed = 0.0
+
+    def monotonic(self) -> float:
+        return self.passed
+
+
 @pytest.fixture
-def outlet(collector: Collector, tmp_path: Path) -> Iterator[Outlet]:
-    settings = SinkSettings(to=collector.place, timeout="5s", retry_max="1s")
+def clock() -> StillClock:
+    return StillClock()
+
+
+@pytest.fixture
+def outlet(collector: Collector, clock: StillClock, tmp_path: Path) -> Iterator[Outlet]:
+    settings = SinkSettings(to=collector.place, timeout="30s", retry_max="5m")
     around = Around("relay.example.com", tmp_path, {}, {"traces": {KEY: SECRET}})
-    outlet = make_otlp("traces", settings, around, SystemClock())
+    outlet = make_otlp("traces", settings, around, clock)
     yield outlet
     outlet.close()
 
@@ -48,19 +61,37 @@ def test_what_makes_no_span_makes_no_request(collector: Collector, outlet: Outle
     assert collector.bodies == []
 
 
-def test_a_busy_collector_gets_the_same_again_when_it_asks_for_it(collector: Collector, outlet: Outlet) -> None:
+def test_a_busy_collector_gets_the_same_again_when_it_asks_for_it(
+    collector: Collector, clock: StillClock, outlet: Outlet
+) -> None:
     batch = [removed(1)]
     collector.status = 503
-    collector.headers = {"Retry-After": "1"}
+    collector.headers = {"Retry-After": "60"}
     assert outlet.write(batch) == 0
     assert outlet.fault == "HTTP 503 Service Unavailable"
+    clock.passed += 59
     assert outlet.write(batch) == 0
-    assert len(collector.bodies) == 1, "not before the second that it asked for"
+    assert len(collector.bodies) == 1, "not before the minute that it asked for"
     collector.status = 200
-    wait_until(lambda: outlet.write(batch), "taken")
+    clock.passed += 1
+    assert outlet.write(batch) == 1
     assert len(collector.bodies) == 2
     assert collector.bodies[0] == collector.bodies[1]
     assert (outlet.fault, outlet.lost) == ("", 0)
+
+
+def test_pauses_double_up_to_a_ceiling(collector: Collector, clock: StillClock, outlet: Outlet) -> None:
+    collector.status = 502
+    batch = [removed(1)]
+    pauses = list[float]()
+    assert outlet.write(batch) == 0
+    for count in range(2, 14):
+        begun = clock.passed
+        while len(collector.bodies) < count:
+            clock.passed += 1
+            assert outlet.write(batch) == 0
+        pauses.append(clock.passed - begun)
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
 
 
 def test_what_is_refused_for_good_is_counted(collector: Collector, outlet: Outlet) -> None:
@@ -87,14 +118,15 @@ def test_a_connection_that_was_closed_meanwhile_is_no_fault(collector: Collector
     assert len(collector.spans) == 20
 
 
-def test_nobody_listens(collector: Collector, outlet: Outlet) -> None:
+def test_nobody_listens(collector: Collector, clock: StillClock, outlet: Outlet) -> None:
     collector.stop()
     batch = [removed(1)]
     assert outlet.write(batch) == 0
     assert "Connect" in outlet.fault
     assert SECRET not in outlet.fault
     collector.start()
-    wait_until(lambda: outlet.write(batch), "taken")
+    clock.passed += 1
+    assert outlet.write(batch) == 1
     assert [got.attributes["messaging.message.id"] for got in collector.spans] == ["1"]
 
 
