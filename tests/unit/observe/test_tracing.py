@@ -81,7 +81,9 @@ def test_attributes_have_the_names_of_the_conventions() -> None:
         "postroad.recipient": "bob@example.net",
     }
     assert {name: facts.get(name) for name in wanted} == wanted
-    assert spans([failed()])[0].attributes["server.address"] == "/run/lmtp.sock"
+    unix = spans([failed()])[0].attributes
+    assert unix["server.address"] == "/run/lmtp.sock"
+    assert (unix["network.transport"], unix["network.protocol.name"]) == ("unix", "lmtp")
     assert "server.address" not in spans([deferred(command="")])[0].attributes
 
 
