@@ -16,7 +16,7 @@ import msgspec
 
 from postroad.net.workwire import HEAD, Done, Job, frame
 
-ANSWER_LIMIT: Final = 512 << 20  # octets of a value
+ANSWER_LIMIT: Final = 256 << 20  # octets of a value
 KEPT: Final = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")  # of the environment
 # The path of modules stands behind three numbers; nothing is imported by another one.
 _PROGRAM: Final = (
@@ -75,7 +75,7 @@ class WorkerLink:
         return self._process.poll() is None and not self._reader.at_eof()
 
     async def ask(self, job: Job, bulk: bytes) -> tuple[Done, bytes]:
-        """Have a job done. EOFError, OSError, DecodeError or ValueError: it died, or does not behave."""
+        """Have a job done. EOFError, OSError: it died. Others: it does not behave."""
         for part in frame(job, bulk):
             self._writer.write(part)
         await self._writer.drain()

@@ -101,7 +101,7 @@ class WorkerPool:
         except WorkError as error:
             cause, words = error.cause, str(error)
             raise
-        except msgspec.DecodeError:  # or of another type
+        except (msgspec.DecodeError, RecursionError):  # or of another type
             cause, words = WorkRaisedError.cause, "the value is not of the declared type"
             raise WorkRaisedError(f"{job.module}.{job.name}: {words}") from None
         finally:
@@ -186,7 +186,7 @@ class WorkerPool:
             goes_on = not done.is_spent and link.jobs < self._terms.jobs and link.growth < self._terms.growth
         except TimeoutError:
             raise WorkTimeoutError(f"not done within {job.seconds:g} s") from None
-        except (EOFError, OSError, msgspec.DecodeError, ValueError) as error:
+        except (EOFError, OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
             self._end(link, error)
             assert link.ending is not None
             raise WorkerLostError(f"the worker ended: {await asyncio.shield(link.ending)}") from None
