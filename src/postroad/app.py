@@ -115,6 +115,7 @@ class _Life:
         reloading = asyncio.create_task(self._reload_when_asked())
         await house.listeners.start()
         house.drops.start()
+        house.rates.start()
         if monitor is not None:
             monitor.serve()
         now = house.clock.now()

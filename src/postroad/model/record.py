@@ -1,7 +1,6 @@
-"""The base of all records (`model/records.py` and the families beside it).
+"""The base of all records, and what takes them.
 
-Frozen, without a cycle for the garbage collector to look for; the name of the type is the JSON key `record`.
-Default values are left out there.
+The types themselves are in `records`, which is what everybody imports.
 """
 
 from collections.abc import Callable

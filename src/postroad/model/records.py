@@ -6,9 +6,11 @@ message bodies never go into a record.
 """
 
 from postroad.model.envelope import Origin
-from postroad.model.record import Emit as Emit  # noqa: PLC0414  for those who have all records from here
-from postroad.model.record import Record as Record  # noqa: PLC0414
+from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
+from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
+
+__all__ = ["Emit", "Record", "RecordsDropped", "SinkFaulted", "SinkRecovered"]  # and all that follow
 
 
 class ServerStarted(Record, frozen=True, tag="ServerStarted"):
@@ -283,9 +285,13 @@ class SpoolHasRoom(Record, frozen=True, tag="SpoolHasRoom"):
 
 
 class SpoolFaulted(Record, frozen=True, tag="SpoolFaulted"):
-    """Writing to the spool failed; senders got 451 and nothing is lost."""
+    """Writing to the spool failed (senders got 451), or reading: mail waits. Nothing is lost."""
 
     reason: str
+
+
+class SpoolMended(Record, frozen=True, tag="SpoolMended"):
+    """Mail that waits is fetched from the spool again, after a `SpoolFaulted`."""
 
 
 class DropSetAside(Record, frozen=True, tag="DropSetAside"):
@@ -375,24 +381,3 @@ class DeskFaulted(Record, frozen=True, tag="DeskFaulted"):
 
     page: str
     detail: str
-
-
-class RecordsDropped(Record, frozen=True, tag="RecordsDropped"):
-    """A sink of records could not keep up; `count` records were left out, of the sink `sink`, or of the log itself."""
-
-    count: int
-    sink: str = ""
-
-
-class SinkFaulted(Record, frozen=True, tag="SinkFaulted"):
-    """The sink of records `sink` does not work, and why; its records wait, and are lost when too many wait."""
-
-    sink: str
-    reason: str
-
-
-class SinkRecovered(Record, frozen=True, tag="SinkRecovered"):
-    """The sink of records `sink` works again after `seconds`."""
-
-    sink: str
-    seconds: float

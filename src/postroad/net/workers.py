@@ -76,8 +76,8 @@ class WorkerPool:
     async def run(self, function: Callable[[*Arguments], R], *arguments: *Arguments, timeout: float) -> R:
         """The value of `function(*arguments)`, computed by a worker; WorkError says why there is none.
 
-        The function stands at the top of its module, with types of msgspec declared for arguments and value. A job may
-        wait, and then run, for `timeout` seconds each.
+        The function stands at the top of a module that is not compiled (decision 19), with types of msgspec declared
+        for arguments and value. A job may wait, and then run, for `timeout` seconds each.
         """
         first = arguments[0] if arguments else None
         bulk = first if isinstance(first, bytes) else None
