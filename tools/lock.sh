@@ -18,4 +18,4 @@ compile() {
 }
 
 compile requirements/run.lock --group build "$@"
-compile requirements/dev.lock --group build --group dev --constraints requirements/run.lock "$@"
+compile requirements/dev.lock --group build --group dev --all-extras --constraints requirements/run.lock "$@"

@@ -225,6 +225,7 @@ ILL = [
     series("postroad_policy_faulted_total", "_x170 1x10", policy="dnsbl", stage="rcpt"),
     series("postroad_log_records_left_out_total", "0x170 12x10"),
     series("postroad_records_dropped_total", "_x170 12x10", sink="siem"),
+    series("postroad_work_failed_total", "_x170 1x10", job="message.mime.to_quoted_printable", cause="timeout"),
     series("process_open_fds", "900x180"),
     series("process_max_fds", "1000x180"),
 ]
@@ -255,7 +256,7 @@ def test_the_alerts_come_when_they_should_and_not_before(tmp_path: Path) -> None
         [promtool(), "test", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(names) == 14
+    assert len(names) == 15
 
 
 def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None:

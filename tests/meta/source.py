@@ -68,6 +68,27 @@ def dotted(node: ast.expr) -> str:
             return ""
 
 
+class LateImport(NamedTuple):
+    """`Late[KIND]("MODULE", "NAME")` at a line: what it promises of a module that is imported later."""
+
+    line: int
+    kind: str
+    module: str
+    name: str
+
+
+def lates(module: Module) -> list[LateImport]:
+    """Every late import of `module`; one that is not written with plain texts has empty ones."""
+    found = []
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Call(func=ast.Subscript(value=ast.Name(id="Late"), slice=kind), args=args):
+                texts = [arg.value if isinstance(arg, ast.Constant) else "" for arg in args]
+                named, name = (*map(str, texts), "", "")[:2]
+                found.append(LateImport(node.lineno, ast.unparse(kind), named, name))
+    return found
+
+
 def project_files() -> list[Path]:
     """Every file that is, or could be, committed: tracked or new, but not ignored."""
     command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from tests.meta.source import Module, excerpt, expect_none
+from tests.meta.source import Module, excerpt, expect_none, lates
 
 ROWS: Final = (
     ("model",),
@@ -54,8 +54,11 @@ def row_of(package: str) -> int | None:
 
 
 def imports(module: Module) -> list[tuple[int, str]]:
-    """Line and dotted name of everything imported; `from a import b` gives a.b, which may be a module or a name."""
-    found: list[tuple[int, str]] = []
+    """Line and dotted name of everything imported; `from a import b` gives a.b, which may be a module or a name.
+
+    What is imported late is imported all the same.
+    """
+    found = [(late.line, f"{late.module}.{late.name}") for late in lates(module)]
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
@@ -167,6 +170,7 @@ def test_every_package_is_found(src: list[Module]) -> None:
         ("postroad.queue.a", "import socket"),
         ("postroad.routing.a", "from socket import AF_INET"),
         ("postroad.queue.a", "import apsw"),
+        ("postroad.queue.a", "from x import Late\nA = Late[B]('postroad.delivery.b', 'c')"),
     ],
 )
 def test_a_broken_layer_is_found(name: str, text: str) -> None:

@@ -51,6 +51,7 @@ from postroad.model.records import (
     TableRefused,
     TargetResumed,
     TargetSuspended,
+    WorkFailed,
 )
 from postroad.model.reply import Reply
 from postroad.smtp import replies
@@ -250,6 +251,9 @@ SAMPLES: tuple[Record, ...] = (
     TableLoaded(at=AT, table="/etc/postroad/virtual", entries=2000, doubts=1),
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
+    WorkFailed(
+        at=AT, job="message.mime.to_quoted_printable", cause="timeout", reason="not done within 5 s", seconds=5.1
+    ),
     DeskFaulted(at=AT, page="/metrics", detail="Traceback:\n  line 1\nValueError: x"),
     RecordsDropped(at=AT, count=12),
     RecordsDropped(at=AT, count=3, sink="audit"),

@@ -19,12 +19,12 @@ from postroad.aliases.table import Domains, Entries, Find, Found, Table
 from postroad.aliases.text import parse_entries, parse_targets, split_addresses
 from postroad.model.address import parse_mailbox
 from postroad.model.errors import AddressError, TableError
-from postroad.store.pgtable import PostgresTable
-from postroad.store.sqltable import SqliteTable
+from postroad.model.late import Late
+from postroad.store.sqltable import MakeTable, SqliteTable, SqlTable
 
 TOLD: Final = 20  # loops
 NO_PASSWORDS: Final[Mapping[int, str]] = MappingProxyType({})
-Database = SqliteTable | PostgresTable
+POSTGRES_TABLE: Final = Late[MakeTable]("postroad.store.pgtable", "make_postgres")
 
 
 class Fault(Struct, frozen=True):
@@ -45,7 +45,7 @@ class Tables(Struct):
 
     tables: list[Table]
     files: list[FileTable]
-    databases: list[Database]
+    databases: list[SqlTable]
     faults: list[Fault]
     static: list[tuple[int, Entries]]  # tables whose every key is known
 
@@ -102,13 +102,13 @@ def _source(out: Tables, number: int, entry: AliasSettings, password: str, *, in
     return f"aliases[{number}]", held.find, frozenset
 
 
-def _database(sql: SqlSettings, password: str) -> Database:
+def _database(sql: SqlSettings, password: str) -> SqlTable:
     if sql.database.startswith(POSTGRES):
-        return PostgresTable(sql.database, sql.query, sql.timeout, password)
+        return POSTGRES_TABLE.load()(sql.database, sql.query, sql.timeout, password)
     return SqliteTable(Path(sql.database.removeprefix(SQLITE)), sql.query, sql.timeout)
 
 
-def _inspect(database: Database, number: int) -> list[Fault]:
+def _inspect(database: SqlTable, number: int) -> list[Fault]:
     try:
         problem = database.inspect()
     except TableError as error:
@@ -119,7 +119,7 @@ def _inspect(database: Database, number: int) -> list[Fault]:
 class DatabaseTable:
     """A database as a table: its rows as addresses."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqlTable) -> None:
         """Ask `database`."""
         self._database = database
 

@@ -82,7 +82,8 @@ def _composed(annotation: object) -> Kind:
         return Kind(words=f"list of {_plural(inner.words)}", unit=inner.unit)
     if origin is dict:
         inner = _kind(parts[1], [])
-        return Kind(words="tables by name" if inner.words == "table" else f"{_plural(inner.words)} by name")
+        words = "tables by name" if inner.words == "table" else f"{_plural(inner.words)} by name"
+        return Kind(words=words, unit=inner.unit)
     if origin is UnionType or origin is Union:
         return _of_union([part for part in parts if part is not type(None)])
     if isinstance(annotation, type):

@@ -117,9 +117,10 @@ def records_page() -> str:
 
 
 def all_records() -> list[type[records.Record]]:
-    """Every type of record, in the order of their file."""
+    """Every type of record, in the order of their file, then those of the families beside it."""
     found = (entry for entry in vars(records).values() if isinstance(entry, type))
-    return [entry for entry in found if issubclass(entry, records.Record) and entry is not records.Record]
+    kinds = [entry for entry in found if issubclass(entry, records.Record) and entry is not records.Record]
+    return sorted(kinds, key=lambda kind: kind.__module__ != records.__name__)
 
 
 def _fields(struct: type[Struct]) -> str:

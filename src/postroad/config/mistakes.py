@@ -67,7 +67,8 @@ def _written_path(loc: tuple[str | int, ...], data: Mapping[str, object]) -> Key
 
 def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> str:
     """The offending value as it was written, or as it was made when nothing was written; a secret is not shown."""
-    if (field := field_at(path)) is not None and kind_of(field).unit == "secret":
+    is_key = detail["loc"][-1:] == ("[key]",)
+    if not is_key and (field := field_at(path)) is not None and kind_of(field).unit == "secret":
         return "(a secret, not shown)"
     value: object = data
     for part in path:
@@ -78,7 +79,7 @@ def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> s
             value = value[part]
         else:
             return f"{value_text(detail['input'])} (by default; set it)"
-    text = value_text(path[-1] if detail["loc"][-1:] == ("[key]",) else value)
+    text = value_text(path[-1] if is_key else value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 

@@ -5,7 +5,7 @@ BINARYMIME makes another form necessary, made once and kept for the attempt. RFC
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from postroad.message.headers import header_section
@@ -17,6 +17,14 @@ from postroad.model.errors import SpoolError
 BLOCK: Final = 256 * 1024  # octets of large content in memory at a time
 _HEAD_LIMIT: Final = 4 * 1024 * 1024  # a header section that has not ended here is taken as one with octets above 127
 _THREAD_FROM: Final = 64 * 1024  # conversion of more than this leaves the event loop alone
+
+# Seven-bit lines of large content, or None where that cannot be done; the event loop goes on meanwhile.
+Convert = Callable[[bytes], Awaitable[bytes | None]]
+
+
+async def convert_in_thread(content: bytes) -> bytes | None:
+    """A `Convert` that shares the interpreter with the event loop, which has to wait now and then."""
+    return await asyncio.to_thread(to_quoted_printable, content)
 
 
 class Cargo:
@@ -52,12 +60,12 @@ class Cargo:
         self._line_text = False
         self._is_plain_head: bool | None = None
 
-    async def seven_bit(self) -> "Cargo | None":
-        """The same message in seven-bit lines, or None where that cannot be done."""
+    async def seven_bit(self, convert: Convert = convert_in_thread) -> "Cargo | None":
+        """The same message in seven-bit lines, or None where that cannot be done; large ones by `convert`."""
         if not self._was_converted:
             content = await self._whole()
             if len(content) > _THREAD_FROM:
-                converted = await asyncio.to_thread(to_quoted_printable, content)
+                converted = await convert(content)
             else:
                 converted = to_quoted_printable(content)
             self._line_text = is_line_text(content)
@@ -65,9 +73,9 @@ class Cargo:
             self._was_converted = True
         return self._seven_bit
 
-    async def is_line_text(self) -> bool:
+    async def is_line_text(self, convert: Convert = convert_in_thread) -> bool:
         """True when DATA can carry the content although it was announced as binary."""
-        await self.seven_bit()
+        await self.seven_bit(convert)
         return self._line_text
 
     async def has_plain_header(self) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 
 from postroad.delivery.balance import IPV4, IPV6
 from postroad.delivery.capture import capture
-from postroad.delivery.cargo import Cargo
+from postroad.delivery.cargo import Cargo, Convert, convert_in_thread
 from postroad.delivery.classify import (
     CONNECT,
     Result,
@@ -97,8 +97,13 @@ class Deliverer:
         tls_context: ssl.SSLContext,
         egress: Egress,
         emit: Emit,
+        convert: Convert = convert_in_thread,
     ) -> None:
-        """Introduce ourselves as `hostname`; connect by `open_stream`; write captured mail to `capture_folder`."""
+        """Introduce ourselves as `hostname`; connect by `open_stream`; write captured mail to `capture_folder`.
+
+        `convert` makes seven-bit lines of large content.
+        """
+        self._convert = convert
         self._dialings = Dialings(
             settings,
             hostname=hostname,
@@ -261,7 +266,7 @@ class Deliverer:
     async def _transact(self, connection: Connection, attempt: Attempt, left: list[int]) -> Result | None:
         """One transaction for as many of `left` as may be; None when the connection was dead before it began."""
         target, extensions = connection.target, connection.session.extensions
-        fitted = fit_plain(attempt.cargo, extensions) or await fit(attempt.cargo, extensions, target)
+        fitted = fit_plain(attempt.cargo, extensions) or await fit(attempt.cargo, extensions, target, self._convert)
         if isinstance(fitted, Failed):
             attempt.settle(left, fitted)
             return Result()

@@ -8,7 +8,7 @@ refused early, and without PIPELINING it saves a round trip.
 
 from msgspec import Struct
 
-from postroad.delivery.cargo import Cargo
+from postroad.delivery.cargo import Cargo, Convert, convert_in_thread
 from postroad.model.envelope import BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME, Recipient
 from postroad.model.outcome import Failed, Scope
 from postroad.model.reply import Reply
@@ -41,12 +41,14 @@ def fit_plain(cargo: Cargo, extensions: Extensions) -> Fit | None:
     return _form(cargo, extensions, body, smtputf8=False)
 
 
-async def fit(cargo: Cargo, extensions: Extensions, target: Target) -> Fit | Failed:
+async def fit(
+    cargo: Cargo, extensions: Extensions, target: Target, convert: Convert = convert_in_thread
+) -> Fit | Failed:
     """The form of `cargo` for `target`, or the failure of the whole message there."""
     envelope = cargo.envelope
     body = BODY_7BIT
     if envelope.eight_bit or envelope.body == BODY_BINARYMIME:
-        shaped = await _shape(cargo, extensions)
+        shaped = await _shape(cargo, extensions, convert)
         if isinstance(shaped, Reply):
             return Failed(shaped, Scope.MESSAGE, target)
         cargo, body = shaped
@@ -86,13 +88,13 @@ def _wants_utf8(cargo: Cargo) -> bool:
     return envelope.smtputf8 or not cargo.is_ascii or envelope.sender.needs_utf8
 
 
-async def _shape(cargo: Cargo, extensions: Extensions) -> tuple[Cargo, str] | Reply:
+async def _shape(cargo: Cargo, extensions: Extensions, convert: Convert) -> tuple[Cargo, str] | Reply:
     """The form of content that is not declared plain, and its BODY value; or why there is none."""
     envelope = cargo.envelope
     if envelope.body != BODY_BINARYMIME:
         if extensions.eight_bit:
             return cargo, BODY_8BITMIME
-        converted = await cargo.seven_bit()
+        converted = await cargo.seven_bit(convert)
         if converted is None:
             return Reply(
                 554,
@@ -102,10 +104,10 @@ async def _shape(cargo: Cargo, extensions: Extensions) -> tuple[Cargo, str] | Re
         return converted, BODY_7BIT
     if extensions.binary:
         return cargo, BODY_BINARYMIME
-    converted = await cargo.seven_bit()
+    converted = await cargo.seven_bit(convert)
     if converted is not None:
         return converted, BODY_7BIT
-    if await cargo.is_line_text() and (extensions.eight_bit or not envelope.eight_bit):
+    if await cargo.is_line_text(convert) and (extensions.eight_bit or not envelope.eight_bit):
         return cargo, BODY_8BITMIME if envelope.eight_bit else BODY_7BIT
     return Reply(
         554, "5.6.1", "next hop does not take binary content (BINARYMIME), and converting would break the message"

@@ -16,6 +16,7 @@ from msgspec import Struct
 from postroad.config.egress import egress_of
 from postroad.config.schema import Config
 from postroad.config.templates import read_languages
+from postroad.delivery.cargo import Convert
 from postroad.delivery.deliver import Deliverer
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
@@ -50,6 +51,7 @@ class Tools(Struct, frozen=True):
     emit: Emit
     turn: Turn
     suspensions: Suspensions
+    convert: Convert
 
 
 class Courier(Struct, frozen=True, kw_only=True):
@@ -144,6 +146,7 @@ def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
         tls_context=opportunistic_context(),
         egress=egress_of(config),
         emit=tools.emit,
+        convert=tools.convert,
     )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from postroad.config.checksinks import sink_secrets
+from postroad.config.checksinks import sink_headers, sink_secrets
 from postroad.config.schema import Config
 from postroad.desk.control import Compare, ControlServer, Reload
 from postroad.house import courier as couriers
@@ -21,6 +21,7 @@ from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, front_of, read_aliases
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
+from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops
 from postroad.listener.server import Listeners
@@ -34,7 +35,8 @@ from postroad.net.inherited import Inherited
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
-from postroad.observe.sinks import Around, Sinks
+from postroad.observe.outlet import Around
+from postroad.observe.sinks import Sinks
 from postroad.queue.actions import Surroundings
 from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.operator import Operator
@@ -57,7 +59,7 @@ class Logs(Struct, frozen=True):
 
 def around_of(config: Config) -> Around:
     """What sinks need to know; ConfigError when a secret cannot be read."""
-    return Around(config.hostname, config.sinks_folder, sink_secrets(config))
+    return Around(config.hostname, config.sinks_folder, sink_secrets(config), sink_headers(config))
 
 
 class House:
@@ -73,7 +75,8 @@ class House:
         queue_ids = QueueIds(start)
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.suspensions = self._load_suspensions()
-        self.tools = Tools(clock, emit, turn, self.suspensions)
+        self.workshop = Workshop(config, clock, emit)
+        self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert)
         self.courier = courier_of(config, self.tools)
         regime = self.courier.regime
         self.spool = EmbeddedSpool(
@@ -191,6 +194,7 @@ class House:
         for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
             await aliases.close()
         await self.courier.deliverer.close()
+        await self.workshop.pool.close()
         if self.monitor is not None:
             await self.monitor.stop()
         await self.spool.close()
@@ -228,6 +232,7 @@ class House:
             lanes=self.dispatcher.lanes_state,
             sessions=partial(len, self.listeners),
             left_out=lambda: self._logs.log.left_out,
+            workers=self.workshop.pool,
         )
         return Monitor(self.config.desk, watched, self.clock, self.emit)
 

@@ -15,6 +15,7 @@ from postroad.desk.readiness import Readiness
 from postroad.desk.settings import DeskSettings
 from postroad.net.clock import Clock
 from postroad.net.resolver import Resolver
+from postroad.net.workers import WorkerPool
 from postroad.observe.fanout import Fanout
 from postroad.observe.metrics.exposition import CONTENT_TYPE
 from postroad.observe.metrics.meter import Meter
@@ -34,6 +35,7 @@ class Watched(Struct, frozen=True):
     lanes: Callable[[], list[LaneState]]
     sessions: Callable[[], int]
     left_out: Callable[[], int]
+    workers: WorkerPool
 
 
 class Monitor:
@@ -46,6 +48,8 @@ class Monitor:
         self._readiness = readiness = Readiness(watched.spool.has_room)
         sources = Sources(watched.sessions, lambda: watched.deliverer().idle, watched.left_out, readiness.unready)
         self._meter = meter = Meter(sources, clock)
+        meter.watch_workers(lambda: (watched.workers.alive, watched.workers.waiting))
+        watched.workers.measured = meter.worked
         pages = HealthPages(unready=readiness.unready, metrics=meter.page, metrics_type=CONTENT_TYPE)
         self._server = DeskServer(settings.bind, pages, connections=settings.connections, clock=clock, emit=emit)
         emit.add(meter.count)

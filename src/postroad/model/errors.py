@@ -53,3 +53,33 @@ class SpoolFullError(SpoolError):
 
 class DropError(PostroadError):
     """A drop cannot become mail, now or later: the text says what is wrong with it."""
+
+
+class WorkError(PostroadError):
+    """A job for the worker processes has no result; `cause` is the kind of reason in one word."""
+
+    cause = "error"
+
+
+class WorkOverloadError(WorkError):
+    """Too many jobs wait, or none may begin any more; it was not begun."""
+
+    cause = "overload"
+
+
+class WorkTimeoutError(WorkError):
+    """It took longer than it may; its worker was killed."""
+
+    cause = "timeout"
+
+
+class WorkerLostError(WorkError):
+    """Its worker ended, or none could be started."""
+
+    cause = "lost"
+
+
+class WorkRaisedError(WorkError):
+    """The function raised; the text is the exception's type and place, without its words."""
+
+    cause = "raised"

@@ -26,6 +26,16 @@ def is_queue_id(text: str) -> bool:
     return len(text) == TIME_DIGITS + NODE_DIGITS and not set(text) - set(ALPHABET)
 
 
+def instant_of(queue_id: str) -> int:
+    """When the id was given out, in microseconds since 1970; 0 for what has not the form of one."""
+    if not is_queue_id(queue_id):
+        return 0
+    number = 0
+    for digit in queue_id[:TIME_DIGITS]:
+        number = number * 52 + ALPHABET.index(digit)
+    return number
+
+
 class QueueIds:
     """Gives out queue ids that only grow, even if the clock steps back."""
 

@@ -8,8 +8,9 @@ message bodies never go into a record.
 from postroad.model.envelope import Origin
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
+from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
 
-__all__ = ["Emit", "Record"]  # and all that follow
+__all__ = ["Emit", "Record", "RecordsDropped", "SinkFaulted", "SinkRecovered"]  # and all that follow
 
 
 class ServerStarted(Record, frozen=True, tag="ServerStarted"):
@@ -366,29 +367,17 @@ class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):
     detail: str
 
 
+class WorkFailed(Record, frozen=True, tag="WorkFailed"):
+    """A `job` of the worker processes has no result: `cause` is overload, timeout, lost, raised or cancelled."""
+
+    job: str
+    cause: str
+    reason: str
+    seconds: float
+
+
 class DeskFaulted(Record, frozen=True, tag="DeskFaulted"):
     """A page of the desk hit a bug of ours; the client got 500. `detail` holds the traceback."""
 
     page: str
     detail: str
-
-
-class RecordsDropped(Record, frozen=True, tag="RecordsDropped"):
-    """A sink of records could not keep up; `count` records were left out, of the sink `sink`, or of the log itself."""
-
-    count: int
-    sink: str = ""
-
-
-class SinkFaulted(Record, frozen=True, tag="SinkFaulted"):
-    """The sink of records `sink` does not work, and why; its records wait, and are lost when too many wait."""
-
-    sink: str
-    reason: str
-
-
-class SinkRecovered(Record, frozen=True, tag="SinkRecovered"):
-    """The sink of records `sink` works again after `seconds`."""
-
-    sink: str
-    seconds: float

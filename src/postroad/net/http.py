@@ -13,18 +13,29 @@ import aiohttp
 from msgspec import Struct
 
 BODY_LIMIT: Final = 64 << 10  # octets read of an answer's body, so that the connection can be used again
+FIRST_PAUSE: Final = 1.0  # seconds before a second attempt
 
 
 class Answer(Struct, frozen=True):
-    """An HTTP status, or 0 and why there is none; `retry_after` in seconds when the peer asked for it."""
+    """An HTTP status, or 0 and why there is none; `retry_after` in seconds when the peer asked for it.
+
+    `body` is the beginning of the answer's body.
+    """
 
     status: int
     reason: str = ""
     retry_after: float = 0.0
+    body: bytes = b""
 
     def __str__(self) -> str:
         """As people write it."""
         return f"HTTP {self.status} {self.reason}".rstrip() if self.status else self.reason
+
+
+def pause_after(tries: int, answer: Answer, *, longest: float) -> float:
+    """Seconds before the next attempt: doubled each time, or what the receiver asks for, at most `longest`."""
+    grown = FIRST_PAUSE * 2.0 ** min(tries - 1, 30)
+    return min(max(grown, answer.retry_after), longest)
 
 
 class Poster:
@@ -61,8 +72,8 @@ class Poster:
         assert self._session is not None
         try:
             async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as got:
-                await got.content.read(BODY_LIMIT)
-                return Answer(got.status, got.reason or "", _seconds(got.headers.get("Retry-After", "")))
+                body = await got.content.read(BODY_LIMIT)
+                return Answer(got.status, got.reason or "", _seconds(got.headers.get("Retry-After", "")), body)
         except TimeoutError:
             return Answer(0, f"no answer within {self._timeout.total:g}s")
         except (aiohttp.ClientError, OSError, ValueError) as error:

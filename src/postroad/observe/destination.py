@@ -1,4 +1,4 @@
-"""Where a sink sends records, from one text (pure): `file:`, `journald:`, `syslog...:` or a web address.
+"""Where a sink sends records, from one text (pure): `file:`, `journald:`, `syslog...:`, `otlp+...:` or a web address.
 
 The scheme says the kind, as the schemes of next hops do. Ports that are not given are those of
 RFC 5426 3.3 and RFC 5425 4.1; TCP has no port of its own for syslog (RFC 6587 3.1) and takes the same number as UDP.
@@ -9,15 +9,17 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-Kind = Literal["file", "journald", "syslog", "webhook"]
+Kind = Literal["file", "journald", "syslog", "webhook", "otlp"]
 Transport = Literal["unix", "udp", "tcp", "tls"]
 
 JOURNAL_SOCKET: Final = "/run/systemd/journal/socket"
 SYSLOG_SOCKET: Final = "/dev/log"
 _FORMS: Final = (
     '"file:/path", "journald:", "syslog:", "syslog+udp://host", "syslog+tcp://host", "syslog+tls://host" '
-    'or "https://host/path"'
+    '"https://host/path" or "otlp+https://host"'
 )
+_OTLP_PORT: Final = 4318  # both by the OpenTelemetry Protocol's specification
+_OTLP_PATH: Final = "/v1/traces"
 _SERVERS: Final[tuple[tuple[str, Transport, int], ...]] = (
     ("syslog+udp", "udp", 514),
     ("syslog+tcp", "tcp", 514),
@@ -26,7 +28,7 @@ _SERVERS: Final[tuple[tuple[str, Transport, int], ...]] = (
 
 
 class Destination(Struct, frozen=True):
-    """`path` of a file or unix socket, `host` and `port` of a syslog server, or the `url` of a webhook."""
+    """`path` of a file or unix socket, `host` and `port` of a syslog server, or the `url` of a webhook or collector."""
 
     kind: Kind
     transport: Transport = "unix"
@@ -49,6 +51,8 @@ def parse_destination(text: str) -> Destination:
                 return Destination("syslog", path=_socket(text, rest, SYSLOG_SOCKET))
             case "http" | "https":
                 return _web(text)
+            case "otlp+http" | "otlp+https":
+                return _collector(text)
             case _:
                 for name, transport, port in _SERVERS:
                     if name == scheme:
@@ -78,9 +82,18 @@ def _web(text: str) -> Destination:
     if not parts.hostname or parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError('not a web address; write it like "https://hooks.example.com/postroad"')
     if parts.username is not None:
-        raise ValueError("has a name or password in it; receivers know us by the signature, see `secret`")
+        raise ValueError("has a name or password in it; give secrets by an option of their own")
     _port(text)
     return Destination("webhook", url=text)
+
+
+def _collector(text: str) -> Destination:
+    parts = urlsplit(_web(text.removeprefix("otlp+")).url)
+    if parts.query:
+        raise ValueError('has a query; write it like "otlp+https://collector.example.com:4318"')
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    path = parts.path if parts.path.strip("/") else _OTLP_PATH
+    return Destination("otlp", url=f"{parts.scheme}://{host}:{parts.port or _OTLP_PORT}{path}")
 
 
 def _port(text: str) -> int:

@@ -8,6 +8,7 @@ records, so they are letters, digits, hyphens and underscores.
 from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
+from string import ascii_letters, digits
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
@@ -20,6 +21,8 @@ from postroad.observe.syslog import Facility
 
 # Which options mean something to which kinds alone; the others mean something to all.
 KEY_MARK: Final = "whsec_"  # in front of a signing key that is written as base64
+_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~" + digits + ascii_letters)  # RFC 9110 5.6.2
+_OWN_HEADERS: Final = frozenset({"content-type", "content-length", "content-encoding", "host", "transfer-encoding"})
 KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "format": ("file", "journald", "syslog"),
@@ -30,13 +33,15 @@ KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sync": ("file",),
         "facility": ("journald", "syslog"),
         "secret": ("webhook",),
-        "batch": ("webhook",),
-        "delay": ("webhook",),
-        "timeout": ("webhook",),
-        "retry_max": ("webhook",),
+        "batch": ("webhook", "otlp"),
+        "delay": ("webhook", "otlp"),
+        "timeout": ("webhook", "otlp"),
+        "retry_max": ("webhook", "otlp"),
         "expire_after": ("webhook",),
         "spool_size": ("webhook",),
-        "ca": ("syslog", "webhook"),
+        "ca": ("syslog", "webhook", "otlp"),
+        "headers": ("otlp",),
+        "ratio": ("otlp",),
     }
 )
 
@@ -50,8 +55,17 @@ def _file(value: object) -> object:
     return Path(value) if isinstance(value, str) else value
 
 
+def _header_name(text: str) -> str:
+    if not text or set(text) - _TOKEN:
+        raise ValueError("not the name of a header field")
+    if text.lower() in _OWN_HEADERS:
+        raise ValueError("this header field is written by Postroad")
+    return text
+
+
 Place = Annotated[str, AfterValidator(_place)]
 RecordPattern = Annotated[str, AfterValidator(check_pattern)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
 File = Annotated[Path, BeforeValidator(_file)]
 
 
@@ -69,7 +83,7 @@ class SinkSettings(Settings):
 
     to: Place = Field(
         description='Where: "file:/path", "journald:", "syslog:" (the socket /dev/log), "syslog+udp://host[:port]", '
-        '"syslog+tcp://...", "syslog+tls://...", or the "https://..." address of a webhook.'
+        '"syslog+tcp://...", "syslog+tls://...", the "https://..." address of a webhook, or "otlp+https://host[:port][/path]".'
     )
     records: tuple[RecordPattern, ...] = Field(
         (),
@@ -97,17 +111,21 @@ class SinkSettings(Settings):
         description='webhook: the key that requests are signed with; "whsec_..." is base64, else its octets count.',
         json_schema_extra={"default": "none, not signed"},
     )
-    batch: int = Field(500, description="webhook: records in one request at most.", ge=1, le=10_000)
-    delay: Duration = Field(
-        "1s", description="webhook: how long a record may wait for others before it goes to the disk.", ge=0.01, le=60
-    )
-    timeout: Duration = Field("10s", description="webhook: time for one request.", ge=0.1, le=300)
-    retry_max: Duration = Field("5m", description="webhook: the longest pause between attempts.", ge=1, le=86400)
+    batch: int = Field(500, description="webhook, otlp: records in one request at most.", ge=1, le=10_000)
+    delay: Duration = Field("1s", description="webhook, otlp: how long a record may wait for others.", ge=0.01, le=60)
+    timeout: Duration = Field("10s", description="webhook, otlp: time for one request.", ge=0.1, le=300)
+    retry_max: Duration = Field("5m", description="webhook, otlp: the longest pause between attempts.", ge=1, le=86400)
     expire_after: Duration = Field("3d", description="webhook: a batch that is older is given up.", ge=60)
     spool_size: Size = Field("64MiB", description="webhook: how much may wait on the disk.", ge=1 << 16)
+    headers: dict[HeaderName, SecretText] = Field(
+        {}, description="otlp: header fields of each request, by name, such as the key that a receiver asks for."
+    )
+    ratio: float = Field(
+        1.0, description="otlp: the part of all messages that is traced, 0.01 for one in a hundred.", ge=0, le=1
+    )
     ca: File = Field(
         Path(),
-        description="syslog+tls, https: file of the certificates that vouch for the server.",
+        description="syslog+tls, https, otlp+https: file of the certificates that vouch for the server.",
         json_schema_extra={"default": "the system's"},
     )
 

@@ -9,35 +9,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
-from postroad import VERSION
+from postroad.model.late import Late
 from postroad.net.clock import Clock, Timer
-from postroad.net.http import Poster
 from postroad.net.logsocket import LogAddress
 from postroad.observe.fanout import Fanout
-from postroad.observe.formats.jsonlines import make_json
 from postroad.observe.journald import JournalOutlet, make_entry
 from postroad.observe.log import make_format
 from postroad.observe.logfile import FileOutlet, FileTerms
-from postroad.observe.outlet import Outlet
+from postroad.observe.outlet import Around, MakeOutlet, Outlet
 from postroad.observe.selection import select
-from postroad.observe.settings import SinkSettings, key_of
+from postroad.observe.settings import SinkSettings
 from postroad.observe.sink import BATCH, DELAY, QueuedSink
 from postroad.observe.syslog import Sender, SyslogOutlet, facility_number, make_messages
-from postroad.observe.webhook import WebhookOutlet, WebhookSender, WebhookTerms
-from postroad.observe.webhookspool import WebhookSpool
+from postroad.observe.tracing import TRACED
 
+WEBHOOK: Final = Late[MakeOutlet]("postroad.observe.webhook", "make_webhook")
+OTLP: Final = Late[MakeOutlet]("postroad.observe.otlp", "make_otlp", extra="otel")
 WATCH_EVERY: Final = 1.0
 CLOSE_SECONDS: Final = 6.0
-
-
-class Around(Struct, frozen=True):
-    """What sinks need beside their settings: our name, a folder for what waits, the secrets by sink."""
-
-    hostname: str
-    folder: Path
-    secrets: Mapping[str, str]
 
 
 def make_outlet(name: str, settings: SinkSettings, around: Around, clock: Clock) -> Outlet:
@@ -57,11 +46,9 @@ def make_outlet(name: str, settings: SinkSettings, around: Around, clock: Clock)
             address = LogAddress(where.transport, where.path, where.host, where.port, settings.ca_file)
             return SyslogOutlet(address, make_messages(form, Sender(around.hostname, pid, facility)))
         case "webhook":
-            spool = WebhookSpool(around.folder / name, limit=settings.spool_size)
-            poster = Poster(where.url, timeout=settings.timeout, agent=f"postroad/{VERSION}", ca=settings.ca_file)
-            key = key_of(around.secrets.get(name, ""))
-            sender = WebhookSender(spool, poster, clock, WebhookTerms(key, settings.retry_max, settings.expire_after))
-            return WebhookOutlet(name, make_json(), spool, sender, clock, hostname=around.hostname)
+            return WEBHOOK.load()(name, settings, around, clock)
+        case "otlp":
+            return OTLP.load()(name, settings, around, clock)
 
 
 class Sinks:
@@ -87,9 +74,7 @@ class Sinks:
         stay = {
             name
             for name in settings.keys() & self._settings.keys()
-            if settings[name] == self._settings[name]
-            and around.hostname == self._around.hostname
-            and around.secrets.get(name) == self._around.secrets.get(name)
+            if settings[name] == self._settings[name] and around.of(name) == self._around.of(name)
         }
         self._report()
         for name in self._running.keys() - stay:
@@ -103,15 +88,17 @@ class Sinks:
 
     def _begin(self, name: str) -> None:
         settings = self._settings[name]
-        is_webhook = settings.destination.kind == "webhook"
+        kind = settings.destination.kind
+        is_far = kind in {"webhook", "otlp"}
+        wanted = select(settings.records)
         sink = QueuedSink(
             name,
             make_outlet(name, settings, self._around, self._clock),
             self._clock,
-            wanted=select(settings.records),
+            wanted=wanted & TRACED if kind == "otlp" else wanted,
             limit=settings.buffer,
-            delay=settings.delay if is_webhook else DELAY,
-            batch=settings.batch if is_webhook else BATCH,
+            delay=settings.delay if is_far else DELAY,
+            batch=settings.batch if is_far else BATCH,
         )
         self._running[name] = (sink, self._emit.add(sink))
         if self._timer is None:

@@ -18,10 +18,14 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from postroad import VERSION
 from postroad.model.records import Record
 from postroad.net.clock import Clock
-from postroad.net.http import Answer, Poster
+from postroad.net.http import Answer, Poster, pause_after
+from postroad.observe.formats.jsonlines import make_json
 from postroad.observe.formats.lines import Encode
+from postroad.observe.outlet import Around, MakeOutlet, Outlet
+from postroad.observe.settings import SinkSettings, key_of
 from postroad.observe.webhookspool import Batch, WebhookSpool
 
 CLOSE_SECONDS: Final = 2.0  # for what waits, at the end; the rest goes at the next start
@@ -51,12 +55,6 @@ def headers_of(batch_id: str, body: bytes, *, key: bytes, now: int) -> dict[str,
         mac = hmac.new(key, f"{batch_id}.{stamp}.".encode() + body, sha256).digest()
         headers["webhook-signature"] = f"v1,{b64encode(mac).decode()}"
     return headers
-
-
-def pause_after(tries: int, answer: Answer, *, longest: float) -> float:
-    """Seconds before the next attempt: doubled each time, or what the receiver asks for, at most `longest`."""
-    grown = FIRST_PAUSE * 2.0 ** min(tries - 1, 30)
-    return min(max(grown, answer.retry_after), longest)
 
 
 class WebhookSender:
@@ -249,3 +247,15 @@ class WebhookOutlet:
         """Send what can be sent at once; the rest waits on the disk for the next start."""
         if self._sender.close():
             self._spool.release()
+
+
+def _make(name: str, settings: SinkSettings, around: Around, clock: Clock) -> Outlet:
+    spool = WebhookSpool(around.folder / name, limit=settings.spool_size)
+    url, ca = settings.destination.url, settings.ca_file
+    poster = Poster(url, timeout=settings.timeout, agent=f"postroad/{VERSION}", ca=ca)
+    key = key_of(around.secrets.get(name, ""))
+    sender = WebhookSender(spool, poster, clock, WebhookTerms(key, settings.retry_max, settings.expire_after))
+    return WebhookOutlet(name, make_json(), spool, sender, clock, hostname=around.hostname)
+
+
+make_webhook: Final[MakeOutlet] = _make

@@ -13,7 +13,7 @@ from typing import Final
 import asyncpg
 
 from postroad.model.errors import TableError
-from postroad.store.sqltable import ROWS_LIMIT, first_texts
+from postroad.store.sqltable import ROWS_LIMIT, MakeTable, first_texts
 
 CONNECTIONS: Final = 4
 GRACE: Final = 1.0  # seconds in which a server may still hear that nobody waits for its answer
@@ -94,3 +94,6 @@ class PostgresTable:
 
 def _words(error: BaseException) -> str:
     return str(error) or type(error).__name__
+
+
+make_postgres: Final[MakeTable] = PostgresTable

@@ -5,11 +5,11 @@ another file has taken its place. Whatever goes wrong is a TableError: not now, 
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import apsw
 import apsw.ext
@@ -32,6 +32,23 @@ def first_texts(rows: Sequence[Iterable[object]], where: object, key: str) -> li
         elif value is not None:
             raise TableError(f"{where}: the answer for {key} is not text")
     return out
+
+
+class SqlTable(Protocol):
+    """One query to one database."""
+
+    async def find(self, key: str) -> list[str]:
+        """The first column of every row for `key`; TableError when there is no answer in time."""
+
+    def inspect(self) -> str:
+        """What is wrong with the query, in words, or ""; TableError when the database cannot be reached. Blocks."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+# From its address, the query, the seconds for an answer and the password.
+MakeTable = Callable[[str, str, float, str], SqlTable]
 
 
 class SqliteTable:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.model.queueid import QueueIds, is_queue_id
+from postroad.model.queueid import QueueIds, instant_of, is_queue_id
 
 
 @given(st.lists(st.integers(1_500_000_000_000_000, 2_500_000_000_000_000), min_size=2, max_size=30), st.integers(0))
@@ -23,3 +23,9 @@ def test_order_follows_time_and_nodes_differ() -> None:
 def test_foreign_text_is_no_id() -> None:
     for text in ("", "../../etc/pass", "0000000000000/", "AEIOUaeiou123", "0" * 12, "0" * 14):
         assert not is_queue_id(text)
+
+
+@given(st.integers(1_500_000_000_000_000, 2_500_000_000_000_000), st.integers(0))
+def test_the_instant_of_an_id(now: int, node: int) -> None:
+    assert instant_of(QueueIds(node).new(now)) == now
+    assert instant_of("x") == 0

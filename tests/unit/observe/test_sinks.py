@@ -9,8 +9,9 @@ from pathlib import Path
 from postroad.model.records import MessageRemoved, Record, RecordsDropped, SinkFaulted
 from postroad.net.clock import SystemClock
 from postroad.observe.fanout import Fanout
+from postroad.observe.outlet import Around
 from postroad.observe.settings import SinkSettings
-from postroad.observe.sinks import WATCH_EVERY, Around, Sinks
+from postroad.observe.sinks import WATCH_EVERY, Sinks
 from tests.support.clock import ManualClock
 from tests.support.hook import Hook
 from tests.support.records import AT

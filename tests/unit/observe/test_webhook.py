@@ -9,10 +9,10 @@ import pytest
 
 from postroad.model.records import MessageRemoved
 from postroad.net.clock import Clock, SystemClock
-from postroad.net.http import Answer, Poster
+from postroad.net.http import Answer, Poster, pause_after
 from postroad.observe.formats.jsonlines import make_json
 from postroad.observe.settings import key_of
-from postroad.observe.webhook import WebhookOutlet, WebhookSender, WebhookTerms, body_of, headers_of, pause_after
+from postroad.observe.webhook import WebhookOutlet, WebhookSender, WebhookTerms, body_of, headers_of
 from postroad.observe.webhookspool import Batch, WebhookSpool
 from tests.support.clock import ManualClock
 from tests.support.hook import Hook

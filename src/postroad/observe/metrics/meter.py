@@ -1,10 +1,10 @@
 """All metrics of one process: the records counted, what is measured beside them, and the page.
 
-The hooks (`committed`, `looked_up`) are called by the parts that measure, where somebody has set them; they add
-numbers and return. The event loop's lag is how late a timer comes: everything waits that long.
+The hooks (`committed`, `looked_up`, `worked`) are called by the parts that measure, where somebody has set them; they
+add numbers and return. The event loop's lag is how late a timer comes: everything waits that long.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from postroad import VERSION
@@ -26,6 +26,7 @@ from postroad.observe.metrics.series import Family, Series
 
 LAG_EVERY: Final = 0.5  # seconds
 _SHORT: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LONG: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCHES: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 SYNC: Final = Family(
@@ -44,6 +45,15 @@ LAG: Final = Family(
     "postroad_event_loop_lag_seconds", "histogram", "How late a timer of the event loop came.", (), _SHORT
 )
 
+WORK_WAIT: Final = Family(
+    "postroad_work_wait_seconds", "histogram", "How long jobs waited for a worker process.", (), _SHORT
+)
+WORK_SECONDS: Final = Family(
+    "postroad_work_seconds", "histogram", "How long worker processes took for jobs that were done.", (), _LONG
+)
+WORKERS: Final = Family("postroad_workers", "gauge", "Worker processes that live.")
+WORK_WAITING: Final = Family("postroad_work_waiting", "gauge", "Jobs that wait for a worker process.")
+
 LEFT_OUT: Final = Family(
     "postroad_log_records_left_out_total", "counter", "Records that the log on standard error had no room for."
 )
@@ -51,7 +61,9 @@ LEFT_OUT: Final = Family(
 
 def families() -> list[Family]:
     """Every metric there is, in the order of the page."""
-    return [*OF_PROCESS, *OF_QUEUE, RECIPIENTS, SYNC, BATCH, DNS, DNS_SECONDS, LAG, LEFT_OUT, *record_families()]
+    of_work = (WORKERS, WORK_WAITING, WORK_WAIT, WORK_SECONDS)
+    measured = (SYNC, BATCH, DNS, DNS_SECONDS, LAG)
+    return [*OF_PROCESS, *OF_QUEUE, RECIPIENTS, *measured, *of_work, LEFT_OUT, *record_families()]
 
 
 class Meter:
@@ -65,6 +77,8 @@ class Meter:
         self.count = Counting()
         self._sync, self._batch, self._lag = Histogram(SYNC), Histogram(BATCH), Histogram(LAG)
         self._dns, self._dns_seconds = Counter(DNS), Histogram(DNS_SECONDS)
+        self._work_wait, self._work_seconds = Histogram(WORK_WAIT), Histogram(WORK_SECONDS)
+        self._workers: Callable[[], tuple[int, int]] | None = None
         self._queue: QueueSources | None = None
         self._shape: QueueShape | None = None
         self._timer: Timer | None = None
@@ -78,6 +92,10 @@ class Meter:
     def watch_queue(self, sources: QueueSources, shape: QueueShape) -> None:
         """The queue is open."""
         self._queue, self._shape = sources, shape
+
+    def watch_workers(self, count: Callable[[], tuple[int, int]]) -> None:
+        """There can be workers: `count` gives those that live, and the jobs that wait."""
+        self._workers = count
 
     async def close(self) -> None:
         """Measure no more, and ask the queue nothing."""
@@ -98,6 +116,11 @@ class Meter:
         self._dns.add((kind, status.name.lower()))
         self._dns_seconds.add(seconds)
 
+    def worked(self, waited: float, seconds: float) -> None:
+        """A worker process did a job."""
+        self._work_wait.add(waited)
+        self._work_seconds.add(seconds)
+
     async def series(self) -> list[Series]:
         """Everything this process knows; `series.merge` joins it with that of others."""
         out = list(self._at_once())
@@ -113,7 +136,12 @@ class Meter:
         yield from process_series(self._sources, VERSION, self._began)
         if self._queue is not None:
             yield from queue_series(self._queue)
-        for cell in (self._sync, self._batch, self._lag, self._dns, self._dns_seconds, self.count):
+        if self._workers is not None:
+            alive, waiting = self._workers()
+            yield Series(WORKERS.name, (), alive)
+            yield Series(WORK_WAITING.name, (), waiting)
+        cells = (self._sync, self._batch, self._lag, self._dns, self._dns_seconds)
+        for cell in (*cells, self._work_wait, self._work_seconds, self.count):
             yield from cell.series()
         yield Series(LEFT_OUT.name, (), self._sources.left_out())
 

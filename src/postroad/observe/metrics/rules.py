@@ -134,6 +134,7 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.OperatorActed: Rule(("action",)),
         r.RecipientHandled: Rule(("action",)),
         r.DeliveryFaulted: PLAIN,
+        r.WorkFailed: Rule(("job", "cause")),
         r.DeskFaulted: PLAIN,
         r.RecordsDropped: Rule(("sink",), amount="count"),
         r.SinkFaulted: Rule(("sink",)),
