@@ -23,10 +23,10 @@ def ask(config: Config, request: Asked) -> Iterator[Answer]:
     return ask_at(config.control_socket, request)
 
 
-def ask_at(path: Path, request: Asked) -> Iterator[Answer]:
-    """The same, of the server that listens on `path`."""
+def ask_at(path: Path, request: Asked, *, seconds: float = ANSWER_SECONDS) -> Iterator[Answer]:
+    """The same, of the server that listens on `path`; each answer may take so long."""
     try:
-        client = ControlClient(path, ANSWER_SECONDS)
+        client = ControlClient(path, seconds)
     except (FileNotFoundError, ConnectionRefusedError):
         raise SpoolError(f"the server does not run: nobody listens on {path}") from None
     except PermissionError:
@@ -35,7 +35,7 @@ def ask_at(path: Path, request: Asked) -> Iterator[Answer]:
         ) from None
     done = False
     with client:
-        for line in _lines(client, request):
+        for line in _lines(client, request, seconds):
             answer = decode_answer(line)
             if answer.usage:
                 raise typer.BadParameter(answer.error)
@@ -47,13 +47,13 @@ def ask_at(path: Path, request: Asked) -> Iterator[Answer]:
         raise SpoolError(_ENDED)
 
 
-def _lines(client: ControlClient, request: Asked) -> Iterator[bytes]:
+def _lines(client: ControlClient, request: Asked, seconds: float) -> Iterator[bytes]:
     try:
         yield from client.ask(encode(request))
     except ConnectionError:  # killed; a broken pipe here is none of standard output, and no success
         raise SpoolError(_ENDED) from None
     except TimeoutError:
-        raise SpoolError(f"the server has not answered for {ANSWER_SECONDS:.0f} seconds") from None
+        raise SpoolError(f"the server has not answered for {seconds:.0f} seconds") from None
 
 
 def is_running(config: Config) -> bool:

@@ -6,6 +6,7 @@ words. An order ends when its caller is gone, at the next portion: what was done
 
 import asyncio
 import contextlib
+import math
 import os
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -23,8 +24,11 @@ from postroad.desk.protocol import (
     ReloadAsked,
     Reloaded,
     ResumeAsked,
+    Running,
+    RunningAsked,
     SiteAsked,
     SuspendAsked,
+    UpgradeAsked,
     WatchAsked,
     decode_request,
     encode,
@@ -34,7 +38,9 @@ from postroad.model.errors import PostroadError
 from postroad.model.records import Emit
 from postroad.model.suspension import KINDS, Suspension
 from postroad.net.clock import Clock
-from postroad.net.control import LINE_LIMIT, Caller, bind_control, caller_of
+from postroad.net.control import CONTROL, LINE_LIMIT, Caller, bind_control, caller_of
+from postroad.net.handover import copy_of
+from postroad.net.inherited import Given, Inherited
 from postroad.queue.actions import ACTIONS, REROUTE, Order
 from postroad.queue.lane import LaneState, WaitReason
 from postroad.queue.operator import Operator, Tally
@@ -46,6 +52,7 @@ ANSWER_SECONDS: Final = 30.0  # to take an answer
 LANES_SHOWN: Final = 50
 SHORTEST_WATCH: Final = 0.2
 Reload = Callable[[str], Awaitable[Reloaded]]
+Upgrade = Callable[[str], Awaitable[tuple[str, ...]]]
 Compare = Callable[[Path], Awaitable[Reloaded]]
 
 
@@ -64,6 +71,8 @@ class ControlServer:
         watch: Callable[[Emit], Callable[[], None]],
         reload: Reload,
         compare: Compare,
+        upgrade: Upgrade,
+        running: Running,
     ) -> None:
         """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records."""
         self._path = path
@@ -75,12 +84,23 @@ class ControlServer:
         self._watch = watch
         self._reload = reload
         self._compare = compare
+        self._upgrade = upgrade
+        self._running = running
         self._callers = 0
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> None:
-        """Listen."""
-        self._server = await asyncio.start_unix_server(self._serve, sock=bind_control(self._path), limit=LINE_LIMIT)
+    async def start(self, inherited: Inherited | None = None) -> None:
+        """Listen, on the socket that is among `inherited` or a new one."""
+        listening = bind_control(self._path, inherited)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LINE_LIMIT)
+
+    def hand_over(self) -> list[Given]:
+        """A copy of the socket, for the next program; here nobody new is answered. Instead of `stop`."""
+        if self._server is None:
+            return []
+        given = [copy_of(CONTROL, sock.fileno()) for sock in self._server.sockets]
+        self._server.close()
+        return given
 
     async def stop(self) -> None:
         """Listen no more, and leave no socket behind."""
@@ -123,6 +143,7 @@ class ControlServer:
 
     async def _do(self, asked: Asked, caller: Caller, writer: asyncio.StreamWriter) -> Answer:
         operator = self._operator
+        by = f"user {caller.name}"
         match asked:
             case CountAsked():
                 return Answer(done=True, count=await operator.count(asked.query))
@@ -139,13 +160,24 @@ class ControlServer:
                 lanes = tuple(lane_now(state, state.name) for state in self._states(asked.names))
                 delivering = tuple(operator.delivering(asked.id)) if asked.id else ()
                 return Answer(done=True, lanes=lanes, suspensions=tuple(operator.in_force()), delivering=delivering)
-            case ReloadAsked():
-                return Answer(done=True, reloaded=await self._reload(f"user {caller.name}"))
-            case CompareAsked():
-                return Answer(done=True, reloaded=await self._compare(Path(asked.file)))
+            case UpgradeAsked():
+                return await self._make_way(caller, writer)
+            case RunningAsked():
+                return Answer(done=True, running=self._running)
+            case ReloadAsked() | CompareAsked():
+                wish = self._compare(Path(asked.file)) if isinstance(asked, CompareAsked) else self._reload(by)
+                return Answer(done=True, reloaded=await wish)
             case WatchAsked():
                 await self._tell(asked, writer)
         return Answer(done=True)
+
+    async def _make_way(self, caller: Caller, writer: asyncio.StreamWriter) -> Answer:
+        """Why not; or who makes way now, and then nothing more: the connection ends with this program."""
+        if problems := await self._upgrade(f"user {caller.name}"):
+            return Answer(done=True, problems=problems)
+        await _say(writer, Answer(running=self._running))
+        await self._clock.sleep(math.inf)
+        raise AssertionError("infinity has passed")
 
     def _states(self, names: Collection[str] = ()) -> list[LaneState]:
         """Every lane as it is now, or those called so; what an operator has stopped says so."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from postroad.desk.control import CALLERS, ControlServer
-from postroad.desk.protocol import Reloaded
+from postroad.desk.protocol import Reloaded, Running
 from postroad.model.option import OptionChange
 from postroad.model.records import Emit
 from postroad.net import control as net_control
@@ -19,6 +19,8 @@ from postroad.net.control import LINE_LIMIT, Caller
 from postroad.queue.times import NEVER
 from postroad.routing.lanes import lane_named
 from tests.support.operating import OperatedWorld, is_down
+
+RUNNING = Running("1.2.3", 42, 7)
 
 
 class Desk:
@@ -39,6 +41,8 @@ class Desk:
             watch=self.watch,
             reload=self.reload,
             compare=self.compare,
+            upgrade=self.upgrade,
+            running=RUNNING,
         )
 
     def watch(self, sink: Emit) -> Any:
@@ -47,6 +51,9 @@ class Desk:
 
     async def reload(self, by: str) -> Reloaded:
         return Reloaded(f"asked by {by}")
+
+    async def upgrade(self, by: str) -> tuple[str, ...]:
+        return (f"not for {by}",)
 
     async def compare(self, file: Path) -> Reloaded:
         return Reloaded(str(file), (OptionChange("hostname", '"a"', '"b"'),))
