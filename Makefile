@@ -15,6 +15,7 @@ run: $(VENV)/.run.stamp ## start the relay on 127.0.0.1:2525; mail lands in quic
 .PHONY: test
 test: $(VENV)/.dev.stamp ## install what the tests need and run them all (LONG=1: the long mode; ARGS=...: for pytest)
 	@tools/debian.sh tests
+	@$(if $(LONG),tools/debian.sh image)
 	@tools/node.sh tests/interop/node
 	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m pytest $(ARGS)
 
@@ -29,6 +30,14 @@ check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a
 bench: $(VENV)/.dev.stamp ## measure against a well-tuned Postfix on this machine (ARGS=...: for tests.bench)
 	@tools/debian.sh bench
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: deb
+deb: $(VENV)/.run.stamp ## build the Debian packages into dist/
+	@tools/deb.sh
+
+.PHONY: image
+image: ## build the container image with podman, buildah or docker (ARGS=...: for the build)
+	@tools/image.sh $(ARGS)
 
 .PHONY: docs
 docs: $(VENV)/.dev.stamp ## write the reference pages from the code, then the site into site/

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of a purpose that are missing (needs root), without starting their services.
-# Usage: debian.sh tests | bench | packages NAME...
+# Usage: debian.sh tests | bench | image | packages NAME...
 set -euo pipefail
 
 # Each line: a package, and a program by which we know that it is there, however it was installed.
@@ -27,8 +27,14 @@ rsyslog          rsyslogd
 nodejs           node
 npm              npm
 systemd          systemd-analyze
+debhelper        dh
+dpkg-dev         dpkg-buildpackage
+lintian          lintian
+util-linux       setpriv
 LIST
 }
+
+image() { echo "buildah buildah"; }
 
 bench() { printf '%s\n' "postfix postfix" "procps pgrep"; }
 
@@ -42,7 +48,7 @@ missing() {
 purpose=$1
 shift
 case $purpose in
-    tests | bench) mapfile -t packages < <("$purpose" | missing) ;;
+    tests | bench | image) mapfile -t packages < <("$purpose" | missing) ;;
     packages) packages=("$@") ;;
     *) echo "unknown purpose: $purpose" >&2 && exit 64 ;;
 esac

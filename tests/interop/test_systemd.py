@@ -15,7 +15,7 @@ from tests.support.command import run_command
 from tests.support.relay import STOP_SECONDS, Relay, greets, wait_until
 
 UNITS = TOP / "packaging" / "systemd"
-EXPOSED_AT_MOST = 2.5  # of 10, as `systemd-analyze security` counts
+EXPOSED_AT_MOST = 1.6  # of 10, as `systemd-analyze security` counts
 
 
 def test_the_manager_is_told_of_a_whole_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

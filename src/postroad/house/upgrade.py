@@ -18,6 +18,7 @@ from postroad.desk.control import ControlServer
 from postroad.house.house import House
 from postroad.model.records import ConfigRefused
 from postroad.net.handover import Handover
+from postroad.net.inherited import MOST
 
 REHEARSAL_SECONDS: Final = 45.0
 DELIVERY_SECONDS: Final = 30.0
@@ -88,6 +89,8 @@ class Upgrader:
     async def _rehearse(self) -> tuple[str, ...]:
         house = self._house
         have = [*house.listeners.addresses(), *(house.monitor.addresses if house.monitor is not None else ())]
+        if len(have) >= MOST:  # and the control socket
+            return (f"{len(have)} listening sockets are too many to be handed over: restart instead",)
         command = [*self._program.prefix, "check", "--start", "--config", str(self._file)]
         command += ["--data-dir", str(house.config.data_dir), *(f"--have={address}" for address in have)]
         try:
