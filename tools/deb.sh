@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Debian packages into dist/ (or into the folder that is given), without touching the checkout.
+# MACHINE_CODE=FOLDER takes the modules that tools/compile.py has compiled there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p "${1:-dist}"

@@ -1,7 +1,8 @@
 """Makes the Python environment that a package or an image has: Postroad with its locked libraries, and nothing else.
 
-Usage: environment.py [--python PYTHON] [--compile] --at PLACE FOLDER: FOLDER is made; PLACE is where it will stand in
-the end. Run with a Python that has pip. The lock's hashes are checked; what only the build needs is taken out again.
+Usage: environment.py [--python PYTHON] [--compile] [--machine-code COMPILED] --at PLACE FOLDER: FOLDER is made; PLACE
+is where it will stand in the end. Run with a Python that has pip; COMPILED is what tools/compile.py made with the same
+version of Python. The lock's hashes are checked; what only the build needs is taken out again.
 """
 
 import argparse
@@ -24,11 +25,14 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="the interpreter, as it is called where it will stand")
     parser.add_argument("--at", type=Path, required=True, help="where the folder will stand in the end")
     parser.add_argument("--compile", action="store_true", help="compile the modules, where nobody does it later")
+    parser.add_argument("--machine-code", type=Path, help="take compiled modules from this folder")
     parser.add_argument("folder", type=Path)
     asked = parser.parse_args()
     folder = asked.folder.absolute()
     make(folder, asked.python)
     tidy(folder, asked.at)
+    if asked.machine_code is not None:
+        add_machine_code(folder, asked.machine_code)
     if asked.compile:
         compile_all(folder, asked.at)
 
@@ -95,6 +99,13 @@ def tidy(folder: Path, at: Path) -> None:
     settings.write_text("\n".join((*lines, "")), "utf-8")
     shutil.rmtree(folder / "include", ignore_errors=True)
     shutil.rmtree(folder / "share", ignore_errors=True)
+
+
+def add_machine_code(folder: Path, compiled: Path) -> None:
+    """Put compiled modules beside their sources, and what they share beside the package."""
+    (site,) = folder.glob("lib/python*/site-packages")
+    for path in compiled.rglob("*.so"):
+        shutil.copy2(path, site / path.relative_to(compiled))
 
 
 def compile_all(folder: Path, at: Path) -> None:

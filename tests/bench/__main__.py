@@ -5,6 +5,7 @@ and is no failure, because machines differ and are shared.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -15,7 +16,7 @@ from tests.bench import report
 from tests.bench.cell import Result, measure
 from tests.bench.growth import grow
 from tests.bench.machine import facts
-from tests.bench.relays import RELAYS
+from tests.bench.relays import RELAYS, compiled
 from tests.bench.scenarios import KIB, SCENARIOS, Scenario
 from tests.bench.spread import spread
 
@@ -33,6 +34,8 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; the exit status."""
     options = _parser().parse_args(arguments)
+    if not options.interpreted:
+        os.environ["PYTHONPATH"] = compiled()  # for every Postroad that is started
     if options.what == "spread":
         return _spread(options)
     return _growth(options) if options.what == "growth" else _run(options)
@@ -54,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--size", type=int, default=4 * KIB, help="octets a message of growth (default 4096)")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are made (default /var/tmp)")
+    parser.add_argument("--interpreted", action="store_true", help="measure Postroad as it is before `make compile`")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write tables for the documentation")
     parser.add_argument("--py-spy", type=Path, metavar="FILE", help="write Postroad's collapsed stacks (needs py-spy)")

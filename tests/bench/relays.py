@@ -17,6 +17,7 @@ from typing import Protocol
 
 from tests.support.postfix import TUNED, Postfix, free_port, smtp_to
 
+COMPILE = Path(__file__).resolve().parents[2] / "tools" / "compile.py"
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 
@@ -155,6 +156,14 @@ def postroad_command() -> str:
     if not path.exists():
         raise FileNotFoundError(f"{path} not found: run `make venv` first")
     return str(path)
+
+
+def compiled() -> str:
+    """The folder with the compiled package, made when it is not there yet; RuntimeError when it cannot be made."""
+    done = subprocess.run([sys.executable, str(COMPILE)], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError("Postroad cannot be compiled (--interpreted measures it as it is)")
+    return done.stdout.strip()
 
 
 def make_relay(name: str, next_hop: int, parent: Path) -> Relay:

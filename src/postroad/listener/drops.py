@@ -14,7 +14,8 @@ from typing import Final, NoReturn, TypeVar
 
 from msgspec import Struct
 
-from postroad.listener.intake import Gathering, Intake, Receipt
+from postroad.listener.intake import Gathering, Intake
+from postroad.listener.receipt import Receipt
 from postroad.listener.settings import LimitsSettings
 from postroad.message.dsn import FAILED, Notice
 from postroad.model.address import Mailbox
