@@ -15,7 +15,8 @@ from postroad.desk.protocol import Reloaded, Running
 from postroad.model.option import OptionChange
 from postroad.model.records import Emit
 from postroad.net import control as net_control
-from postroad.net.control import LINE_LIMIT, Caller
+from postroad.net.control import LINE_LIMIT, Caller, user_name
+from postroad.net.inherited import Inherited
 from postroad.queue.times import NEVER
 from postroad.routing.lanes import lane_named
 from tests.support.operating import OperatedWorld, is_down
@@ -183,3 +184,21 @@ async def test_a_socket_left_behind_is_replaced_and_a_long_path_is_no_obstacle(d
     listening.close()
     with pytest.raises(ConnectionRefusedError):
         net_control.ControlClient(folder / "control.sock", 1.0)
+
+
+async def test_an_upgrade_says_why_not_and_who_runs_is_told(desk: Desk) -> None:
+    user = user_name(os.geteuid())
+    assert await desk.ask({"do": "upgrade"}) == [{"done": True, "problems": [f"not for user {user}"]}]
+    running = {"version": "1.2.3", "pid": 42, "started": 7}
+    assert await desk.ask({"do": "running"}) == [{"done": True, "running": running}]
+
+
+async def test_the_socket_is_handed_over_and_who_asks_meanwhile_waits(desk: Desk) -> None:
+    (given,) = desk.server.hand_over()
+    reader, writer = await asyncio.open_unix_connection(str(desk.path))
+    writer.write(b'{"do":"running"}\n')
+    successor = Desk(desk.world, desk.path)
+    await successor.server.start(Inherited([given]))
+    assert json.loads(await reader.readline())["running"]["version"] == "1.2.3"
+    writer.close()
+    await successor.server.stop()
