@@ -135,6 +135,7 @@ class _Life:
         wishes = asyncio.gather(self._reload_when_asked(), self._upgrader.watch(self._make_way))
         await house.listeners.start()
         house.drops.start()
+        house.rates.start()
         if monitor is not None:
             monitor.serve()
         now = house.clock.now()

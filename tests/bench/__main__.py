@@ -28,6 +28,7 @@ examples:
   python -m tests.bench --relay postroad --only reused --runs 1 --py-spy stacks.txt
   python -m tests.bench growth --messages 1000000
   python -m tests.bench spread --messages 20000
+  python -m tests.bench spread --messages 20000 --answer-after 1
 """
 
 
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=3, help="runs to take the median of (default 3)")
     parser.add_argument(
         "--messages", type=int, help="messages a measurement (growth: 1,000,000; spread: 20,000 destinations)"
+    )
+    parser.add_argument(
+        "--answer-after", type=int, default=0, metavar="SECONDS", help="spread: what hosts take to answer DATA"
     )
     parser.add_argument("--size", type=int, default=4 * KIB, help="octets a message of growth (default 4096)")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are made (default /var/tmp)")
@@ -127,7 +131,8 @@ def _growth(options: argparse.Namespace) -> int:
 def _spread(options: argparse.Namespace) -> int:
     known = facts(options.dir)
     _say("\n".join(f"{name}: {value}" for name, value in known.items()))
-    found = [spread(relay, options.messages or 20_000, options.dir) for relay in options.relay or RELAYS]
+    count, after = options.messages or 20_000, options.answer_after
+    found = [spread(relay, count, options.dir, answer_after=after) for relay in options.relay or RELAYS]
     print(report.spread_lines(found))
     if options.json:
         options.json.write_text(dumps({"facts": known, "spread": [asdict(one) for one in found]}, indent=2) + "\n")

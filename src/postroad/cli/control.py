@@ -15,15 +15,16 @@ from postroad.model.errors import SpoolError
 from postroad.net.control import ControlClient
 
 ANSWER_SECONDS: Final = 60.0
+GLANCE_SECONDS: Final = 5.0  # for what a command can do without
 _ENDED: Final = "the server ended before it had answered"
 
 
-def ask(config: Config, request: Asked) -> Iterator[Answer]:
-    """The server's answers to `request`; SpoolError when it does not run or cannot do it."""
-    return ask_at(config.control_socket, request)
+def ask(config: Config, request: Asked, seconds: float = ANSWER_SECONDS) -> Iterator[Answer]:
+    """The server's answers to `request`; SpoolError when it does not run, cannot do it or takes longer for one."""
+    return ask_at(config.control_socket, request, seconds)
 
 
-def ask_at(path: Path, request: Asked, *, seconds: float = ANSWER_SECONDS) -> Iterator[Answer]:
+def ask_at(path: Path, request: Asked, seconds: float = ANSWER_SECONDS) -> Iterator[Answer]:
     """The same, of the server that listens on `path`; each answer may take so long."""
     try:
         client = ControlClient(path, seconds)

@@ -23,6 +23,7 @@ from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, front_of, read_aliases
 from postroad.house.monitor import Monitor, Watched
+from postroad.house.rates import RateKeeper
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops
 from postroad.listener.server import Listeners
@@ -44,6 +45,8 @@ from postroad.queue.suspensions import Suspensions
 from postroad.routing.lanes import lane_named
 from postroad.spool.spool import EmbeddedSpool
 from postroad.store.drops import DropFolder
+from postroad.store.rates import load as load_rates
+from postroad.store.rates import save as save_rates
 from postroad.store.suspensions import load as load_suspensions
 from postroad.store.suspensions import save as save_suspensions
 
@@ -115,6 +118,7 @@ class House:
             inherited=inherited,
         )
         self.monitor = self._monitor()
+        self.rates = self._keeper()
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -184,6 +188,7 @@ class House:
 
     async def close(self) -> None:
         """Close everything that is open; nothing may be running any more."""
+        await self.rates.stop()
         retiring = list(self._retiring)
         for task in retiring:
             task.cancel()
@@ -230,6 +235,11 @@ class House:
             left_out=lambda: self._logs.log.left_out,
         )
         return Monitor(self.config.desk, watched, self.clock, self.emit)
+
+    def _keeper(self) -> RateKeeper:
+        file = self.config.rates_file
+        load, save = partial(load_rates, file), partial(save_rates, file)
+        return RateKeeper(lambda: self.courier.regime.shaping, self.clock, self.emit, load=load, save=save)
 
     def _load_suspensions(self) -> Suspensions:
         try:
