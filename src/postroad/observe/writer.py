@@ -87,7 +87,8 @@ def _write(fd: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         try:
-            left = left[os.write(fd, left) :]
+            written = os.write(fd, left)
+            left = left[written:]
         except BlockingIOError:  # the descriptor was made non-blocking by whoever shares it
             select.select([], [fd], [], 1.0)
         except OSError:
