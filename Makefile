@@ -15,6 +15,7 @@ run: $(VENV)/.run.stamp ## start the relay on 127.0.0.1:2525; mail lands in quic
 .PHONY: test
 test: $(VENV)/.dev.stamp ## install what the tests need and run them all (LONG=1: the long mode; ARGS=...: for pytest)
 	@tools/debian.sh tests
+	@$(if $(LONG),tools/debian.sh image)
 	@tools/node.sh tests/interop/node
 	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m pytest $(ARGS)
 	@$(if $(ARGS),,folder=$$($(BIN)/python tools/compile.py) && echo "The same, compiled:" && \
@@ -32,6 +33,15 @@ bench: $(VENV)/.dev.stamp ## measure against a well-tuned Postfix on this machin
 	@tools/debian.sh bench
 	@$(BIN)/python tools/compile.py >/dev/null
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: deb
+deb: $(VENV)/.dev.stamp ## build the Debian packages into dist/
+	@tools/debian.sh compile
+	@MACHINE_CODE=$$($(BIN)/python tools/compile.py) tools/deb.sh
+
+.PHONY: image
+image: ## build the container image with podman, buildah or docker (ARGS=...: for the build)
+	@tools/image.sh $(ARGS)
 
 .PHONY: compile
 compile: $(VENV)/.dev.stamp ## make machine code of what every message passes; prints the folder to put first in PYTHONPATH

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of a purpose that are missing (needs root), without starting their services.
-# Usage: debian.sh tests | bench | compile | packages NAME...
+# Usage: debian.sh tests | bench | compile | image | packages NAME...
 set -euo pipefail
 
 # Each line: a package, and a program by which we know that it is there, however it was installed.
@@ -29,12 +29,18 @@ npm              npm
 systemd          systemd-analyze
 gcc              gcc
 python3-dev      python3-config
+debhelper        dh
+dpkg-dev         dpkg-buildpackage
+lintian          lintian
+util-linux       setpriv
 LIST
 }
 
 bench() { compile && printf '%s\n' "postfix postfix" "procps pgrep"; }
 
 compile() { printf '%s\n' "gcc gcc" "python3-dev python3-config"; }
+
+image() { echo "buildah buildah"; }
 
 missing() {
     local package program
@@ -46,7 +52,7 @@ missing() {
 purpose=$1
 shift
 case $purpose in
-    tests | bench | compile) mapfile -t packages < <("$purpose" | missing) ;;
+    tests | bench | compile | image) mapfile -t packages < <("$purpose" | missing) ;;
     packages) packages=("$@") ;;
     *) echo "unknown purpose: $purpose" >&2 && exit 64 ;;
 esac

@@ -18,6 +18,7 @@ from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
 from postroad.model.work import Place, Stored, Work
+from postroad.net.inherited import Inherited
 from postroad.net.stream import AtTurnEnd
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
@@ -192,8 +193,8 @@ class Desk:
             intake=self.intake,
         )
 
-    def listeners(self) -> Listeners:
-        """Live listeners over the same parts."""
+    def listeners(self, inherited: Inherited | None = None) -> Listeners:
+        """Live listeners over the same parts, with sockets that were handed over."""
         return Listeners(
             welcome=self.welcome(),
             emit=self.records.append,
@@ -201,6 +202,7 @@ class Desk:
             monotonic=lambda: self.time,
             at_turn_end=self.at_turn_end,
             start=1,
+            inherited=inherited,
         )
 
     def connect(

@@ -16,16 +16,40 @@ from postroad.cli.reload import compared, json_of, tell
 from postroad.config.checkaliases import check_tables
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
-from postroad.config.problem import Problem, path_text, place_of
+from postroad.config.problem import Problem, Warned, path_text, place_of
 from postroad.config.schema import Config
+from postroad.house.rehearsal import rehearse
 
 Diff = Annotated[
     bool, typer.Option("--diff", help="Print what a reload would change in the running server, option by option.")
 ]
+Start = Annotated[
+    bool, typer.Option("--start", help="Also check what a start needs: folders, user, secrets, every port.")
+]
+Have = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--have",
+        metavar="ADDRESS:PORT",
+        help="With --start: a port that a running server would hand over; may be repeated.",
+        show_default=False,
+    ),
+]
+DataDir = Annotated[
+    str,
+    typer.Option("--data-dir", metavar="FOLDER", help="With --start: refuse another `data_dir`.", show_default=False),
+]
 
 
 @guarded
-def check(config: ConfigFile = None, as_json: Json = False, diff: Diff = False) -> int:
+def check(
+    config: ConfigFile = None,
+    as_json: Json = False,
+    diff: Diff = False,
+    start: Start = False,
+    have: Have = None,
+    data_dir: DataDir = "",
+) -> int:
     """Check the configuration and print every problem at once.
 
     Example: postroad check -c /etc/postroad/postroad.toml
@@ -37,14 +61,29 @@ def check(config: ConfigFile = None, as_json: Json = False, diff: Diff = False) 
     warnings = list(loaded.warnings)
     if loaded.config is not None:
         tables = check_tables(loaded.config)
-        warnings += [*check_host(loaded.config), *tables.warnings]
-        if tables.problems:
-            loaded = Loaded(None, tables.problems, warnings, loaded.places)
+        host = check_host(loaded.config)
+        problems = tables.problems
+        if start:
+            problems = [*problems, *(problem for problem in host if not isinstance(problem, Warned))]
+            problems += _start(loaded.config, have or [], data_dir)
+            host = [problem for problem in host if isinstance(problem, Warned)]
+        warnings += [*host, *tables.warnings]
+        if problems:
+            loaded = Loaded(None, problems, warnings, loaded.places)
     if as_json:
         print(_json(loaded, warnings))
     else:
         _print(file, loaded, warnings)
     return CONFIG if loaded.config is None else OK
+
+
+def _start(config: Config, have: list[str], data_dir: str) -> list[Problem]:
+    """What speaks against a start, or against taking over from a server that has these ports and this folder."""
+    found = rehearse(config, have)
+    if data_dir and Path(data_dir) != config.data_dir:
+        why = f'"{config.data_dir}": mail that waits lies in {data_dir}; stop the server, move the folder, start it'
+        found.append(Problem(("data_dir",), why))
+    return found
 
 
 def _compare(file: Path, *, as_json: bool) -> int:

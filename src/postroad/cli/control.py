@@ -25,7 +25,7 @@ def ask(config: Config, request: Asked, seconds: float = ANSWER_SECONDS) -> Iter
 
 
 def ask_at(path: Path, request: Asked, seconds: float = ANSWER_SECONDS) -> Iterator[Answer]:
-    """The same, of the server that listens on `path`."""
+    """The same, of the server that listens on `path`; each answer may take so long."""
     try:
         client = ControlClient(path, seconds)
     except (FileNotFoundError, ConnectionRefusedError):

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from postroad import VERSION
-from postroad.cli import check, explain, importing, init, queue, reload, serve, spool
+from postroad.cli import check, explain, importing, init, queue, reload, serve, spool, upgrade
 from postroad.cli.exits import USAGE
 from postroad.cli.map import look_into
 
@@ -55,6 +55,7 @@ def build() -> typer.Typer:
     program.command("check")(check.check)
     program.command("init")(init.init)
     program.command("reload")(reload.reload)
+    program.command("upgrade")(upgrade.upgrade)
     program.command("explain")(explain.explain)
     program.command("map")(look_into)
     program.add_typer(importing.build(), name="import")

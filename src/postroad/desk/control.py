@@ -6,6 +6,7 @@ words. An order ends when its caller is gone, at the next portion: what was done
 
 import asyncio
 import contextlib
+import math
 import os
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -23,8 +24,11 @@ from postroad.desk.protocol import (
     ReloadAsked,
     Reloaded,
     ResumeAsked,
+    Running,
+    RunningAsked,
     SiteAsked,
     SuspendAsked,
+    UpgradeAsked,
     WatchAsked,
     decode_request,
     encode,
@@ -34,7 +38,9 @@ from postroad.model.errors import PostroadError
 from postroad.model.records import Emit
 from postroad.model.suspension import KINDS, Suspension
 from postroad.net.clock import Clock
-from postroad.net.control import LINE_LIMIT, Caller, bind_control, caller_of
+from postroad.net.control import CONTROL, LINE_LIMIT, Caller, bind_control, caller_of
+from postroad.net.handover import copy_of
+from postroad.net.inherited import Given, Inherited
 from postroad.queue.actions import ACTIONS, REROUTE, Order
 from postroad.queue.lane import LaneState, WaitReason
 from postroad.queue.operator import Operator, Tally
@@ -47,6 +53,7 @@ LANES_SHOWN: Final = 50
 LANES_TOLD: Final = 2000  # in one line of an answer
 SHORTEST_WATCH: Final = 0.2
 Reload = Callable[[str], Awaitable[Reloaded]]
+Upgrade = Callable[[str], Awaitable[tuple[str, ...]]]
 Compare = Callable[[Path], Awaitable[Reloaded]]
 
 
@@ -65,6 +72,8 @@ class ControlServer:
         watch: Callable[[Emit], Callable[[], None]],
         reload: Reload,
         compare: Compare,
+        upgrade: Upgrade,
+        running: Running,
     ) -> None:
         """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records."""
         self._path = path
@@ -76,12 +85,23 @@ class ControlServer:
         self._watch = watch
         self._reload = reload
         self._compare = compare
+        self._upgrade = upgrade
+        self._running = running
         self._callers = 0
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> None:
-        """Listen."""
-        self._server = await asyncio.start_unix_server(self._serve, sock=bind_control(self._path), limit=LINE_LIMIT)
+    async def start(self, inherited: Inherited | None = None) -> None:
+        """Listen, on the socket that is among `inherited` or a new one."""
+        listening = bind_control(self._path, inherited)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LINE_LIMIT)
+
+    def hand_over(self) -> list[Given]:
+        """A copy of the socket, for the next program; here nobody new is answered. Instead of `stop`."""
+        if self._server is None:
+            return []
+        given = [copy_of(CONTROL, sock.fileno()) for sock in self._server.sockets]
+        self._server.close()
+        return given
 
     async def stop(self) -> None:
         """Listen no more, and leave no socket behind."""
@@ -124,6 +144,7 @@ class ControlServer:
 
     async def _do(self, asked: Asked, caller: Caller, writer: asyncio.StreamWriter) -> Answer:
         operator = self._operator
+        by = f"user {caller.name}"
         match asked:
             case CountAsked():
                 return Answer(done=True, count=await operator.count(asked.query))
@@ -138,13 +159,24 @@ class ControlServer:
                 return Answer(done=True, names=tuple(operator.suspensions.lanes_of(asked.pattern)))
             case LanesAsked():
                 return await self._lanes_asked(asked, writer)
-            case ReloadAsked():
-                return Answer(done=True, reloaded=await self._reload(f"user {caller.name}"))
-            case CompareAsked():
-                return Answer(done=True, reloaded=await self._compare(Path(asked.file)))
+            case UpgradeAsked():
+                return await self._make_way(caller, writer)
+            case RunningAsked():
+                return Answer(done=True, running=self._running)
+            case ReloadAsked() | CompareAsked():
+                wish = self._compare(Path(asked.file)) if isinstance(asked, CompareAsked) else self._reload(by)
+                return Answer(done=True, reloaded=await wish)
             case WatchAsked():
                 await self._tell(asked, writer)
         return Answer(done=True)
+
+    async def _make_way(self, caller: Caller, writer: asyncio.StreamWriter) -> Answer:
+        """Why not; or who makes way now, and then nothing more: the connection ends with this program."""
+        if problems := await self._upgrade(f"user {caller.name}"):
+            return Answer(done=True, problems=problems)
+        await _say(writer, Answer(running=self._running))
+        await self._clock.sleep(math.inf)
+        raise AssertionError("infinity has passed")
 
     async def _lanes_asked(self, asked: LanesAsked, writer: asyncio.StreamWriter) -> Answer:
         """The last answer about lanes; those before it are told, so that no line is longer than a caller reads."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -19,7 +20,10 @@ from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
 from postroad.model.records import DeskFaulted, Emit
 from postroad.net.clock import Clock
+from postroad.net.handover import copy_of
+from postroad.net.inherited import Given, Inherited
 
+DESK: Final = "desk"  # the name of its sockets when they are handed over
 REQUESTS: Final = 1000  # in one connection
 _BACKLOG: Final = 64
 _PLAIN: Final = "text/plain; charset=utf-8"
@@ -70,15 +74,21 @@ class DeskServer:
         self._servers: list[asyncio.Server] = []
         self._clients: set[asyncio.Task[None]] = set()
 
-    async def bind(self) -> list[str]:
-        """Bind every address, as root where that is needed: "address:port" of each; ConfigError when one is taken."""
+    async def bind(self, inherited: Inherited | None = None) -> list[str]:
+        """Bind every address, as root where that is needed: "address:port" of each; ConfigError when one is taken.
+
+        What is among `inherited` is bound already.
+        """
         bound: list[str] = []
         for at, text in enumerate(self._bind):
             host, port = parse_endpoint(text)
+            given = None if inherited is None else inherited.take(DESK, host, port)
+            start = partial(asyncio.start_server, limit=HEAD_LIMIT, backlog=_BACKLOG, start_serving=False)
             try:
-                server = await asyncio.start_server(
-                    self._serve, host, port, limit=HEAD_LIMIT, backlog=_BACKLOG, start_serving=False
-                )
+                if given is not None:
+                    server = await start(self._serve, sock=given.socket)
+                else:
+                    server = await start(self._serve, host, port)
             except OSError as error:
                 await self.stop()
                 raise ConfigError(
@@ -93,6 +103,13 @@ class DeskServer:
         """Begin to answer."""
         for server in self._servers:
             await server.start_serving()
+
+    def hand_over(self) -> list[Given]:
+        """Copies of the listening sockets, for the next program; here nobody new is answered."""
+        given = [copy_of(DESK, sock.fileno()) for server in self._servers for sock in server.sockets]
+        for server in self._servers:
+            server.close()
+        return given
 
     async def stop(self) -> None:
         """Listen no more, and end every connection."""

@@ -79,6 +79,17 @@ class ReloadAsked(Request, frozen=True, tag="reload"):
     """Read the configuration anew, and go on by it."""
 
 
+class UpgradeAsked(Request, frozen=True, tag="upgrade"):
+    """Make way for the program as it is now on disk.
+
+    The answer has what speaks against it, or who makes way; then the connection lasts until that is done.
+    """
+
+
+class RunningAsked(Request, frozen=True, tag="running"):
+    """Who answers here."""
+
+
 class CompareAsked(Request, frozen=True, tag="compare"):
     """Tell what a reload from `file`, an absolute path, would change."""
 
@@ -94,6 +105,8 @@ Asked = (
     | LanesAsked
     | WatchAsked
     | ReloadAsked
+    | UpgradeAsked
+    | RunningAsked
     | CompareAsked
 )
 
@@ -138,6 +151,14 @@ class Reloaded(Struct, frozen=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
 
 
+class Running(Struct, frozen=True):
+    """A server: its version, its process, and when it began, in microseconds since 1970."""
+
+    version: str
+    pid: int
+    started: int
+
+
 class Answer(Struct, frozen=True, omit_defaults=True):
     """One line of an answer; only what was asked for is set."""
 
@@ -153,6 +174,8 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     delivering: tuple[tuple[str, int], ...] = ()  # queue id and recipient
     activity: Activity | None = None
     reloaded: Reloaded | None = None
+    problems: tuple[str, ...] = ()
+    running: Running | None = None
 
 
 decode_request: Final = msgspec.json.Decoder(Asked).decode

@@ -6,15 +6,18 @@ the old configuration alone, whatever begins after it the new one.
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Coroutine, Sequence
 from functools import partial
 
 from msgspec import Struct
 
+from postroad import VERSION
 from postroad.config.checksinks import sink_headers, sink_secrets
 from postroad.config.schema import Config
-from postroad.desk.control import Compare, ControlServer, Reload
+from postroad.desk.control import Compare, ControlServer, Reload, Upgrade
+from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
@@ -124,7 +127,7 @@ class House:
 
     # -- built once the spool is open ----------------------------------------------------------
 
-    def build_control(self, reload: Reload, compare: Compare) -> ControlServer:
+    def build_control(self, reload: Reload, compare: Compare, upgrade: Upgrade) -> ControlServer:
         """Once the spool is open."""
         desk = self.spool.desk
         self._operator = Operator(
@@ -145,6 +148,8 @@ class House:
             watch=self.emit.add,
             reload=reload,
             compare=compare,
+            upgrade=upgrade,
+            running=Running(VERSION, os.getpid(), self.clock.now()),
         )
 
     # -- the exchange --------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from postroad.desk.http import DeskServer
 from postroad.desk.readiness import Readiness
 from postroad.desk.settings import DeskSettings
 from postroad.net.clock import Clock
+from postroad.net.inherited import Given, Inherited
 from postroad.net.resolver import Resolver
 from postroad.net.workers import WorkerPool
 from postroad.observe.fanout import Fanout
@@ -45,6 +46,7 @@ class Monitor:
         """Count records from now on."""
         self._watched = watched
         self._clock = clock
+        self.addresses = settings.bind
         self._readiness = readiness = Readiness(watched.spool.has_room)
         sources = Sources(watched.sessions, lambda: watched.deliverer().idle, watched.left_out, readiness.unready)
         self._meter = meter = Meter(sources, clock)
@@ -54,9 +56,9 @@ class Monitor:
         self._server = DeskServer(settings.bind, pages, connections=settings.connections, clock=clock, emit=emit)
         emit.add(meter.count)
 
-    async def bind(self) -> list[str]:
+    async def bind(self, inherited: Inherited) -> list[str]:
         """Take the ports, before root is given up; "desk address:port" of each."""
-        return [f"desk {where}" for where in await self._server.bind()]
+        return [f"desk {where}" for where in await self._server.bind(inherited)]
 
     async def start(self) -> None:
         """Answer; mail is not taken yet."""
@@ -83,6 +85,10 @@ class Monitor:
     def drain(self) -> None:
         """No new mail is taken."""
         self._readiness.drain()
+
+    def hand_over(self) -> list[Given]:
+        """The ports, for the next program."""
+        return self._server.hand_over()
 
     async def stop(self) -> None:
         """Answer no more; before the spool is closed."""

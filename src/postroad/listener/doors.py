@@ -15,7 +15,8 @@ from postroad.listener.settings import ListenerSettings
 from postroad.listener.terms import Terms
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
-from postroad.net.inherited import Inherited
+from postroad.net.handover import copy_of
+from postroad.net.inherited import Given, Inherited
 
 BACKLOG: Final = 1024  # connections the kernel keeps waiting
 
@@ -47,33 +48,34 @@ class Doors:
         """Bind the addresses of `listeners` that are not open yet; ConfigError with all that cannot be had."""
         made: list[Door] = []
         problems: list[str] = []
-        for name, settings in listeners.items():
-            for address in settings.bind:
-                if address in self._open:
-                    continue
-                door = Door(address, terms[name])
-                try:
-                    await self._bind(door)
-                except OSError as error:
-                    problems.append(f"listeners.{name}.bind: cannot listen on {address}: {self._why(error, address)}")
-                else:
-                    made.append(door)
+        wanted = ((name, address) for name, settings in listeners.items() for address in settings.bind)
+        missing = [Door(address, terms[name]) for name, address in wanted if address not in self._open]
+        # What was handed to us is given out first: what is left then may stand in the way of what is bound.
+        for door, given in [(door, self._inherited.take(door.terms.name, *_endpoint(door))) for door in missing]:
+            address = door.address
+            try:
+                await self._bind(door, given)
+            except OSError as error:
+                why = self._why(error, address)
+                problems.append(f"listeners.{door.terms.name}.bind: cannot listen on {address}: {why}")
+            else:
+                made.append(door)
         if problems:
             for door in made:
                 _close(door)
             raise ConfigError(problems)
         return made
 
-    async def _bind(self, door: Door) -> None:
+    async def _bind(self, door: Door, given: Given | None) -> None:
         def converse() -> Conversation:
             return Conversation(door.terms, self._next_id())
 
         loop = asyncio.get_running_loop()
-        host, port = parse_endpoint(door.address)
-        given = self._inherited.take(door.terms.name, host, port)
+        host, port = _endpoint(door)
         if given is not None:
-            door.server = await loop.create_server(converse, sock=given, backlog=BACKLOG, start_serving=False)
+            door.server = await loop.create_server(converse, sock=given.socket, backlog=BACKLOG, start_serving=False)
         else:
+            self._inherited.make_way(host, port)
             door.server = await loop.create_server(converse, host, port, backlog=BACKLOG, start_serving=False)
 
     def _why(self, error: OSError, address: str) -> str:
@@ -119,15 +121,33 @@ class Doors:
             else:
                 door.terms = terms[name]
 
+    def hand_over(self) -> list[Given]:
+        """Copies of all listening sockets, for the next program; here all are closed, running sessions go on."""
+        given = []
+        for door in self._open.values():
+            for sock in door.server.sockets if door.server is not None else ():
+                is_as_asked = sock.getsockname()[:2] == _endpoint(door)  # else its name alone tells whose it is
+                given.append(copy_of("" if is_as_asked else door.terms.name, sock.fileno()))
+        self.close()
+        return given
+
     def close(self) -> None:
         """Close all; running sessions go on."""
         for door in self._open.values():
             _close(door)
         self._open.clear()
 
+    def addresses(self) -> list[str]:
+        """Every address that is listened on, as it was asked for."""
+        return list(self._open)
+
     def shown(self) -> list[str]:
         """Every address that is listened on, as "name address:port"."""
         return [line for door in self._open.values() for line in door.shown()]
+
+
+def _endpoint(door: Door) -> tuple[str, int]:
+    return parse_endpoint(door.address)
 
 
 def _close(door: Door) -> None:

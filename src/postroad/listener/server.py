@@ -19,13 +19,14 @@ from postroad.listener.terms import Guest, Terms
 from postroad.model.address import Mailbox
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
-from postroad.net.inherited import Inherited
+from postroad.net.inherited import Given, Inherited
 from postroad.policy.chain import Chain
 from postroad.policy.context import RcptContext
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer
 
 SWEEP_SECONDS: Final = 1.0
+LINGER_SECONDS: Final = 1.0  # how long sessions that are not idle may take to come to their next command
 CUT_SECONDS: Final = 1.0  # for the event loop to tell cut connections that they are gone
 
 
@@ -99,6 +100,10 @@ class Listeners:
     def has_guests_of(self, intake: Intake) -> bool:
         """True while a session runs that began with `intake`."""
         return any(session.terms.intake is intake for session in self._sessions)
+
+    def addresses(self) -> list[str]:
+        """Every address that is listened on, as it was asked for."""
+        return self._doors.addresses()
 
     def shown(self) -> list[str]:
         """Every address that is listened on, as "name address:port"."""
@@ -210,6 +215,21 @@ class Listeners:
                 session.abort()
             await self._emptied_within(CUT_SECONDS)
 
+    async def hand_over(self, seconds: float) -> list[Given]:
+        """The listening sockets for the next program, which alone will accept; return when no session is left.
+
+        Who is in the middle of something is told to come back (421) in answer to its next command, if that comes
+        soon; then as in `drain`.
+        """
+        given = self._doors.hand_over()
+        await _turns(2)  # who was accepted in this turn of the event loop is greeted
+        now = self._monotonic()
+        for session in tuple(self._sessions):
+            session.drain(at_once=now - session.last_seen > LINGER_SECONDS)
+        await self._emptied_within(LINGER_SECONDS)
+        await self.drain(seconds)
+        return given
+
     async def _emptied_within(self, seconds: float) -> bool:
         if not self._sessions:
             return True
@@ -226,3 +246,12 @@ class Listeners:
         self._doors.close()
         if self._sweeper is not None and self._is_draining:
             self._sweeper.cancel()
+
+
+async def _turns(count: int) -> None:
+    """Let the event loop turn so often."""
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        turned = loop.create_future()
+        loop.call_soon(turned.set_result, None)
+        await turned

@@ -170,10 +170,10 @@ class Conversation(asyncio.Protocol):
         self._session.close(replies.TIMED_OUT, "timeout while receiving content" if self.in_content else "timeout")
         self._flush()
 
-    def drain(self) -> None:
-        """Take no new transaction: leave at once when idle, else after the answer that is due."""
+    def drain(self, *, at_once: bool = True) -> None:
+        """Take no new transaction: leave at once when idle, or after the next answer, or the one that is due."""
         self._draining = True
-        if self._session.mail is None and not self._session.waiting:
+        if at_once and self._session.mail is None and not self._session.waiting:
             self._session.close(replies.SHUTTING_DOWN, "shutting down")
             self._flush()
 

@@ -47,8 +47,8 @@ class Guest(Protocol):
     def time_out(self) -> None:
         """Say 421 and close."""
 
-    def drain(self) -> None:
-        """Leave as soon as the transaction allows."""
+    def drain(self, *, at_once: bool = True) -> None:
+        """Leave as soon as the transaction allows; when idle at once, or after the answer to the next command."""
 
     def abort(self) -> None:
         """Cut the connection."""

@@ -37,7 +37,7 @@ class ConfigReloaded(Record, frozen=True, tag="ConfigReloaded"):
 
 
 class ConfigRefused(Record, frozen=True, tag="ConfigRefused"):
-    """A reload that `by` asked for came to nothing, for all of `problems`: the configuration in force stays."""
+    """A reload or an upgrade that `by` asked for came to nothing, for all of `problems`: what runs stays."""
 
     by: str
     problems: tuple[str, ...]

@@ -15,7 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from postroad.net.inherited import Inherited
+
 LINE_LIMIT: Final = 4 << 20  # octets of one request or answer: 200,000 queue ids
+CONTROL: Final = "control"  # its name when it is handed over
 _BACKLOG: Final = 16
 _CREDENTIALS: Final = struct.Struct("3i")
 
@@ -28,8 +31,13 @@ class Caller(NamedTuple):
     name: str
 
 
-def bind_control(path: Path) -> socket.socket:
-    """Listen on `path`, mode 0600, in the place of a socket that a process that is gone has left there."""
+def bind_control(path: Path, inherited: Inherited | None = None) -> socket.socket:
+    """Listen on `path`, mode 0600, in the place of a socket that a process that is gone has left there.
+
+    One that was handed to us is it.
+    """
+    if inherited is not None and (given := inherited.take_unix(CONTROL)) is not None:
+        return given
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

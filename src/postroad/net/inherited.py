@@ -1,7 +1,8 @@
 """Listening sockets that whoever started us has opened: systemd's socket activation (LISTEN_FDS, sd_listen_fds(3)).
 
 The sockets are descriptors 3 and up, meant for us when LISTEN_PID is our process; LISTEN_FDNAMES may name them. Each
-is used once, by the listener that has its name or its address, and what nobody wants is told.
+is used once, by the listener that has its name or its address, and what nobody wants is told. `net.handover` passes
+sockets on in the same form, from the program that we were before.
 """
 
 import os
@@ -13,7 +14,9 @@ from msgspec import Struct
 
 FIRST: Final = 3
 MOST: Final = 256  # more than that is a mistake
+UPGRADED_FROM: Final = "POSTROAD_UPGRADED_FROM"  # the version that handed its sockets to us
 _UNNAMED: Final = "unknown"  # what systemd calls a socket without a name
+_WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared with, not bound
 
 
 class Given(Struct, eq=False):
@@ -34,11 +37,12 @@ class Given(Struct, eq=False):
 class Inherited:
     """The sockets that are still to be used."""
 
-    def __init__(self, given: Iterable[Given]) -> None:
-        """These."""
+    def __init__(self, given: Iterable[Given], upgraded_from: str = "") -> None:
+        """These; from ourselves, as version `upgraded_from`, when that is not empty."""
         self._given = list(given)
+        self.upgraded_from = upgraded_from
 
-    def take(self, name: str, host: str, port: int) -> socket.socket | None:
+    def take(self, name: str, host: str, port: int) -> Given | None:
         """The socket for the listener `name` at this address: by address first, else by a name that has but one."""
         found = next((one for one in self._given if one.address == (host, port)), None)
         if found is None:
@@ -47,7 +51,23 @@ class Inherited:
         if found is None:
             return None
         self._given.remove(found)
-        return found.socket
+        return found
+
+    def take_unix(self, name: str) -> socket.socket | None:
+        """The Unix socket of this name."""
+        for one in self._given:
+            if one.name == name and one.socket.family == socket.AF_UNIX:
+                self._given.remove(one)
+                return one.socket
+        return None
+
+    def make_way(self, host: str, port: int) -> None:
+        """Close what would stand in the way of binding this address: sockets that nobody has asked for by now."""
+        for one in tuple(self._given):
+            theirs, number = one.address
+            if number == port and (theirs == host or {theirs, host} & _WILDCARDS):
+                self._given.remove(one)
+                one.socket.close()
 
     def left(self) -> list[str]:
         """What no listener asked for, as "name host:port"."""
@@ -65,7 +85,7 @@ def inherited_sockets(environment: MutableMapping[str, str]) -> Inherited:
     given = _given(environment) if environment.get("LISTEN_PID") == str(os.getpid()) else []
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         environment.pop(name, None)
-    return Inherited(given)
+    return Inherited(given, environment.pop(UPGRADED_FROM, ""))
 
 
 def _given(environment: Mapping[str, str]) -> list[Given]:

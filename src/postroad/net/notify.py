@@ -14,18 +14,20 @@ from typing import Final
 from postroad.net.clock import Clock, Timer
 
 _SHORTEST: Final = 0.05  # seconds between two signs of life
+_VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 class Notifier:
     """One service manager."""
 
     def __init__(self, environment: MutableMapping[str, str], clock: Clock) -> None:
-        """Take the address out of `environment`, so that no process of ours speaks for us."""
+        """Take the address out of `environment`, so that no process of ours speaks for us; it is kept in `taken`."""
         self._clock = clock
         self._timer: Timer | None = None
-        address = environment.pop("NOTIFY_SOCKET", "")
-        watched = environment.pop("WATCHDOG_USEC", "")
-        pid = environment.pop("WATCHDOG_PID", "")
+        self.taken = {name: environment.pop(name) for name in _VARIABLES if name in environment}
+        address = self.taken.get("NOTIFY_SOCKET", "")
+        watched = self.taken.get("WATCHDOG_USEC", "")
+        pid = self.taken.get("WATCHDOG_PID", "")
         self._socket: socket.socket | None = None
         self._every = 0.0
         if not address.startswith(("/", "@")):
@@ -38,7 +40,14 @@ class Notifier:
     def ready(self, status: str) -> None:
         """Everything runs; the signs of life begin."""
         self.status(status, "READY=1")
-        if self._every and self._timer is None:
+        if self._timer is None:
+            self.alive()
+
+    def alive(self) -> None:
+        """Give a sign of life, and go on with them: before `ready` when the manager counts on us already."""
+        if self._every:
+            if self._timer is not None:
+                self._timer.cancel()
             self._beat()
 
     def reloading(self) -> None:

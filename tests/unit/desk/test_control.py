@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 
 from postroad.desk.control import CALLERS, ControlServer
-from postroad.desk.protocol import Reloaded
+from postroad.desk.protocol import Reloaded, Running
 from postroad.model.option import OptionChange
 from postroad.model.records import Emit
 from postroad.net import control as net_control
-from postroad.net.control import LINE_LIMIT, Caller
+from postroad.net.control import LINE_LIMIT, Caller, user_name
+from postroad.net.inherited import Inherited
 from postroad.queue.times import NEVER
 from postroad.routing.lanes import lane_named
 from tests.support.operating import OperatedWorld, is_down
+
+RUNNING = Running("1.2.3", 42, 7)
 
 
 class Desk:
@@ -39,6 +42,8 @@ class Desk:
             watch=self.watch,
             reload=self.reload,
             compare=self.compare,
+            upgrade=self.upgrade,
+            running=RUNNING,
         )
 
     def watch(self, sink: Emit) -> Any:
@@ -47,6 +52,9 @@ class Desk:
 
     async def reload(self, by: str) -> Reloaded:
         return Reloaded(f"asked by {by}")
+
+    async def upgrade(self, by: str) -> tuple[str, ...]:
+        return (f"not for {by}",)
 
     async def compare(self, file: Path) -> Reloaded:
         return Reloaded(str(file), (OptionChange("hostname", '"a"', '"b"'),))
@@ -196,3 +204,21 @@ async def test_a_socket_left_behind_is_replaced_and_a_long_path_is_no_obstacle(d
     listening.close()
     with pytest.raises(ConnectionRefusedError):
         net_control.ControlClient(folder / "control.sock", 1.0)
+
+
+async def test_an_upgrade_says_why_not_and_who_runs_is_told(desk: Desk) -> None:
+    user = user_name(os.geteuid())
+    assert await desk.ask({"do": "upgrade"}) == [{"done": True, "problems": [f"not for user {user}"]}]
+    running = {"version": "1.2.3", "pid": 42, "started": 7}
+    assert await desk.ask({"do": "running"}) == [{"done": True, "running": running}]
+
+
+async def test_the_socket_is_handed_over_and_who_asks_meanwhile_waits(desk: Desk) -> None:
+    (given,) = desk.server.hand_over()
+    reader, writer = await asyncio.open_unix_connection(str(desk.path))
+    writer.write(b'{"do":"running"}\n')
+    successor = Desk(desk.world, desk.path)
+    await successor.server.start(Inherited([given]))
+    assert json.loads(await reader.readline())["running"]["version"] == "1.2.3"
+    writer.close()
+    await successor.server.stop()

@@ -6,6 +6,7 @@ import pytest
 
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.model.errors import ConfigError
+from postroad.net.inherited import Inherited
 from tests.support.conversation import Desk
 
 LOCAL = ListenerSettings(bind=("127.0.0.1:0",))
@@ -150,3 +151,34 @@ async def test_an_address_in_use_is_named() -> None:
     with pytest.raises(ConfigError, match=r"listeners\.b\.bind: cannot listen on 127\.0\.0\.1"):
         await other.bind({"b": ListenerSettings(bind=(f"127.0.0.1:{port}",))})
     await listeners.drain(5)
+
+
+async def test_listening_sockets_are_handed_over_and_who_speaks_is_told_to_come_back() -> None:
+    desk = Desk()
+    old = desk.listeners()
+    port = port_of(await old.bind({"a": LOCAL}))
+    await old.start()
+    idle, active, busy = [await Client.connect(port) for _ in range(3)]
+    for client in (idle, active, busy):
+        assert (await client.line())[:3] == b"220"
+    desk.time += 2
+    busy.writer.write(b"HELO c\r\nMAIL FROM:<>\r\n")
+    active.writer.write(b"HELO c\r\n")
+    for client in (busy, busy, active):
+        assert (await client.line())[:3] == b"250"
+    handing = asyncio.create_task(old.hand_over(5))
+    assert (await idle.rest())[:9] == b"421 4.3.2"
+    late = await Client.connect(port)  # the kernel keeps it
+    active.writer.write(b"MAIL FROM:<>\r\n")
+    assert (await active.rest())[:9] == b"421 4.3.2"
+    busy.writer.write(b"RSET\r\n")
+    assert (await busy.rest()).split(b"\r\n")[1][:9] == b"421 4.3.2"
+    (given,) = await handing
+    assert given.name == "a"  # port 0 was asked for, so the address does not tell whose it is
+    new = Desk().listeners(Inherited([given]))
+    assert port_of(await new.bind({"a": LOCAL})) == port
+    await new.start()
+    assert (await late.line())[:3] == b"220"
+    for client in (idle, active, busy, late):
+        await client.close()
+    await new.drain(5)
