@@ -92,6 +92,8 @@ class _Life:
         self._bound = await house.listeners.bind(config.listeners)
         if house.monitor is not None:
             self._bound += await house.monitor.bind()
+        if house.injection is not None:
+            self._bound += await house.injection.bind()
         if config.process.user:
             give_to_user(config.process.user, config.data_dir, config.drop_folder)
         prepare_drops(config, house.way.drops)
@@ -105,6 +107,8 @@ class _Life:
             await monitor.start()
         await house.spool.open()
         await house.drops.resume()
+        if house.injection is not None:
+            await house.injection.resume()
         if monitor is not None:
             monitor.opened()
         control = house.build_control(self._reloader.reload, self._reloader.compare)
@@ -115,6 +119,8 @@ class _Life:
         reloading = asyncio.create_task(self._reload_when_asked())
         await house.listeners.start()
         house.drops.start()
+        if house.injection is not None:
+            await house.injection.start()
         if monitor is not None:
             monitor.serve()
         now = house.clock.now()
@@ -155,6 +161,8 @@ class _Life:
         await self._house.close()
 
     async def _drain(self) -> None:
+        if self._house.injection is not None:
+            await self._house.injection.drain(DRAIN_SECONDS)
         await self._house.listeners.drain(DRAIN_SECONDS)
         await self._house.dispatcher.drain(DRAIN_SECONDS)
 

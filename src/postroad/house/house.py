@@ -12,6 +12,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from postroad.api.service import Rules
 from postroad.config.checksinks import sink_secrets
 from postroad.config.schema import Config
 from postroad.desk.control import Compare, ControlServer, Reload
@@ -19,6 +20,7 @@ from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, front_of, read_aliases
+from postroad.house.injection import Injection, rules_of
 from postroad.house.monitor import Monitor, Watched
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops
@@ -112,6 +114,8 @@ class House:
             inherited=inherited,
         )
         self.monitor = self._monitor()
+        rules = rules_of(self.front)
+        self.injection = None if rules is None else Injection(config, rules, self.spool, emit)
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -142,8 +146,13 @@ class House:
 
     # -- the exchange --------------------------------------------------------------------------
 
-    def adopt(self, courier: Courier, front: Front, doors: Sequence[Door], around: Around) -> None:
-        """Go on with other parts; `doors` are what the new listeners needed to be bound, `around` is for the sinks."""
+    def adopt(
+        self, courier: Courier, front: Front, doors: Sequence[Door], around: Around, rules: Rules | None = None
+    ) -> None:
+        """Go on with other parts; `doors` are what the new listeners needed to be bound, `around` is for the sinks.
+
+        `rules` are for the API.
+        """
         old_courier, old_front = self.courier, self.front
         self.config, self.courier, self.front = front.config, courier, front
         self._fronts.append(front)
@@ -156,6 +165,8 @@ class House:
         if self._operator is not None:
             self._operator.adopt(self._surroundings())
         self.drops.adopt(front.drops)
+        if self.injection is not None and rules is not None:
+            self.injection.adopt(rules)
         self.listeners.adopt(front.config.listeners, front.welcome, doors)
         self._logs.log.adopt(front.config.log.format, front.config.hostname)
         if self.monitor is not None:
@@ -186,6 +197,8 @@ class House:
         for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
             await aliases.close()
         await self.courier.deliverer.close()
+        if self.injection is not None:
+            await self.injection.close()
         if self.monitor is not None:
             await self.monitor.stop()
         await self.spool.close()
