@@ -52,6 +52,10 @@ def document() -> bytes:
     return msgspec.json.encode(whole)
 
 
+def _example() -> _Json:
+    return {"from": {"email": "shop@example.com", "name": "The Shop"}, "subject": "Your order", "text": "Thank you!"}
+
+
 def _idempotency() -> _Json:
     words = "The same key with the same request gets the same answer, and sends nothing anew."
     schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
@@ -66,6 +70,8 @@ def _post_message() -> _Json:
     raw: _Json = {"type": "string", "contentMediaType": "message/rfc822"}
     location = {"description": "Where to ask about the message.", "schema": {"type": "string"}}
     taken = _content("The message is durable in the queue.", Taken)
+    state = {"operationId": "getMessage", "parameters": {"id": "$response.body#/id"}}
+    one = {**_example(), "to": ["anna@example.net"]}
     text: _Json = {"type": "string"}
     several: _Json = {"type": "array", "items": {"type": "string"}}
     query = (
@@ -82,10 +88,13 @@ def _post_message() -> _Json:
         "parameters": [_idempotency(), *(_query(*one) for one in query)],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": _ref(Message)}, "message/rfc822": {"schema": raw}},
+            "content": {
+                "application/json": {"schema": _ref(Message), "example": one},
+                "message/rfc822": {"schema": raw},
+            },
         },
         "responses": {
-            "202": {**taken, "headers": {"Location": location, **_replayed()}},
+            "202": {**taken, "headers": {"Location": location, **_replayed()}, "links": {"state": state}},
             **_problems(400, 401, 403, 405, 408, 409, 413, 415, 422, 429, 500, 503, 507),
         },
     }
@@ -93,12 +102,14 @@ def _post_message() -> _Json:
 
 def _post_batch() -> _Json:
     all_taken = _content("All messages are durable in the queue.", Results)
+    people = [{"to": ["anna@example.net"]}, {"to": ["bert@example.net"], "text": "Hello, Bert!"}]
+    several: _Json = {"defaults": _example(), "messages": people}
     some = _content("Some are, and some are not: each has its own result.", Results)
     return {
         "operationId": "sendBatch",
         "summary": "Send several messages",
         "parameters": [_idempotency()],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(Batch)}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(Batch), "example": several}}},
         "responses": {
             "202": {**all_taken, "headers": _replayed()},
             "207": {**some, "headers": _replayed()},

@@ -10,7 +10,12 @@ from msgspec import Meta, Raw, Struct, field
 
 Email = Annotated[
     str,
-    Meta(min_length=1, max_length=1024, description="An address such as user@example.com, Unicode allowed."),
+    Meta(
+        min_length=1,
+        max_length=1024,
+        description="An address such as user@example.com, Unicode allowed.",
+        extra_json_schema={"format": "idn-email"},
+    ),
 ]
 Emails = Annotated[list[Email], Meta(max_length=100_000)]
 

@@ -23,8 +23,8 @@ FEW: Final = 500  # rows that go in one step
 WAL_LIMIT: Final = 8 << 20  # octets of the log, after which it is taken into the database
 _BUSY_MS: Final = 2000
 _SCHEMA: Final = f"""
-CREATE TABLE request (num INTEGER PRIMARY KEY, key TEXT NOT NULL, token TEXT NOT NULL, digest BLOB NOT NULL,
-    at INTEGER NOT NULL, status INTEGER, answer BLOB, UNIQUE (key, token));
+CREATE TABLE request (num INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, token TEXT NOT NULL,
+    digest BLOB NOT NULL, at INTEGER NOT NULL, status INTEGER, answer BLOB, UNIQUE (key, token));
 CREATE TABLE message (num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT NOT NULL, at INTEGER NOT NULL,
     request INTEGER, place INTEGER, accepted INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX message_request ON message (request, place) WHERE request IS NOT NULL;
