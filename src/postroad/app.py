@@ -161,9 +161,10 @@ class _Life:
         await self._house.close()
 
     async def _drain(self) -> None:
+        doors = [self._house.listeners.drain(DRAIN_SECONDS)]
         if self._house.injection is not None:
-            await self._house.injection.drain(DRAIN_SECONDS)
-        await self._house.listeners.drain(DRAIN_SECONDS)
+            doors.append(self._house.injection.drain(DRAIN_SECONDS))
+        await asyncio.gather(*doors)
         await self._house.dispatcher.drain(DRAIN_SECONDS)
 
     def _listen_to_signals(self) -> "asyncio.Queue[str]":

@@ -224,6 +224,7 @@ def test_every_mistake_is_told(served: tuple[Relay, Client]) -> None:
     refused(client.post(mail(envelope={"envid": "ü"})), 422)
     many = [f"u{number}@x.example" for number in range(1001)]
     refused(client.post(mail(to=many)), 422)
+    assert "1001 recipients" in refused(client.post(mail(envelope={"to": many})), 422)
     hops = b"Received: by x; now\r\n" * 60
     refused(client.post({"raw": b64(hops + b"\r\nx"), "envelope": {"from": "", "to": ["a@x.example"]}}), 422)
 

@@ -109,10 +109,6 @@ class Door:
             mail, recipients, content = self._raw(message, message.raw)
         else:
             mail, recipients, content = await self._composed(message, queue_id)
-        if len(recipients) > parts.limits.recipients_per_message:
-            raise invalid("/to", f"more recipients than {parts.limits.recipients_per_message}")
-        if not recipients:
-            raise invalid("/to", "there is no recipient")
         if len(content) > parts.limits.message_size:
             self._tell("message", replies.MESSAGE_TOO_BIG, f"has {len(content)} octets", mail, "")
             raise ApiError(told(TOO_LARGE, replies.MESSAGE_TOO_BIG.text))
@@ -200,6 +196,9 @@ class Door:
         wanted: Wanted = {}
         for one, place in everyone:
             wanted.setdefault(Recipient(one, notify), place)
+        most = self._parts.limits.recipients_per_message
+        if not 0 < len(wanted) <= most:
+            raise invalid("/to", f"there are {len(wanted)} recipients; 1 to {most} are taken")
         return mail, wanted
 
     def _may_send(self, mailbox: Mailbox, pointer: str) -> None:

@@ -47,7 +47,7 @@ class Outcomes:
             self._followed.add(queue_id)
 
     def unwritten(self, queue_id: str) -> None:
-        """The same could not be written down: it is tried again."""
+        """The same could not be written down: it is tried again before anything is asked about it."""
         self._taken.append(queue_id)
 
     def __call__(self, record: Record) -> None:

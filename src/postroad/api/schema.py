@@ -27,7 +27,9 @@ class Person(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     name: Annotated[str, Meta(max_length=500)] = ""
 
 
-Persons = Annotated[list[Email | Person], Meta(max_length=10_000)]
+# Writing one into a header section takes a millisecond; an envelope can have more.
+Persons = Annotated[list[Email | Person], Meta(max_length=1000)]
+Line = Annotated[str, Meta(max_length=2000)]
 
 
 class Attachment(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -62,11 +64,11 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     cc: Persons = []
     bcc: Annotated[Persons, Meta(description="Get it without being named in it.")] = []
     reply_to: Persons = []
-    subject: Annotated[str, Meta(max_length=10_000)] | None = None
+    subject: Line | None = None
     text: Annotated[str | None, Meta(description="The text for readers without HTML.")] = None
     html: str | None = None
-    headers: Annotated[dict[str, str], Meta(max_length=100, description="Further header fields.")] = {}
-    attachments: Annotated[list[Attachment], Meta(max_length=1000)] = []
+    headers: Annotated[dict[str, Line], Meta(max_length=100, description="Further header fields.")] = {}
+    attachments: Annotated[list[Attachment], Meta(max_length=100)] = []
     template: Annotated[
         str, Meta(max_length=64, description="Name of a template, which gives subject, text and html.")
     ] = ""

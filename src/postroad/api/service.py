@@ -8,7 +8,7 @@ anew, also after a kill at any instant. RFC 9110 9.3.3 (POST), RFC 9110 10.2.3 (
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Final
 
@@ -227,6 +227,7 @@ class Service:
         now = self._rules.parts.clock.now()
         head = repr((asked.path, kind, list(asked.query))).encode("utf-8", "backslashreplace")
         digest = sha256(head + b"\n" + body).digest()
+        self._outcomes.flush()  # what could not be written down of earlier ones comes first
         since = now - int(self._rules.settings.idempotency * 1_000_000)
         earlier = self._sent.earlier(scope.name, token, since)
         if earlier is not None and earlier.digest != digest:
@@ -241,8 +242,10 @@ class Service:
         except ApiError as error:
             answer = problem_told(error)
         if _is_whole(answer, asked.path):
-            self._sent.finish(earlier.num, answer.status, answer.body)
-            await self._sent.sync()
+            # The mail is safe whatever becomes of this; without it, a repetition is answered by what was accepted.
+            with suppress(SpoolError):
+                self._sent.finish(earlier.num, answer.status, answer.body)
+                await self._sent.sync()
         return answer
 
     async def _work(self, asked: Asked, scope: Scope, kind: str, body: bytes, earlier: Earlier | None) -> Told:

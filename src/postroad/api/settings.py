@@ -15,7 +15,8 @@ _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 _NAME_LIMIT: Final = 64  # names go into every record and into Received header fields
 
 
-def _name(text: str) -> str:
+def key_name(text: str) -> str:
+    """`text`, when it can be the name of a key; else ValueError."""
     if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
         raise ValueError(f"the name of a key is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
     return text
@@ -31,7 +32,7 @@ def _folder(value: object) -> object:
     return Path(value) if isinstance(value, str) else value
 
 
-KeyName = Annotated[str, AfterValidator(_name)]
+KeyName = Annotated[str, AfterValidator(key_name)]
 Listener = Annotated[str, AfterValidator(_listener)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
 

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from postroad.api.keys import MARK
+from postroad.api.settings import key_name
 from postroad.cli.exits import OK, guarded
 
 OCTETS: Final = 32  # of chance in a key
@@ -24,6 +25,10 @@ def make(
 
     Example: postroad key shop
     """
+    try:
+        key_name(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     key = f"pr_{secrets.token_urlsafe(OCTETS)}"
     digest = sha256(key.encode()).hexdigest()
     print(f"# For the client, which sends it as: Authorization: Bearer {key}")
