@@ -5,7 +5,7 @@ in the envelope and in From, is one that its key may use. Whatever is refused ha
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -53,6 +53,7 @@ from postroad.smtp.data import ContentCheck, mend_newlines
 from postroad.smtp.events import DataChunk, MailFrom
 
 PROTOCOL: Final = "HTTP"
+PIECE: Final = 256 << 10
 _NOTIFY: Final = (
     ("never", NOTIFY_NEVER),
     ("success", NOTIFY_SUCCESS),
@@ -119,9 +120,10 @@ class Door:
         parts, mail = self._parts, prepared.mail
         check = ContentCheck(limit=parts.limits.message_size, normalise=False, binary=False)
         gathering = parts.intake.gather(_nothing)
-        chunk = check.take(prepared.content)
-        if isinstance(chunk, DataChunk):
-            gathering.append(chunk.data)
+        for piece in _pieces(prepared.content):
+            chunk = check.take(piece)
+            if isinstance(chunk, DataChunk):
+                gathering.append(chunk.data)
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
 
         def done(receipt: Receipt) -> None:
@@ -242,6 +244,16 @@ class Door:
                 recipient=recipient,
             )
         )
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    """`content` as it would come over a connection: in parts that do not end inside of a CRLF."""
+    at = 0
+    while at < len(content):
+        end = at + PIECE
+        end += content[end - 1 : end] == b"\r"
+        yield content[at:end]
+        at = end
 
 
 def _nothing() -> None:

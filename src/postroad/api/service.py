@@ -40,8 +40,9 @@ from postroad.api.problem import (
     is_final,
     told,
 )
-from postroad.api.schema import Message, Result, Results, Taken
+from postroad.api.schema import Message, MessageState, Result, Results, Taken
 from postroad.api.settings import ApiSettings
+from postroad.listener.intake import Intake
 from postroad.model.envelope import Origin
 from postroad.model.errors import SpoolError, SpoolFullError
 from postroad.model.records import CommandRefused
@@ -54,6 +55,7 @@ DOCUMENT: Final = "/openapi.json"
 JSON: Final = "application/json"
 RAW: Final = "message/rfc822"
 TOKEN_LIMIT: Final = 255
+ASK_SECONDS: Final = 10.0
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -109,6 +111,7 @@ class Service:
         self._failures = Failures()
         self._running: Counter[str] = Counter()
         self._octets = 0
+        self._in_use: Counter[int] = Counter()  # intakes that have messages of ours, by identity
         self._open: set[tuple[str, str]] = set()  # requests with an Idempotency-Key that are being answered
 
     def adopt(self, rules: Rules) -> None:
@@ -119,6 +122,10 @@ class Service:
     def running(self) -> int:
         """Requests that are being answered."""
         return self._running.total()
+
+    def uses(self, intake: Intake) -> bool:
+        """True while a message is on its way through `intake`."""
+        return self._in_use[id(intake)] > 0
 
     async def answer(self, asked: Asked) -> Told:
         """The answer to a request."""
@@ -148,11 +155,18 @@ class Service:
             if not scope.read:
                 raise ApiError(told(FORBIDDEN, "the key may not ask about mail"))
             with self._share(scope, 0):
-                state = await state_of(self._asking, scope.name, path.removeprefix(f"{MESSAGES}/"))
+                state = await self._state(scope.name, path.removeprefix(f"{MESSAGES}/"))
             if state is None:
                 raise ApiError(NOT_FOUND)
             return Told(200, _encode(state))
         raise ApiError(NOT_FOUND)
+
+    async def _state(self, key: str, queue_id: str) -> MessageState | None:
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                return await state_of(self._asking, key, queue_id)
+        except TimeoutError:
+            raise ApiError(BUSY, 1) from None
 
     def _owner(self, asked: Asked) -> Scope:
         parts = self._rules.parts
@@ -257,7 +271,13 @@ class Service:
             messages = [Message(raw=body, envelope=decode_query(asked.query))]
         else:
             messages = [decode_message(body)]
-        results = await self._take(door, scope, messages, earlier)
+        intake = rules.parts.intake
+        self._in_use[id(intake)] += 1
+        try:
+            results = await self._take(door, scope, messages, earlier)
+        finally:
+            self._in_use[id(intake)] -= 1
+            self._in_use += Counter()  # without what is not in use any more
         if asked.path == BATCH:
             listed = [_result(place, one) for place, one in enumerate(results)]
             status = 202 if all(one.status == 202 for one in listed) else 207

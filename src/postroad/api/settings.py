@@ -73,7 +73,10 @@ class ApiSettings(Settings):
     requests: int = Field(32, description="Requests at one time, of all keys; those above get 503.", ge=1, le=1000)
     request_size: Size = Field("32MiB", description="Octets of one request.", ge=1024, le=1 << 30)
     memory: Size = Field(
-        "128MiB", description="Octets of all requests at one time; what does not fit gets 503.", ge=1024, le=1 << 40
+        "128MiB",
+        description="Octets of all requests at one time; more get 503. Making mail of them takes thrice that.",
+        ge=1024,
+        le=1 << 40,
     )
     request_timeout: Duration = Field("60s", description="Time for one request to arrive.", ge=1, le=3600)
     batch: int = Field(500, description="Messages in one request.", ge=1, le=10_000)

@@ -184,6 +184,8 @@ class House:
 
     async def _retire_front(self, old: Front) -> None:
         await fronts.retire(old, self.listeners, self.clock)
+        while self.injection is not None and self.injection.uses(old):
+            await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
         if all(one.aliases is not old.aliases for one in self._fronts):
             await old.aliases.close()

@@ -86,6 +86,10 @@ class Injection:
         self._rules = rules
         self._service.adopt(rules)
 
+    def uses(self, front: Front) -> bool:
+        """True while a message is on its way in under `front`."""
+        return self._service.uses(front.welcome.intake)
+
     async def drain(self, seconds: float) -> None:
         """Take no more mail; requests that run may end within `seconds`."""
         await self._server.drain(seconds)

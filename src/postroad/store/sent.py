@@ -90,7 +90,7 @@ class Sent:
                 raise SpoolError(f"{self._path} is of another version of this program; set it aside")
             self._wal = os.open(f"{self._path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except (apsw.Error, OSError) as error:
-            raise SpoolError(f"{self._path} cannot be opened: {error}") from error
+            raise SpoolError(f"{self._path} cannot be opened: {error}; set it aside to begin anew") from error
         self._db = db
 
     def close(self) -> None:
