@@ -6,6 +6,7 @@ in the envelope and in From, is one that its key may use. Whatever is refused ha
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from typing import Final
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from postroad.api.addresses import mailbox_of, sender_of
 from postroad.api.compose import Texts, compose, people_of
 from postroad.api.keys import Scope
 from postroad.api.problem import (
+    FAULT,
     FORBIDDEN,
     TOO_LARGE,
     ApiError,
@@ -40,7 +42,7 @@ from postroad.model.envelope import (
 )
 from postroad.model.errors import AddressError
 from postroad.model.queueid import QueueIds
-from postroad.model.records import CommandRefused, Emit
+from postroad.model.records import CommandRefused, DeskFaulted, Emit
 from postroad.model.reply import Reply
 from postroad.net.clock import Clock
 from postroad.policy.chain import Chain
@@ -94,9 +96,10 @@ class Prepared(Struct, frozen=True):
 class Door:
     """The way in for the messages of one request."""
 
-    def __init__(self, parts: Parts, scope: Scope, ip: str, port: int) -> None:
-        """The request came with the key of `scope` from `ip`."""
+    def __init__(self, parts: Parts, scope: Scope, ip: str, port: int, composers: Executor) -> None:
+        """The request came with the key of `scope` from `ip`; `composers` write messages."""
         self._parts = parts
+        self._composers = composers
         self._scope = scope
         session = parts.queue_ids.new(parts.clock.now())
         self._origin = Origin(ip, port, scope.name, PROTOCOL, scope.listener, session, scope.name)
@@ -138,6 +141,15 @@ class Door:
             self._tell("message", receipt.reply, receipt.detail, mail, "")
             raise refused((Refusal(receipt.reply),))
 
+    def now(self) -> int:
+        """The time, in microseconds since 1970."""
+        return self._parts.clock.now()
+
+    def fault(self, detail: str) -> ApiError:
+        """A message hit a bug of ours, with this traceback."""
+        self._parts.emit(DeskFaulted(at=self.now(), page="a message", detail=detail))
+        return ApiError(FAULT)
+
     # -- what comes in ---------------------------------------------------------------------------
 
     def _raw(self, message: Message, raw: bytes) -> tuple[MailFrom, Wanted, bytes]:
@@ -178,7 +190,7 @@ class Door:
                 raise invalid("/variables", "there is no template that they could fill")
             return compose(message, texts, date=date, message_id=name, utf8=people.utf8)
 
-        return mail, recipients, await asyncio.get_running_loop().run_in_executor(None, make)
+        return mail, recipients, await asyncio.get_running_loop().run_in_executor(self._composers, make)
 
     def _path(
         self, path: Path, author: Mailbox | None, everyone: Everyone, *, utf8: bool, plain: bool

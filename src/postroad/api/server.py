@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
+from postroad.api.exchange import Asked, Headers, Told, problem_told
 from postroad.api.problem import (
     BUSY,
     CONTENT_TYPE,
@@ -29,7 +30,6 @@ from postroad.api.problem import (
     ApiError,
     told,
 )
-from postroad.api.service import Asked, Headers, Told, problem_told
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
 from postroad.model.records import DeskFaulted, Emit

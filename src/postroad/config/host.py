@@ -9,7 +9,7 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from postroad.config.checkapi import check_api_places
+from postroad.config.apihost import check_api_places
 from postroad.config.checksinks import check_sink_places
 from postroad.config.egress import check_egress
 from postroad.config.problem import Problem

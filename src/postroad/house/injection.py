@@ -12,7 +12,7 @@ from postroad.api.openapi import document
 from postroad.api.outcomes import Outcomes
 from postroad.api.server import ApiServer
 from postroad.api.service import Rules, Service
-from postroad.config.checkapi import key_ring, read_templates
+from postroad.config.apihost import key_ring, read_templates
 from postroad.config.schema import Config
 from postroad.house.front import Front
 from postroad.observe.fanout import Fanout
@@ -100,6 +100,7 @@ class Injection:
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
+        self._service.close()
         self._outcomes.close()
         self._sent.close()
 

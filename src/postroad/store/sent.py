@@ -21,7 +21,7 @@ from postroad.model.errors import SpoolError, SpoolFullError
 VERSION: Final = 1
 FEW: Final = 500  # rows that go in one step
 WAL_LIMIT: Final = 8 << 20  # octets of the log, after which it is taken into the database
-_BUSY_MS: Final = 2000
+_BUSY_MS: Final = 200  # the event loop waits; nobody else has business in this file
 _SCHEMA: Final = f"""
 CREATE TABLE request (num INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, token TEXT NOT NULL,
     digest BLOB NOT NULL, at INTEGER NOT NULL, status INTEGER, answer BLOB, UNIQUE (key, token));

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from postroad.api.exchange import Asked, Told
 from postroad.api.server import ApiServer, Deadlines
-from postroad.api.service import Asked, Told
 from postroad.model.errors import ConfigError
 from postroad.model.records import DeskFaulted, Record
 from postroad.net.clock import SystemClock
