@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from postroad.api.decode import decode_batch, decode_message, decode_query
 from postroad.api.problem import ApiError
-from postroad.api.schema import Message, Path
+from postroad.api.schema import Envelope, Message
 from tests.support.apiclient import sound_problem
 
 JSON = st.recursive(
@@ -58,6 +58,6 @@ def test_depth(depth: int, opening: str) -> None:
 )
 def test_queries(pairs: list[tuple[str, str]]) -> None:
     try:
-        assert isinstance(decode_query(pairs), Path)
+        assert isinstance(decode_query(pairs), Envelope)
     except ApiError as error:
         sound_problem(error)

@@ -13,7 +13,12 @@ import pytest
 from tests.support.apiclient import KEY, NARROW, READER, Client, api_relay, b64, mail, refused, taken
 from tests.support.relay import BODY_CANARY, CAPTURE, Relay, route, wait_until
 
-STRICT = '\n[[aliases]]\nentries = { "team@here.example" = ["a@x.example", "b@x.example"] }\n'
+STRICT = """
+[[aliases]]
+domains = ["here.example"]
+strict = true
+entries = { "team@here.example" = ["a@x.example", "b@x.example"] }
+"""
 SLOW = route("smtp://127.0.0.1:9")
 
 
@@ -247,6 +252,10 @@ def test_states(tmp_path: Path) -> None:
         (late,) = [one for one in answer["recipients"] if one["state"] == "deferred"]
         assert late["next_try"] > answer["accepted"]
         assert "refused" in late["reason"].lower()
+        unknown = client.post(mail(to=["team@here.example", "nobody@here.example"]))
+        refused(unknown, 422, "refused")
+        assert unknown.json["errors"][0]["pointer"] == "/to/1"
+        assert unknown.json["errors"][0]["reply"].startswith("550 5.1.1 ")
         expanded = taken(client.post(mail(to=["team@here.example"])))
         wait_until(lambda: len(client.state(expanded).json["recipients"]) == 2, "aliases are seen")
         time.sleep(1.2)  # outcomes are written every second

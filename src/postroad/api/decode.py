@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from postroad.api.problem import INVALID, MALFORMED, TOO_LARGE, ApiError, told
-from postroad.api.schema import Fault, Message, Path
+from postroad.api.schema import Envelope, Fault, Message
 
 PLACE: Final = " - at `"  # msgspec ends its messages with "- at `$.to[0]`"
 _BAD_INPUT: Final = (UnicodeDecodeError, RecursionError)
@@ -26,7 +26,7 @@ class _Batch(Struct, frozen=True, forbid_unknown_fields=True):
 
 _message: Final = msgspec.json.Decoder(Message).decode
 _batch: Final = msgspec.json.Decoder(_Batch).decode
-_path: Final = msgspec.json.Decoder(Path).decode
+_path: Final = msgspec.json.Decoder(Envelope).decode
 _FIELDS: Final = Message.__struct_fields__
 _DEFAULTS: Final = Message()
 
@@ -77,7 +77,7 @@ def _over(defaults: Message, message: Message) -> Message:
     return msgspec.structs.replace(message, **missing, variables={**defaults.variables, **message.variables})
 
 
-def decode_query(pairs: Sequence[tuple[str, str]]) -> Path:
+def decode_query(pairs: Sequence[tuple[str, str]]) -> Envelope:
     """The envelope of a raw message, in the query of its address: from=, to=, notify=, ret=, envid=."""
     single = {name: value for name, value in pairs if name in ("from", "ret", "envid")}
     given: dict[str, object] = dict(single)

@@ -24,7 +24,7 @@ from postroad.api.problem import (
     refused,
     told,
 )
-from postroad.api.schema import Fault, Message, Path
+from postroad.api.schema import Envelope, Fault, Message
 from postroad.api.templates import Templates
 from postroad.listener.intake import Intake, Receipt
 from postroad.listener.settings import LimitsSettings
@@ -178,7 +178,7 @@ class Door:
         parts = self._parts
         people = people_of(message)
         self._may_send(people.author, "/from")
-        path = message.envelope or Path()
+        path = message.envelope or Envelope()
         mail, recipients = self._path(path, people.author, people.everyone, utf8=people.utf8, plain=True)
         date, name = format_date(parts.clock.now()), f"<{queue_id}@{parts.hostname}>"
 
@@ -193,7 +193,7 @@ class Door:
         return mail, recipients, await asyncio.get_running_loop().run_in_executor(self._composers, make)
 
     def _path(
-        self, path: Path, author: Mailbox | None, everyone: Everyone, *, utf8: bool, plain: bool
+        self, path: Envelope, author: Mailbox | None, everyone: Everyone, *, utf8: bool, plain: bool
     ) -> tuple[MailFrom, Wanted]:
         sender = (
             author if path.sender is None and author is not None else sender_of(path.sender or "", "/envelope/from")

@@ -24,6 +24,7 @@ _WORDS: Final = (
     (409, "A request with this Idempotency-Key is being answered."),
     (413, "The request or the message is too large."),
     (415, "Another form of content is needed."),
+    (417, "Expect asks for something else than 100-continue."),
     (422, "The message is not valid or refused, or the Idempotency-Key was used for another request."),
     (429, "The key has too many requests running, or there were too many wrong keys."),
     (500, "Something broke on our side."),
@@ -95,7 +96,7 @@ def _post_message() -> _Json:
         },
         "responses": {
             "202": {**taken, "headers": {"Location": location, **_replayed()}, "links": {"state": state}},
-            **_problems(400, 401, 403, 405, 408, 409, 413, 415, 422, 429, 500, 503, 507),
+            **_problems(400, 401, 403, 405, 408, 409, 413, 415, 417, 422, 429, 500, 503, 507),
         },
     }
 
@@ -113,7 +114,7 @@ def _post_batch() -> _Json:
         "responses": {
             "202": {**all_taken, "headers": _replayed()},
             "207": {**some, "headers": _replayed()},
-            **_problems(400, 401, 403, 405, 408, 409, 413, 415, 422, 429, 500, 503, 507),
+            **_problems(400, 401, 403, 405, 408, 409, 413, 415, 417, 422, 429, 500, 503, 507),
         },
     }
 

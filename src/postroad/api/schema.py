@@ -41,7 +41,7 @@ class Attachment(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     content_id: Annotated[str, Meta(max_length=255)] = ""
 
 
-class Path(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Envelope(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The envelope: whom reports go to, who gets the message, and which reports are wanted."""
 
     sender: Annotated[
@@ -73,7 +73,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         str, Meta(max_length=64, description="Name of a template, which gives subject, text and html.")
     ] = ""
     variables: Annotated[dict[str, Raw], Meta(max_length=1000, description="What the template is filled with.")] = {}
-    envelope: Path | None = None
+    envelope: Envelope | None = None
     raw: Annotated[bytes | None, Meta(description="A whole message of RFC 5322 in base64, in place of the parts.")] = (
         None
     )

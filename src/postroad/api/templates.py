@@ -120,6 +120,7 @@ class Templates:
         """`sources` are texts by file name; `flaws` tells what is wrong with them."""
         environment = _Sandbox(
             loader=jinja2.DictLoader(sources),
+            auto_reload=False,
             autoescape=lambda name: name is not None and name.endswith(".html"),
             undefined=jinja2.StrictUndefined,
             cache_size=len(sources) + 1,
