@@ -2,10 +2,12 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes, policy
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -271,3 +273,26 @@ def test_wrong_keys_are_bounded_and_right_ones_always_count(served: tuple[Relay,
     refused(wrong.post(mail()), 429)
     taken(client.post(mail()))
     assert len(relay.records("CommandRefused", stage="auth")) <= 40
+
+
+def is_held(client: Client, queue_id: str) -> bool:
+    return [one["state"] for one in client.state(queue_id).json["recipients"]] == ["held"]
+
+
+def test_orders_of_operators_are_seen(tmp_path: Path) -> None:
+    relay, client = api_relay(tmp_path / "relay", '\n[[routes]]\nrecipients = ["*"]\nthen = "hold"\n')
+
+    def order(action: str, queue_id: str) -> None:
+        command = [sys.executable, "-m", "postroad", "queue", action, queue_id, "-c", str(relay.config)]
+        subprocess.run(command, capture_output=True, check=True, timeout=60)
+
+    with relay:
+        for action, state in (("drop", "dropped"), ("fail", "failed")):
+            queue_id = taken(client.post(mail(envelope={"notify": ["never"]})))
+            assert client.state(queue_id).json["recipients"][0]["state"] in {"queued", "held"}  # at once
+            relay.wait_for("RecipientHeld", id=queue_id)
+            wait_until(partial(is_held, client, queue_id), "held")
+            order(action, queue_id)
+            found = client.state(queue_id).json
+            assert found["state"] == "done"
+            assert [one["state"] for one in found["recipients"]] == [state]

@@ -5,21 +5,25 @@ Invariant: a message is shown to the key that it came in with and to no other; t
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from postroad.api.schema import MessageState, RecipientState
 from postroad.model.queueid import is_queue_id
-from postroad.model.work import Status
+from postroad.model.work import Status, Work
 from postroad.spool.listing import Listed, ListedRecipient
 from postroad.store.sent import Outcome, Sent
 
+TRIES: Final = 3
+
 
 class Asking(Struct, frozen=True):
-    """Where to look: `find` asks the spool for a message."""
+    """Where to look: `find` asks the spool for a message, `in_hand` for the recipients that the queue works on."""
 
     sent: Sent
     find: Callable[[str], Awaitable[Listed | None]]
+    in_hand: Callable[[str], list[Work]]
     flush: Callable[[], None]
 
 
@@ -30,16 +34,29 @@ async def state_of(asking: Asking, key: str, queue_id: str) -> MessageState | No
     known = asking.sent.message(queue_id)
     if known is None or known.key != key:
         return None
-    listed = None if known.gone else await asking.find(queue_id)
-    asking.flush()
-    outcomes = {one.address: one for one in asking.sent.outcomes(queue_id)}
-    if listed is None and not known.accepted:
+    states: list[RecipientState] = []
+    for _ in range(TRIES):
+        states = [] if known.gone else await _unfinished(asking, queue_id)
+        asking.flush()
+        known = asking.sent.message(queue_id) or known
+        if states or known.gone:
+            break  # else it was on its way from the one place to the other while we looked
+    if not states and not known.accepted:
         return None
-    waiting = [] if listed is None else [one for one in listed.recipients if not one.status.is_final]
-    states = [_waiting(one) for one in waiting]
+    state: Literal["queued", "done"] = "queued" if states else "done"
     shown = {one.address for one in states}
-    states += [_final(one) for one in outcomes.values() if one.address not in shown]
-    return MessageState(queue_id, "queued" if waiting else "done", _time(known.at), states)
+    states += [_final(one) for one in asking.sent.outcomes(queue_id) if one.address not in shown]
+    return MessageState(queue_id, state, _time(known.at), states)
+
+
+async def _unfinished(asking: Asking, queue_id: str) -> list[RecipientState]:
+    """The recipients that are not final: those in the index, and those that only the queue knows so far."""
+    listed = await asking.find(queue_id)
+    found = {} if listed is None else {one.index: _waiting(one) for one in listed.recipients if not one.status.is_final}
+    for work in asking.in_hand(queue_id):
+        if not work.status.is_final:
+            found.setdefault(work.index, _at_hand(work))
+    return list(found.values())
 
 
 def _waiting(one: ListedRecipient) -> RecipientState:
@@ -48,6 +65,13 @@ def _waiting(one: ListedRecipient) -> RecipientState:
     if one.attempts == 0 or one.leased:
         return RecipientState(one.address, "queued", one.attempts, one.reply)
     return RecipientState(one.address, "deferred", one.attempts, one.reply, _time(one.due))
+
+
+def _at_hand(work: Work) -> RecipientState:
+    address = work.recipient.address.text
+    if work.status is Status.HELD:
+        return RecipientState(address, "held", work.attempts, work.reply)
+    return RecipientState(address, "queued", work.attempts, work.reply)
 
 
 def _final(one: Outcome) -> RecipientState:

@@ -48,7 +48,8 @@ class Outcomes:
 
     def unwritten(self, queue_id: str) -> None:
         """The same could not be written down: it is tried again before anything is asked about it."""
-        self._taken.append(queue_id)
+        if len(self._taken) < FOLLOWED:
+            self._taken.append(queue_id)
 
     def __call__(self, record: Record) -> None:
         """Note `record`."""
@@ -60,7 +61,8 @@ class Outcomes:
                 self._add(Outcome(record.id, record.recipient, "dropped", record.at, 0, record.reason))
         elif isinstance(record, MessageRemoved) and record.id in self._followed:
             self._followed.discard(record.id)
-            self._gone.append(record.id)
+            if len(self._gone) < FOLLOWED:
+                self._gone.append(record.id)
 
     def _note(self, record: Record) -> None:
         if isinstance(record, RecipientDelivered | RecipientFailed) and record.id in self._followed:

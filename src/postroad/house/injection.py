@@ -15,6 +15,7 @@ from postroad.api.service import Rules, Service
 from postroad.config.apihost import key_ring, read_templates
 from postroad.config.schema import Config
 from postroad.house.front import Front
+from postroad.model.work import Work
 from postroad.observe.fanout import Fanout
 from postroad.spool.listing import Listed
 from postroad.spool.spool import EmbeddedSpool
@@ -51,7 +52,7 @@ class Injection:
         parts, settings = rules.parts, rules.settings
         self._sent = Sent(config.sent_file)
         self._outcomes = Outcomes(self._sent, parts.clock)
-        asking = Asking(self._sent, self._find, self._outcomes.flush)
+        asking = Asking(self._sent, self._find, self._in_hand, self._outcomes.flush)
         self._service = Service(rules, self._sent, self._outcomes, asking, document())
         self._server = ApiServer(
             settings.bind,
@@ -106,6 +107,9 @@ class Injection:
 
     async def _write(self) -> None:
         await self._outcomes.run(lambda: self._rules.settings.idempotency, lambda: self._rules.settings.history)
+
+    def _in_hand(self, queue_id: str) -> list[Work]:
+        return self._spool.desk.in_memory(queue_id)
 
     async def _find(self, queue_id: str) -> Listed | None:
         return await self._spool.desk.message(queue_id)
