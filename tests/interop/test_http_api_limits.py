@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,7 +22,7 @@ requests = 9
 request_size = "64KiB"
 memory = "128KiB"
 connections = 12
-request_timeout = "2s"
+request_timeout = "5s"
 """
 
 
@@ -108,8 +107,9 @@ def test_a_running_request_ends_before_the_server_does(tmp_path: Path) -> None:
     relay, client = api_relay(tmp_path / "relay", HOLD)
     body = json.dumps(mail()).encode()
     with relay, socket.create_connection(("127.0.0.1", client.port), timeout=30) as peer:
-        peer.sendall((HEAD % len(body)).encode() + body[:-1])
-        time.sleep(0.3)
+        peer.sendall((HEAD % len(body)).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n").encode())
+        assert peer.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"  # it is read now
+        peer.sendall(body[:-1])
         stopping = threading.Thread(target=relay.stop)
         stopping.start()
         relay.wait_for("ServerStopping")

@@ -13,8 +13,10 @@ from postroad.model.errors import ConfigError
 from postroad.model.records import DeskFaulted, Record
 from postroad.net.clock import SystemClock
 
-SHORT = Deadlines(idle=0.3, answer=0.3, linger=0.1)
-POST = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+LONG = Deadlines(idle=30.0, answer=30.0, linger=0.1)
+SHORT = Deadlines(idle=0.2, answer=0.2, linger=0.1)
+OPEN = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+POST = OPEN + b"Connection: close\r\n"
 
 
 class Served(NamedTuple):
@@ -31,7 +33,10 @@ async def echo(asked: Asked) -> Told:
 
 @asynccontextmanager
 async def serving(
-    answer: Callable[[Asked], Awaitable[Told]] = echo, connections: int = 5, timeout: float = 0.3
+    answer: Callable[[Asked], Awaitable[Told]] = echo,
+    connections: int = 5,
+    timeout: float = 30.0,
+    deadlines: Deadlines = LONG,
 ) -> AsyncIterator[Served]:
     records: list[Record] = []
     server = ApiServer(
@@ -41,7 +46,7 @@ async def serving(
         timeout=lambda: timeout,
         clock=SystemClock(),
         emit=records.append,
-        deadlines=SHORT,
+        deadlines=deadlines,
     )
     (where,) = await server.bind()
     await server.start()
@@ -59,7 +64,7 @@ async def said(port: int, *octets: bytes) -> bytes:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await reader.read()
     except ConnectionError:
         return b""
@@ -70,7 +75,8 @@ async def said(port: int, *octets: bytes) -> bytes:
 async def test_a_body_in_any_form_is_read() -> None:
     async with serving() as served:
         assert b"\r\n\r\nhello" in await said(served.port, POST + b"\r\n", b"he", b"llo")
-        chunked = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+        head = b"POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunked = head + b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
         assert b"\r\n\r\nhello" in await said(served.port, chunked)
         expecting = await said(served.port, POST + b"Expect: 100-continue\r\n\r\n", b"hello")
         assert expecting.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
@@ -79,12 +85,12 @@ async def test_a_body_in_any_form_is_read() -> None:
 
 @pytest.mark.parametrize("octets", [b"", b"POST", b"POST /x HTTP/1.1\r\nHost: x\r\nX-Slow: ", POST])
 async def test_a_head_that_does_not_end_ends_the_connection(octets: bytes) -> None:
-    async with serving() as served:
+    async with serving(deadlines=SHORT) as served:
         assert await said(served.port, octets) == b""
 
 
 async def test_a_body_that_does_not_end_is_a_408() -> None:
-    async with serving() as served:
+    async with serving(timeout=0.2) as served:
         answer = await said(served.port, POST + b"\r\nhel")
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"application/problem+json" in answer
@@ -126,7 +132,7 @@ async def test_a_bug_is_a_500_without_a_word_and_a_record() -> None:
         raise RuntimeError("secret")
 
     async with serving(broken) as served:
-        answer = await said(served.port, POST + b"Connection: close\r\n\r\nhello")
+        answer = await said(served.port, POST + b"\r\nhello")
         assert answer.startswith(b"HTTP/1.1 500 ")
         assert b"secret" not in answer
         (record,) = served.records
@@ -138,10 +144,10 @@ async def test_a_client_that_does_not_read_is_left() -> None:
     async def large(asked: Asked) -> Told:
         return Told(200, b"x" * (32 << 20))
 
-    async with serving(large) as served:
+    async with serving(large, deadlines=SHORT) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port, limit=1000)
         writer.write(POST + b"\r\nhello")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while served.server._http.connections or not served.server._http.requests_count:
                 await asyncio.sleep(0.02)
         assert len(await reader.read(32 << 20)) < 32 << 20
@@ -174,7 +180,7 @@ async def test_a_drain_waits_for_what_runs_and_begins_nothing() -> None:
             await asyncio.sleep(0)
         draining = asyncio.create_task(served.server.drain(20))
         await asyncio.sleep(0)
-        writer.write(POST + b"\r\nhello")
+        writer.write(OPEN + b"\r\nhello")
         assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
         writer.close()
         assert not draining.done()
