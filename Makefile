@@ -17,6 +17,8 @@ test: $(VENV)/.dev.stamp ## install what the tests need and run them all (LONG=1
 	@tools/debian.sh tests
 	@tools/node.sh tests/interop/node
 	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m pytest $(ARGS)
+	@$(if $(ARGS),,folder=$$($(BIN)/python tools/compile.py) && echo "The same, compiled:" && \
+		PYTHONPATH=$$folder $(BIN)/python -m pytest tests/dialogs tests/fuzz tests/scenarios tests/crash)
 
 .PHONY: check
 check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a minute
@@ -28,7 +30,13 @@ check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a
 .PHONY: bench
 bench: $(VENV)/.dev.stamp ## measure against a well-tuned Postfix on this machine (ARGS=...: for tests.bench)
 	@tools/debian.sh bench
+	@$(BIN)/python tools/compile.py >/dev/null
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: compile
+compile: $(VENV)/.dev.stamp ## make machine code of what every message passes; prints the folder to put first in PYTHONPATH
+	@tools/debian.sh compile
+	@$(BIN)/python tools/compile.py
 
 .PHONY: docs
 docs: $(VENV)/.dev.stamp ## write the reference pages from the code, then the site into site/

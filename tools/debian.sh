@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of a purpose that are missing (needs root), without starting their services.
-# Usage: debian.sh tests | bench | packages NAME...
+# Usage: debian.sh tests | bench | compile | packages NAME...
 set -euo pipefail
 
 # Each line: a package, and a program by which we know that it is there, however it was installed.
@@ -27,10 +27,14 @@ rsyslog          rsyslogd
 nodejs           node
 npm              npm
 systemd          systemd-analyze
+gcc              gcc
+python3-dev      python3-config
 LIST
 }
 
-bench() { printf '%s\n' "postfix postfix" "procps pgrep"; }
+bench() { compile && printf '%s\n' "postfix postfix" "procps pgrep"; }
+
+compile() { printf '%s\n' "gcc gcc" "python3-dev python3-config"; }
 
 missing() {
     local package program
@@ -42,7 +46,7 @@ missing() {
 purpose=$1
 shift
 case $purpose in
-    tests | bench) mapfile -t packages < <("$purpose" | missing) ;;
+    tests | bench | compile) mapfile -t packages < <("$purpose" | missing) ;;
     packages) packages=("$@") ;;
     *) echo "unknown purpose: $purpose" >&2 && exit 64 ;;
 esac

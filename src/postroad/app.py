@@ -121,6 +121,7 @@ class _Life:
         house.drops.start()
         if house.injection is not None:
             await house.injection.start()
+        house.rates.start()
         if monitor is not None:
             monitor.serve()
         now = house.clock.now()

@@ -5,6 +5,7 @@ and is no failure, because machines differ and are shared.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -15,7 +16,7 @@ from tests.bench import report
 from tests.bench.cell import Result, measure
 from tests.bench.growth import grow
 from tests.bench.machine import facts
-from tests.bench.relays import RELAYS
+from tests.bench.relays import RELAYS, compiled
 from tests.bench.scenarios import KIB, SCENARIOS, Scenario
 from tests.bench.spread import spread
 
@@ -27,12 +28,15 @@ examples:
   python -m tests.bench --relay postroad --only reused --runs 1 --py-spy stacks.txt
   python -m tests.bench growth --messages 1000000
   python -m tests.bench spread --messages 20000
+  python -m tests.bench spread --messages 20000 --answer-after 1
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; the exit status."""
     options = _parser().parse_args(arguments)
+    if not options.interpreted:
+        os.environ["PYTHONPATH"] = compiled()  # for every Postroad that is started
     if options.what == "spread":
         return _spread(options)
     return _growth(options) if options.what == "growth" else _run(options)
@@ -52,8 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--messages", type=int, help="messages a measurement (growth: 1,000,000; spread: 20,000 destinations)"
     )
+    parser.add_argument(
+        "--answer-after", type=int, default=0, metavar="SECONDS", help="spread: what hosts take to answer DATA"
+    )
     parser.add_argument("--size", type=int, default=4 * KIB, help="octets a message of growth (default 4096)")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are made (default /var/tmp)")
+    parser.add_argument("--interpreted", action="store_true", help="measure Postroad as it is before `make compile`")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write tables for the documentation")
     parser.add_argument("--py-spy", type=Path, metavar="FILE", help="write Postroad's collapsed stacks (needs py-spy)")
@@ -123,7 +131,8 @@ def _growth(options: argparse.Namespace) -> int:
 def _spread(options: argparse.Namespace) -> int:
     known = facts(options.dir)
     _say("\n".join(f"{name}: {value}" for name, value in known.items()))
-    found = [spread(relay, options.messages or 20_000, options.dir) for relay in options.relay or RELAYS]
+    count, after = options.messages or 20_000, options.answer_after
+    found = [spread(relay, count, options.dir, answer_after=after) for relay in options.relay or RELAYS]
     print(report.spread_lines(found))
     if options.json:
         options.json.write_text(dumps({"facts": known, "spread": [asdict(one) for one in found]}, indent=2) + "\n")

@@ -20,19 +20,21 @@ from tests.support.postfix import program
 COUNT = re.compile(rb"mesg=(\d+)")
 START_SECONDS = 10.0
 POLL_SECONDS = 0.005
-BACKLOG = "500"
+BACKLOG = "5000"
+SESSIONS = "10000"
 
 
 class Sink:
     """A running smtp-sink on `host`:`port`; `count` is how many messages it has taken."""
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1", answer_after: int = 0) -> None:
         self.port = port
         memory = Path("/dev/shm")
         self._output = tempfile.TemporaryFile(dir=memory if memory.is_dir() else None)  # noqa: SIM115  # as long as self
+        slow = ["-w", str(answer_after)] if answer_after else []
         drop_root = ["-u", "postfix"] if os.geteuid() == 0 else []
         self._process = subprocess.Popen(
-            [program("smtp-sink"), *drop_root, "-c", "-m", "1000", f"{host}:{port}", BACKLOG],
+            [program("smtp-sink"), *drop_root, "-c", "-m", SESSIONS, *slow, f"{host}:{port}", BACKLOG],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.PIPE,

@@ -25,6 +25,7 @@ def facts(folder: Path) -> dict[str, str]:
         "fdatasync of 4 KiB": f"{median * 1000:.2f} ms median, {slow * 1000:.2f} ms p99",
         "load before": f"{os.getloadavg()[0]:.2f}",
         "Python": platform.python_version(),
+        "Postroad": "compiled" if os.environ.get("PYTHONPATH") else "interpreted",
         "Postfix": _run(program("postconf"), "-dh", "mail_version"),
     }
 

@@ -12,13 +12,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from tests.support.postfix import TUNED, Postfix, free_port, smtp_to
 
+COMPILE = Path(__file__).resolve().parents[2] / "tools" / "compile.py"
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
+DELIVERIES = 500  # the default of `queue.deliveries`
+SLOW_DELIVERIES = 5000
+SLOW_PROCESSES = 500
 
 POSTROAD_CONFIG = """\
 hostname = "relay.example.com"
@@ -36,6 +42,7 @@ recipients = ["*"]
 next_hops = ["{next_hop}"]
 
 [queue]
+deliveries = {deliveries}
 retry = ["5s"]
 suspend = ["5s"]
 warn_after = "never"
@@ -71,11 +78,11 @@ class Relay(Protocol):
 class PostfixRelay:
     """Postfix with the settings TUNED of tests.support.postfix."""
 
-    def __init__(self, transport: str, parent: Path) -> None:
+    def __init__(self, transport: str, parent: Path, more: Mapping[str, str] = MappingProxyType({})) -> None:
         # Growth measures retries of refused connections: look again as often as Postroad is told to.
         often = {"queue_run_delay": "5s", "minimal_backoff_time": "5s", "maximal_backoff_time": "5s"}
         self.name = "postfix"
-        self._postfix = Postfix(transport, settings={**TUNED, **often}, parent=parent)
+        self._postfix = Postfix(transport, settings={**TUNED, **often, **more}, parent=parent)
         self.port = self._postfix.port
 
     @property
@@ -95,12 +102,14 @@ class PostfixRelay:
 class PostroadRelay:
     """`postroad serve` from the environment that runs the bench, as one process (the default)."""
 
-    def __init__(self, next_hop: str, parent: Path) -> None:
+    def __init__(self, next_hop: str, parent: Path, *, deliveries: int = DELIVERIES) -> None:
         self.name = "postroad"
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="postroad-", dir=parent))
         self._config = self.folder / "postroad.toml"
-        self._config.write_text(POSTROAD_CONFIG.format(folder=self.folder, port=self.port, next_hop=next_hop))
+        self._config.write_text(
+            POSTROAD_CONFIG.format(folder=self.folder, port=self.port, next_hop=next_hop, deliveries=deliveries)
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -157,6 +166,14 @@ def postroad_command() -> str:
     return str(path)
 
 
+def compiled() -> str:
+    """The folder with the compiled package, made when it is not there yet; RuntimeError when it cannot be made."""
+    done = subprocess.run([sys.executable, str(COMPILE)], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError("Postroad cannot be compiled (--interpreted measures it as it is)")
+    return done.stdout.strip()
+
+
 def make_relay(name: str, next_hop: int, parent: Path) -> Relay:
     """A new, not yet started relay of that name ("postroad" or "postfix"), whose mail all goes to one next hop."""
     if name == "postroad":
@@ -164,9 +181,15 @@ def make_relay(name: str, next_hop: int, parent: Path) -> Relay:
     return PostfixRelay(smtp_to(next_hop), parent)
 
 
-def make_spreader(name: str, parent: Path) -> Relay:
-    """As `make_relay`, but each recipient's mail goes to the recipient's own domain."""
-    return PostroadRelay("mx", parent) if name == "postroad" else PostfixRelay("smtp:", parent)
+def make_spreader(name: str, parent: Path, *, slow: bool = False) -> Relay:
+    """As `make_relay`, but each recipient's mail goes to the recipient's own domain.
+
+    `slow`: next hops take their time to answer, so what counts is how many of them can be waited for at once. Each
+    relay gets what its design bears: a process of Postfix takes 1.6 MiB of its own, a connection of Postroad 10 KiB.
+    """
+    if name == "postroad":
+        return PostroadRelay("mx", parent, deliveries=SLOW_DELIVERIES if slow else DELIVERIES)
+    return PostfixRelay("smtp:", parent, {"default_process_limit": str(SLOW_PROCESSES)} if slow else {})
 
 
 RELAYS = ("postfix", "postroad")

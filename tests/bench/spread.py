@@ -41,12 +41,15 @@ def destinations(count: int) -> list[str]:
     return [f"user@[127.{1 + (n >> 16)}.{(n >> 8) & 255}.{n & 255}]" for n in range(1, count + 1)]
 
 
-def spread(relay_name: str, count: int, parent: Path) -> Spread:
-    """Start the relay in a new folder below `parent`, send it `count` destinations, remove it."""
-    relay = make_spreader(relay_name, parent)
+def spread(relay_name: str, count: int, parent: Path, *, answer_after: int = 0) -> Spread:
+    """Start the relay in a new folder below `parent`, send it `count` destinations, remove it.
+
+    `answer_after`: seconds that each destination takes over the answer to DATA, as hosts do that filter what they get.
+    """
+    relay = make_spreader(relay_name, parent, slow=answer_after > 0)
     try:
         relay.start()
-        with Sink(SMTP_PORT, host="0.0.0.0") as sink, Sampler(relay.pid) as sampler:
+        with Sink(SMTP_PORT, host="0.0.0.0", answer_after=answer_after) as sink, Sampler(relay.pid) as sampler:
             _send(relay.port, destinations(PER_MESSAGE))  # a warm-up
             seen = sink.count
             sink.wait(seen + PER_MESSAGE, patience=5.0)

@@ -10,6 +10,7 @@ from postroad.model.errors import SpoolError
 from postroad.model.outcome import Outcome
 from postroad.model.records import (
     DsnQueued,
+    LaneSuspended,
     MessageRemoved,
     OperatorActed,
     RecipientDeferred,
@@ -19,6 +20,7 @@ from postroad.model.records import (
 from postroad.model.suspension import NEXT_HOP, ROUTE, SITE, Suspension
 from postroad.model.trail import attempts_of
 from postroad.model.work import Status, Work
+from postroad.queue.throttle import START
 from postroad.queue.times import NEVER
 from postroad.spool.filters import Query
 from tests.support.operating import OperatedWorld, defers, is_down, takes
@@ -260,6 +262,26 @@ async def test_a_suspended_site_stops_all_its_next_hops_also_new_ones(tmp_path: 
     await world.stop()
 
 
+async def test_a_lane_first_seen_while_its_site_is_suspended_has_not_failed(tmp_path: Path) -> None:
+    world = await OperatedWorld(tmp_path / "spool", retry=["5m"], suspend=["1h"]).start()
+    world.sites = {"mx:one.example": "big"}
+    await world.operator.suspend(suspension(world, SITE, "big"), 0)
+    for number in range(8):
+        world.send(f"u{number}@one.example")
+    await world.at_rest()
+    await world.passing(3600)
+    assert world.copies == {}
+    assert world.of(LaneSuspended) == []
+    assert {(row.attempts, row.trail) for row in (await world.rows()).values()} == {(0, "")}
+    lane = world.dispatcher.ready.find("mx:one.example")
+    assert lane is None or lane.throttle.failed_at == 0
+    assert {"next hop suspended" in record.reply.text for record in world.of(RecipientDeferred)} == {True}
+    await world.operator.resume(SITE, "big", "root", 0)
+    await world.until(lambda: len(world.copies) == 8)
+    assert set(world.copies.values()) == {1}
+    await world.stop()
+
+
 async def test_a_suspended_route_stops_the_lanes_that_it_leads_to(tmp_path: Path) -> None:
     world = OperatedWorld(tmp_path / "spool")
 
@@ -278,6 +300,36 @@ async def test_a_suspended_route_stops_the_lanes_that_it_leads_to(tmp_path: Path
     assert {lane for lane, _, _ in world.copies} == {"mx:one.example"}
     await world.operator.resume(ROUTE, "2", "root", 0)
     await world.until(lambda: len(world.copies) == 3)
+    await world.stop()
+
+
+async def test_a_suspended_route_stops_what_waits_in_memory_too(tmp_path: Path) -> None:
+    world = OperatedWorld(tmp_path / "spool")
+    go_on = asyncio.Event()
+
+    async def is_slow(works: list[Work]) -> list[Outcome]:
+        await go_on.wait()
+        return await takes(works)
+
+    def placed(envelope: Envelope, recipient: Recipient) -> str:
+        lane = f"mx:{recipient.address.domain}"
+        world.suspensions.note_route(lane, 'route "slow"' if "two" in lane else "route 1")
+        return lane
+
+    world.hop, world.lane_of = is_slow, placed
+    await world.start()
+    for number in range(12):
+        world.send(f"u{number}@two.example", f"u{number}@one.example")
+    await world.until(lambda: world.sending == 0)
+    stopped = await world.operator.suspend(suspension(world, ROUTE, "slow"), 0)
+    assert stopped == ["mx:two.example"]
+    go_on.set()
+    await world.until(lambda: sum("one" in lane for lane, _, _ in world.copies) == 12)
+    await world.passing(3600)
+    assert sum("two" in lane for lane, _, _ in world.copies) == START  # those that were under way
+    await world.operator.resume(ROUTE, "slow", "root", 0)
+    await world.until(lambda: len(world.copies) == 24)
+    assert set(world.copies.values()) == {1}
     await world.stop()
 
 
@@ -310,4 +362,24 @@ async def test_what_cannot_be_kept_for_the_next_start_is_not_begun_or_ended(tmp_
     world.is_full = False
     await world.operator.resume(NEXT_HOP, "*", "root", 0)
     await world.until(lambda: len(world.copies) == 2)
+    await world.stop()
+
+
+async def test_after_a_restart_nothing_is_fetched_for_what_is_suspended_however_many_domains(tmp_path: Path) -> None:
+    world = await OperatedWorld(tmp_path / "spool", is_down).start()
+    for thousand in range(3):
+        world.send(*(f"u@d{thousand * 500 + number}.example" for number in range(500)), "u@open.test")
+    await world.at_rest()
+    await world.operator.suspend(Suspension(NEXT_HOP, "*.example", NEVER, "root", 1), 0)
+    await world.stop()
+    world.hop = takes
+    world.clock.advance(7200)
+    await world.start()
+    await world.until(lambda: len(world.copies) == 3, step=1.0)
+    await world.passing(600)
+    assert {lane for lane, _, _ in world.copies} == {"mx:open.test"}
+    assert not [lane for lane in world.suspensions._stopped if lane.endswith(".example")]  # none was looked at
+    await world.operator.resume(NEXT_HOP, "*", "root", 0)
+    await world.until(lambda: sum(lane.endswith(".example") for lane, _, _ in world.copies) == 1500, step=1.0)
+    assert set(world.copies.values()) == {1}
     await world.stop()

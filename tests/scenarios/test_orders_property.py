@@ -128,7 +128,7 @@ async def live_ordered(
     delivered = {(record.id, record.recipient) for record in world.of(RecipientDelivered)}
     assert Counter(delivered) == world.copies, "doubled, or told of a delivery that was none"
     ready = world.dispatcher.ready
-    assert all((lane.waiting, lane.running, lane.reserved) == (0, 0, 0) for lane in ready.lanes())
+    assert all((lane.waiting, lane.running, lane.reserved) == (0, 0, 0) for lane in ready._lanes.values())
     if ready.rations is not None:
         await world.clock.run(86400)
         for limit in ready.rations.shaping._limits.values():

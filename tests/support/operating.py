@@ -26,6 +26,7 @@ from postroad.queue.operator import Operator, Tally, watched
 from postroad.queue.retry import schedule_of
 from postroad.queue.settings import QueueSettings
 from postroad.queue.suspensions import Suspensions
+from postroad.spool.disk import Disk
 from postroad.spool.filters import Query
 from postroad.spool.listing import Listed, ListedRecipient
 from postroad.spool.settings import SpoolSettings
@@ -80,6 +81,7 @@ class OperatedWorld:
         self.sites: dict[str, str] = {}
         self.kept: list[Suspension] = []
         self.is_full = False  # nothing can be kept
+        self.disk = Disk()
         self.copies: Counter[tuple[str, str, str]] = Counter()  # lane, queue id, recipient
         self.queue_ids = QueueIds(7)
         self.lane_of: Callable[[Envelope, Recipient], str] = lane_of
@@ -95,6 +97,7 @@ class OperatedWorld:
             emit=self._emit,
             lane_of=self._place,
             deadline_of=schedule.deadline_of,
+            disk=self.disk,
         )
         await self.spool.open()
         self.suspensions = Suspensions(self.kept)

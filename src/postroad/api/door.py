@@ -26,7 +26,8 @@ from postroad.api.problem import (
 )
 from postroad.api.schema import Envelope, Fault, Message
 from postroad.api.templates import Templates
-from postroad.listener.intake import Intake, Receipt
+from postroad.listener.intake import Intake
+from postroad.listener.receipt import Receipt
 from postroad.listener.settings import LimitsSettings
 from postroad.message.addresslist import addresses
 from postroad.message.headers import fields, header_section

@@ -15,18 +15,19 @@ from postroad.model.errors import SpoolError
 from postroad.net.control import ControlClient
 
 ANSWER_SECONDS: Final = 60.0
+GLANCE_SECONDS: Final = 5.0  # for what a command can do without
 _ENDED: Final = "the server ended before it had answered"
 
 
-def ask(config: Config, request: Asked) -> Iterator[Answer]:
-    """The server's answers to `request`; SpoolError when it does not run or cannot do it."""
-    return ask_at(config.control_socket, request)
+def ask(config: Config, request: Asked, seconds: float = ANSWER_SECONDS) -> Iterator[Answer]:
+    """The server's answers to `request`; SpoolError when it does not run, cannot do it or takes longer for one."""
+    return ask_at(config.control_socket, request, seconds)
 
 
-def ask_at(path: Path, request: Asked) -> Iterator[Answer]:
+def ask_at(path: Path, request: Asked, seconds: float = ANSWER_SECONDS) -> Iterator[Answer]:
     """The same, of the server that listens on `path`."""
     try:
-        client = ControlClient(path, ANSWER_SECONDS)
+        client = ControlClient(path, seconds)
     except (FileNotFoundError, ConnectionRefusedError):
         raise SpoolError(f"the server does not run: nobody listens on {path}") from None
     except PermissionError:
@@ -35,7 +36,7 @@ def ask_at(path: Path, request: Asked) -> Iterator[Answer]:
         ) from None
     done = False
     with client:
-        for line in _lines(client, request):
+        for line in _lines(client, request, seconds):
             answer = decode_answer(line)
             if answer.usage:
                 raise typer.BadParameter(answer.error)
@@ -47,13 +48,13 @@ def ask_at(path: Path, request: Asked) -> Iterator[Answer]:
         raise SpoolError(_ENDED)
 
 
-def _lines(client: ControlClient, request: Asked) -> Iterator[bytes]:
+def _lines(client: ControlClient, request: Asked, seconds: float) -> Iterator[bytes]:
     try:
         yield from client.ask(encode(request))
     except ConnectionError:  # killed; a broken pipe here is none of standard output, and no success
         raise SpoolError(_ENDED) from None
     except TimeoutError:
-        raise SpoolError(f"the server has not answered for {ANSWER_SECONDS:.0f} seconds") from None
+        raise SpoolError(f"the server has not answered for {seconds:.0f} seconds") from None
 
 
 def is_running(config: Config) -> bool:

@@ -18,7 +18,7 @@ from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue_suspend import stopped_text
-from postroad.cli.waits import lane_wait, lanes_now
+from postroad.cli.waits import Cause, lane_wait, lanes_now
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow
@@ -345,7 +345,8 @@ def _lines(found: Explanation) -> list[str]:
     if found.now is not None:
         lane, wait = found.now, lane_wait(found.now)
         out.append(f"now       {lane.waiting} wait, {lane.running} of {lane.allowed} deliveries run")
-        out += [f"waits     {wait}"] * (wait is not None)
+        is_told = wait is None or (wait.cause is Cause.STOPPED and found.stopped)  # above, as without the server
+        out += [] if is_told else [f"waits     {wait}"]
     return out
 
 

@@ -6,6 +6,7 @@ that nobody steers the terminal of whoever looks.
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from postroad.model.envelope import Envelope
@@ -73,18 +74,21 @@ def state_text(recipient: ListedRecipient, now: int, stopped: Suspension | None 
 
 
 def queue_head() -> str:
-    """The line above a list."""
-    return f"{'QUEUE ID':<14} {'SIZE':>5}  {'ARRIVED':<19}  SENDER"
+    """The two lines above a list: what stands for a message, what for each of its recipients."""
+    return f"{'QUEUE ID':<14} {'SIZE':>5}  {'ARRIVED':<19}  SENDER\n    {'REASON':<11}  RECIPIENT"
 
 
-def block_lines(message: Listed, now: int, stopped: Stopped = never) -> Iterator[str]:
-    """One message of a list: a line for it, one or two for each recipient."""
+def block_lines(
+    message: Listed, now: int, stopped: Stopped = never, *, causes: Mapping[int, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """One message of a list: a line for it, one or two for each recipient, with the cause of its wait by its number."""
     size = size_text(message.size)
     yield f"{message.id:<14} {size:>5}  {moment_text(message.arrived)}  <{printable(message.sender)}>"
     for recipient in message.recipients:
-        yield f"    {printable(recipient.address)}  {state_text(recipient, now, stopped(recipient.lane))}"
+        state = state_text(recipient, now, stopped(recipient.lane))
+        yield f"    {causes.get(recipient.index, ''):<11}  {printable(recipient.address)}  {state}"
         if recipient.reply:
-            yield f"        ({printable(recipient.reply)})"
+            yield f"{'':<19}({printable(recipient.reply)})"
 
 
 def total_line(stats: Stats, shown: int) -> str:

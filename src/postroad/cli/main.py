@@ -4,6 +4,7 @@ Usage errors leave with 64 (EX_USAGE); the other codes are those of `cli.exits`.
 """
 
 import sys
+from importlib.util import find_spec
 from typing import Annotated, Final
 
 import typer
@@ -18,8 +19,14 @@ _TYPER_USAGE: Final = 2  # what typer leaves with when the command line is wrong
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"postroad {VERSION}")
+        print(f"postroad {VERSION}{' (compiled)' if _is_compiled() else ''}")
         raise typer.Exit
+
+
+def _is_compiled() -> bool:
+    """True when what every message passes is machine code (decision 19)."""
+    spec = find_spec("postroad.smtp.server")
+    return spec is not None and str(spec.origin).endswith(".so")
 
 
 def _program(

@@ -1,11 +1,12 @@
-"""`postroad queue list | show | content`: what waits, with the last words of the other side.
+"""`postroad queue list | show | content`: what waits and why, with the last words of the other side.
 
-Reads the spool without disturbing it, so all work whether the server runs or not. With --json, times are
-microseconds since 1970 and `list` prints one object a line. The commands that act are in the files beside this one.
+Reads the spool without disturbing it, so all work whether the server runs or not; one that runs is asked what keeps
+its next hops. With --json, times are microseconds since 1970 and `list` prints one object a line. The commands that
+act are in the files beside this one.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -18,7 +19,7 @@ from postroad.cli.layout import block_lines, header_lines, message_lines, printa
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue_filters import Filters, filtered
 from postroad.cli.queue_suspend import stopped_by
-from postroad.cli.waits import lanes_now, wait_of
+from postroad.cli.waits import Reasons, Wait
 from postroad.config.schema import Config
 from postroad.message.headers import header_section
 from postroad.model.errors import SpoolError
@@ -31,6 +32,7 @@ from postroad.spool.listing import Listed, ListedRecipient
 from postroad.spool.query import Query, SpoolReader
 
 _PAGE: Final = 20_000  # messages fetched at once: memory stays flat however long the queue
+_PORTION: Final = 1000  # messages whose reasons of waiting are found out at once
 _HEADER_LIMIT: Final = 64 << 10
 
 
@@ -105,27 +107,30 @@ def _print_groups(groups: dict[str, int], limit: int, *, as_json: bool) -> None:
 
 def _print_list(config: Config, reader: SpoolReader, query: Query, now: int, *, limit: int, as_json: bool) -> None:
     shown = 0
-    stopped = stopped_by(config, now)
-    for message in _messages(reader, query, limit):
-        if as_json:
-            print(msgspec.json.encode(plain(message)).decode())
-            continue
-        if not shown:
-            print(queue_head())
-        shown += 1
-        for line in block_lines(message, now, stopped):
-            print(line)
+    reasons = Reasons(config, stopped_by(config, now), now)
+    for portion in _portions(reader, query, limit):
+        for message, waits in zip(portion, reasons.of(portion), strict=True):
+            if as_json:
+                print(msgspec.json.encode(plain(message, waits)).decode())
+                continue
+            if not shown:
+                print(queue_head())
+            shown += 1
+            causes = {index: wait.cause.value for index, wait in waits.items()}
+            for line in block_lines(message, now, reasons.stopped, causes=causes):
+                print(line)
     if not as_json:
         print(total_line(reader.counts(), shown))
 
 
-def _messages(reader: SpoolReader, query: Query, limit: int) -> Iterator[Listed]:
-    """What `query` asks for, page by page; `limit` 0 is all."""
+def _portions(reader: SpoolReader, query: Query, limit: int) -> Iterator[list[Listed]]:
+    """What `query` asks for, in portions that the server can be asked about at once; `limit` 0 is all."""
     left = limit
     while True:
         size = min(left, _PAGE) if left else _PAGE
         page = reader.list(msgspec.structs.replace(query, limit=size))
-        yield from page
+        for start in range(0, len(page), _PORTION):
+            yield page[start : start + _PORTION]
         left -= len(page) if left else 0
         if len(page) < size or (limit and not left):
             return
@@ -154,16 +159,14 @@ def show(
     except SpoolError as error:
         complain(error)
     now, listed = SystemClock().now(), shown.listed
-    stopped = stopped_by(settings, now)
-    live = lanes_now(settings, {recipient.lane for recipient in listed.recipients}, queue_id)
-    found = ((one.index, wait_of(one, live, stopped, now)) for one in listed.recipients)
-    waits = {index: wait for index, wait in found if wait is not None}
+    reasons = Reasons(settings, stopped_by(settings, now), now)
+    (waits,) = reasons.of([listed])
     if as_json:
         text = header.decode("utf-8", "backslashreplace")
-        whole = {**plain(listed), "envelope": shown.envelope, "header": text, "waits": waits}
+        whole = {**plain(listed, waits), "envelope": shown.envelope, "header": text}
         print(msgspec.json.encode(whole).decode())
         return OK
-    for line in (*message_lines(listed, shown.envelope, now, stopped=stopped, waits=waits), ""):
+    for line in (*message_lines(listed, shown.envelope, now, stopped=reasons.stopped, waits=waits), ""):
         print(line)
     for line in header_lines(header):
         print(line)
@@ -208,13 +211,13 @@ def _beginning(parts: Iterator[bytes]) -> bytes:
     return found
 
 
-def plain(message: Listed) -> dict[str, object]:
-    """A message as JSON has it: named fields throughout, states as words."""
+def plain(message: Listed, waits: Mapping[int, Wait]) -> dict[str, object]:
+    """A message as JSON has it: named fields throughout, states as words; `waits` by the recipient's number."""
     facts = msgspec.structs.asdict(message)
     del facts["num"]
-    return {**facts, "recipients": [_plain_recipient(recipient) for recipient in message.recipients]}
+    return {**facts, "recipients": [_plain_recipient(one, waits.get(one.index)) for one in message.recipients]}
 
 
-def _plain_recipient(recipient: ListedRecipient) -> dict[str, object]:
+def _plain_recipient(recipient: ListedRecipient, wait: Wait | None) -> dict[str, object]:
     trail = attempts_of(recipient.trail)
-    return {**msgspec.structs.asdict(recipient), "status": recipient.status.name.lower(), "trail": trail}
+    return {**msgspec.structs.asdict(recipient), "status": recipient.status.name.lower(), "trail": trail, "wait": wait}

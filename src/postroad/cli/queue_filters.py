@@ -14,15 +14,15 @@ from typing import Annotated, Final, NamedTuple, get_type_hints
 import typer
 
 from postroad.cli.control import ask
-from postroad.cli.waits import lane_wait
+from postroad.cli.waits import ASKED, Cause, lane_wait
 from postroad.config.schema import Config
 from postroad.desk.protocol import LanesAsked, SiteAsked
 from postroad.model.option import parse_duration, parse_size
 from postroad.model.suspension import NEXT_HOP, Suspension
 from postroad.model.work import Status
-from postroad.spool.filters import REASONS, Query
+from postroad.spool.filters import REASONS, Query, asks_lane
 
-_NO_LANE: Final = "\0"  # no lane is called so
+_NO_LANES: Final = frozenset(("\0",))  # no lane is called so
 
 
 class Wanted(StrEnum):
@@ -30,23 +30,6 @@ class Wanted(StrEnum):
 
     PENDING = "pending"
     HELD = "held"
-
-
-class Reason(StrEnum):
-    """Why a recipient waits: what the spool knows, then what the running server knows of next hops."""
-
-    HELD = "held"
-    READY = "ready"
-    DUE = "due"
-    SCHEDULED = "scheduled"
-    STOPPED = "stopped"
-    SUSPENDED = "suspended"
-    PLANNING = "planning"
-    BUSY = "busy"
-    RATE = "rate"
-    CONCURRENCY = "concurrency"
-    SOURCE = "source"
-    DELIVERIES = "deliveries"
 
 
 class Filters(NamedTuple):
@@ -70,15 +53,15 @@ class Filters(NamedTuple):
         Wanted | None, typer.Option("--status", metavar="STATE", help="Only recipients that are pending or held.")
     ] = None
     reason: Annotated[
-        Reason | None,
+        str,
         typer.Option(
             "--reason",
             metavar="WORD",
-            help="Only recipients that wait for this reason: held; ready (in the server's hands); due; scheduled "
-            "(for a later try). Or whose next hop is stopped (by an operator), suspended, planning, busy, or waits for "
-            "a rate, concurrency, source or deliveries; then the server must run.",
+            help="Only recipients that wait for this reason: held; ready (in the server's hands); due; retry (for a "
+            "later try). Or whose next hop is stopped (by an operator), suspended, planning, busy, draining, or waits "
+            "for a rate, concurrency, source or deliveries; then the server must run.",
         ),
-    ] = None
+    ] = ""
     reply: Annotated[
         str, typer.Option("--reply", metavar="TEXT", help="Only recipients whose last reply has this text.")
     ] = ""
@@ -90,8 +73,10 @@ class Filters(NamedTuple):
 
     def query(self, config: Config, now: int, ids: Sequence[str] = ()) -> Query:
         """As the spool understands it; a site is asked of the running server."""
-        known = self.reason is None or self.reason.value in REASONS
-        lanes = self._lanes(config)
+        if self.reason and self.reason not in ASKED:
+            raise typer.BadParameter(f"{self.reason!r} is not one of {', '.join(ASKED)}", param_hint="--reason")
+        known = not self.reason or self.reason in REASONS
+        lanes, hops = self._lanes(config)
         status = None if self.status is None else Status[self.status.name]
         return Query(
             ids=tuple(ids),
@@ -101,22 +86,25 @@ class Filters(NamedTuple):
             domain=self.domain,
             next_hop=self.next_hop,
             lanes=lanes,
+            hops=hops,
             older=now - round(_parsed("--older", self.older, parse_duration) * 1_000_000) if self.older else 0,
             larger=round(_parsed("--larger", self.larger, parse_size)) if self.larger else 0,
-            reason=self.reason.value if self.reason is not None and known else "",
+            reason=self.reason if known else "",
             reply=self.reply,
             now=now,
         )
 
-    def _lanes(self, config: Config) -> tuple[str, ...]:
-        """The next hops that the running server has to name; nothing when it need not be asked."""
-        asked: list[set[str]] = []
+    def _lanes(self, config: Config) -> tuple[frozenset[str], tuple[str, ...]]:
+        """The lanes that the running server has to name, and patterns; nothing when it need not be asked."""
+        asks_reason = bool(self.reason) and self.reason not in REASONS
+        if not self.site and not asks_reason:
+            return frozenset(), ()
+        lanes, hops = _lanes_that_wait(config, self.reason) if asks_reason else (frozenset(), ())
         if self.site:
             *_, answer = ask(config, SiteAsked(pattern=self.site))
-            asked.append(set(answer.names))
-        if self.reason is not None and self.reason.value not in REASONS:
-            asked.append(_lanes_that_wait(config, self.reason))
-        return tuple(sorted(set.intersection(*asked))) or (_NO_LANE,) if asked else ()
+            found = Query(lanes=lanes, hops=hops)
+            lanes, hops = frozenset(lane for lane in answer.names if not asks_reason or asks_lane(found, lane)), ()
+        return lanes or (frozenset() if hops else _NO_LANES), hops
 
     def words(self) -> str:
         """As it was typed."""
@@ -124,14 +112,16 @@ class Filters(NamedTuple):
         return " ".join(f"--{name} {value}" for name, value in named if value)
 
 
-def _lanes_that_wait(config: Config, reason: Reason) -> set[str]:
-    *_, answer = ask(config, LanesAsked())
-    waits = ((lane.name, lane_wait(lane)) for lane in answer.lanes)
-    found = {name for name, wait in waits if wait is not None and wait.cause.value == reason.value}
-    if reason is Reason.STOPPED:  # also those that hold nothing in memory
-        for one in answer.suspensions:
-            found.update((one.name,) if one.kind == NEXT_HOP else one.lanes)
-    return found
+def _lanes_that_wait(config: Config, reason: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The lanes that wait for `reason`, and patterns of such lanes."""
+    *others, answer = ask(config, LanesAsked())
+    waits = ((lane.name, lane_wait(lane)) for one in (*others, answer) for lane in one.lanes)
+    found = {name for name, wait in waits if wait is not None and wait.cause.value == reason}
+    hops: tuple[str, ...] = ()
+    if reason == Cause.STOPPED:  # also those that hold nothing in memory
+        found.update(lane for one in answer.suspensions for lane in one.lanes)
+        hops = tuple(one.name for one in answer.suspensions if one.kind == NEXT_HOP)
+    return frozenset(found) or (frozenset() if hops else _NO_LANES), hops
 
 
 def _parsed(option: str, text: str, parse: Callable[[object], float]) -> float:

@@ -5,14 +5,14 @@ server that does not run, or is not ours to ask, is a reason of its own. The val
 are explained in docs/howto/operate-the-queue.md.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
 
-from postroad.cli.control import ask
+from postroad.cli.control import GLANCE_SECONDS, ask
 from postroad.cli.layout import Stopped, moment_text, printable
 from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow, LanesAsked
@@ -20,15 +20,18 @@ from postroad.model.errors import SpoolError
 from postroad.model.work import Status
 from postroad.queue.lane import WaitReason
 from postroad.queue.times import NEVER
-from postroad.spool.listing import ListedRecipient
+from postroad.spool import filters
+from postroad.spool.listing import Listed, ListedRecipient
+
+_NAMES: Final = 5000  # lanes asked about at once
 
 
 class Cause(StrEnum):
     """Why a recipient waits."""
 
     DELIVERING = "delivering"
-    HELD = "held"
-    RETRY = "retry"
+    HELD = filters.HELD
+    RETRY = filters.RETRY
     STOPPED = "stopped"
     SUSPENDED = "suspended"
     PLANNING = "planning"
@@ -56,6 +59,7 @@ CAUSES: Final = MappingProxyType(
         WaitReason.DRAINING: Cause.DRAINING,
     }
 )
+ASKED: Final = (*filters.REASONS, *(cause.value for cause in CAUSES.values()))  # what lists can be asked for
 
 
 class Wait(Struct, frozen=True):
@@ -72,27 +76,74 @@ class Wait(Struct, frozen=True):
 
 
 class Live(Struct, frozen=True):
-    """What the running server says of lanes, and which recipients of a message it is delivering, by number.
+    """What the running server says of lanes, and which recipients (queue id, number) it is delivering.
 
     `fault` is why it says nothing, in words.
     """
 
     lanes: Mapping[str, LaneNow] = MappingProxyType({})
-    delivering: frozenset[int] = frozenset()
+    delivering: frozenset[tuple[str, int]] = frozenset()
     fault: str = ""
 
 
-def lanes_now(config: Config, names: Collection[str], queue_id: str = "") -> Live:
-    """What the running server says of those of its lanes, and of the message `queue_id`."""
+class Reasons:
+    """Tells why recipients wait. The server is asked for a portion of messages at once, and only for what it decides.
+
+    One that does not answer is not asked again: a list tells the rest without it.
+    """
+
+    def __init__(self, config: Config, stopped: Stopped, now: int) -> None:
+        """`stopped` tells what operators have stopped."""
+        self.stopped = stopped
+        self._config = config
+        self._now = now
+        self._fault = ""
+
+    def of(self, messages: Sequence[Listed]) -> list[dict[int, Wait]]:
+        """Why the recipients of each message wait, by their number; those that are final are left out."""
+        live = self._live(messages)
+        return [
+            {
+                one.index: wait
+                for one in message.recipients
+                if (wait := wait_of(message.id, one, live, self.stopped, self._now)) is not None
+            }
+            for message in messages
+        ]
+
+    def _live(self, messages: Sequence[Listed]) -> Live:
+        names: dict[str, None] = {}
+        ids: dict[str, None] = {}
+        for message in messages:
+            for one in message.recipients:
+                is_up = one.status is Status.PENDING and (one.leased or one.due <= self._now)
+                if is_up and self.stopped(one.lane) is None:
+                    names[one.lane] = None
+                    if one.leased:
+                        ids[message.id] = None
+        if self._fault or not names:
+            return Live(fault=self._fault)
+        live = lanes_now(self._config, tuple(names), tuple(ids))
+        self._fault = live.fault
+        return live
+
+
+def lanes_now(config: Config, names: Sequence[str], ids: Sequence[str] = ()) -> Live:
+    """What the running server says of those of its lanes, and of the messages `ids`."""
+    lanes: dict[str, LaneNow] = {}
+    delivering: set[tuple[str, int]] = set()
     try:
-        answers = list(ask(config, LanesAsked(names=tuple(names), id=queue_id)))
+        for start in range(0, len(names), _NAMES):
+            asked = LanesAsked(names=tuple(names[start : start + _NAMES]), ids=() if start else tuple(ids))
+            for answer in ask(config, asked, GLANCE_SECONDS):
+                lanes.update((lane.name, lane) for lane in answer.lanes)
+                delivering.update(answer.delivering)
     except (SpoolError, OSError) as error:
         return Live(fault=str(error))
-    lanes = {lane.name: lane for answer in answers for lane in answer.lanes}
-    return Live(lanes, frozenset(index for answer in answers for index in answer.delivering))
+    return Live(lanes, frozenset(delivering))
 
 
-def wait_of(recipient: ListedRecipient, live: Live, stopped: Stopped, now: int) -> Wait | None:
+def wait_of(queue_id: str, recipient: ListedRecipient, live: Live, stopped: Stopped, now: int) -> Wait | None:
     """Why `recipient` waits; None when it is final. `stopped` tells what operators have stopped."""
     if recipient.status.is_final:
         return None
@@ -101,7 +152,7 @@ def wait_of(recipient: ListedRecipient, live: Live, stopped: Stopped, now: int) 
     halt = stopped(recipient.lane)
     if halt is not None:
         return Wait(Cause.STOPPED, halt.words, halt.until)
-    if recipient.index in live.delivering:
+    if (queue_id, recipient.index) in live.delivering:
         return Wait(Cause.DELIVERING, "it is being delivered")
     if recipient.due > now and (live.fault or not recipient.leased):
         return Wait(Cause.RETRY, "its next try is not due yet", recipient.due)

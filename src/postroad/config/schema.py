@@ -205,6 +205,11 @@ class Config(Settings):
         return self.data_dir / "suspensions.json"
 
     @property
+    def rates_file(self) -> Path:
+        """Where what is used up of long rates is kept."""
+        return self.data_dir / "rates.json"
+
+    @property
     def drop_folder(self) -> Path:
         """Where programs of this machine leave mail."""
         return self.data_dir / self.drops.folder

@@ -5,33 +5,15 @@ All dialog is in `smtp.client`; here octets move and every wait has the time-out
 never raises for what the peer does: what was answered stays answered, and why the rest was not is told.
 """
 
-from msgspec import Struct
-
 from postroad.delivery.classify import CONNECT
-from postroad.delivery.dialing import REQUIRED, Dialing, PoolKey
+from postroad.delivery.dialing import REQUIRED, Dialing, PoolKey, Unopened
 from postroad.delivery.fit import Fit
 from postroad.delivery.transfer import WAIT_FROM, read_some, send_content, send_small
 from postroad.model.errors import EgressError, PeerError
-from postroad.model.reply import Reply
 from postroad.model.route import LMTP, SMTPS, Target
 from postroad.net.stream import Stream
 from postroad.smtp.client import GREETING, STARTTLS, ClientSession
 from postroad.smtp.transaction import CONTENT, DATA, Transaction
-
-
-class Unopened(Struct, gc=False):
-    """Why there is no connection: the peer `refused` at `command`, or `words`.
-
-    `tls_failed`: plain text may do; `lacks_tls`: it may not, and the peer has no TLS or none that works; `egress`: our
-    source or its proxy is the trouble.
-    """
-
-    command: str
-    words: str = ""
-    refused: Reply | None = None
-    tls_failed: bool = False
-    lacks_tls: bool = False
-    egress: bool = False
 
 
 class Connection:

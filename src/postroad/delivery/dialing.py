@@ -1,4 +1,4 @@
-"""What connections are opened with: settings, our name, TLS, and the source, by lane where a rule or route says so.
+"""What connections are opened with: settings, our name, TLS, and the source, and why one could not be opened.
 
 A `Dialing` is made once for each source and terms and then kept, so that a message pays a look-up at most, and one
 without either nothing. Connections of different ones are never mixed up in the pool. Bounded in number.
@@ -13,6 +13,7 @@ from msgspec import Struct
 from postroad.delivery.balance import Preference
 from postroad.delivery.egress import Source
 from postroad.delivery.settings import DeliverySettings
+from postroad.model.reply import Reply
 from postroad.model.route import Target, Terms
 from postroad.net.proxy import Proxy
 from postroad.net.stream import Stream
@@ -63,6 +64,21 @@ class Dialing(Struct, frozen=True):
         if source is None:
             return "delivery"
         return f"sources.{source.name}.{'address' if source.proxy is None else 'proxy'}"
+
+
+class Unopened(Struct, gc=False):
+    """Why there is no connection: the peer `refused` at `command`, or `words`.
+
+    `tls_failed`: plain text may do; `lacks_tls`: it may not, and the peer has no TLS or none that works; `egress`: our
+    source or its proxy is the trouble.
+    """
+
+    command: str
+    words: str = ""
+    refused: Reply | None = None
+    tls_failed: bool = False
+    lacks_tls: bool = False
+    egress: bool = False
 
 
 class Dialings:

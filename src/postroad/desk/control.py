@@ -44,6 +44,7 @@ CALLERS: Final = 16
 ASK_SECONDS: Final = 10.0  # to send the request
 ANSWER_SECONDS: Final = 30.0  # to take an answer
 LANES_SHOWN: Final = 50
+LANES_TOLD: Final = 2000  # in one line of an answer
 SHORTEST_WATCH: Final = 0.2
 Reload = Callable[[str], Awaitable[Reloaded]]
 Compare = Callable[[Path], Awaitable[Reloaded]]
@@ -136,9 +137,7 @@ class ControlServer:
             case SiteAsked():
                 return Answer(done=True, names=tuple(operator.suspensions.lanes_of(asked.pattern)))
             case LanesAsked():
-                lanes = tuple(lane_now(state, state.name) for state in self._states(asked.names))
-                delivering = tuple(operator.delivering(asked.id)) if asked.id else ()
-                return Answer(done=True, lanes=lanes, suspensions=tuple(operator.in_force()), delivering=delivering)
+                return await self._lanes_asked(asked, writer)
             case ReloadAsked():
                 return Answer(done=True, reloaded=await self._reload(f"user {caller.name}"))
             case CompareAsked():
@@ -147,12 +146,25 @@ class ControlServer:
                 await self._tell(asked, writer)
         return Answer(done=True)
 
+    async def _lanes_asked(self, asked: LanesAsked, writer: asyncio.StreamWriter) -> Answer:
+        """The last answer about lanes; those before it are told, so that no line is longer than a caller reads."""
+        states = self._states(asked.names)
+        delivering = tuple(self._operator.delivering(asked.ids)) if asked.ids else ()
+        suspensions = () if asked.names else tuple(self._operator.in_force())
+        while len(states) > LANES_TOLD:
+            states, told = states[:-LANES_TOLD], states[-LANES_TOLD:]
+            await _say(writer, Answer(lanes=tuple(lane_now(state, state.name) for state in told)))
+        lanes = tuple(lane_now(state, state.name) for state in states)
+        return Answer(done=True, lanes=lanes, suspensions=suspensions, delivering=delivering)
+
     def _states(self, names: Collection[str] = ()) -> list[LaneState]:
         """Every lane as it is now, or those called so; what an operator has stopped says so."""
         suspensions, now = self._operator.suspensions, self._clock.now()
         found = self._lanes(names)
         if not suspensions.entries:
             return found
+        unseen = set(names).difference(state.name for state in found)
+        found += [LaneState(name, 0, 0, 0, 0, "", WaitReason.NOTHING) for name in sorted(unseen)]
         stopped = ((state, suspensions.of(state.name, now)) for state in found)
         return [
             state

@@ -61,12 +61,12 @@ class SiteAsked(Request, frozen=True, tag="site"):
 class LanesAsked(Request, frozen=True, tag="lanes"):
     """Which lanes have work in memory or are known to fail, and which suspensions are in force.
 
-    `names` asks about these lanes alone; without any, about all. With `id`, also which recipients of that message are
-    being delivered.
+    `names` asks about these lanes alone, and not about suspensions; without any, about all. With `ids`, also which
+    recipients of these messages are being delivered. Many lanes come in several answers.
     """
 
     names: tuple[str, ...] = ()
-    id: str = ""
+    ids: tuple[str, ...] = ()
 
 
 class WatchAsked(Request, frozen=True, tag="watch"):
@@ -150,7 +150,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     names: tuple[str, ...] = ()
     lanes: tuple[LaneNow, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
-    delivering: tuple[int, ...] = ()
+    delivering: tuple[tuple[str, int], ...] = ()  # queue id and recipient
     activity: Activity | None = None
     reloaded: Reloaded | None = None
 

@@ -22,6 +22,7 @@ from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, front_of, read_aliases
 from postroad.house.injection import Injection, rules_of
 from postroad.house.monitor import Monitor, Watched
+from postroad.house.rates import RateKeeper
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops
 from postroad.listener.server import Listeners
@@ -43,6 +44,8 @@ from postroad.queue.suspensions import Suspensions
 from postroad.routing.lanes import lane_named
 from postroad.spool.spool import EmbeddedSpool
 from postroad.store.drops import DropFolder
+from postroad.store.rates import load as load_rates
+from postroad.store.rates import save as save_rates
 from postroad.store.suspensions import load as load_suspensions
 from postroad.store.suspensions import save as save_suspensions
 
@@ -116,6 +119,7 @@ class House:
         self.monitor = self._monitor()
         rules = rules_of(self.front)
         self.injection = None if rules is None else Injection(config, rules, self.spool, emit)
+        self.rates = self._keeper()
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -192,6 +196,7 @@ class House:
 
     async def close(self) -> None:
         """Close everything that is open; nothing may be running any more."""
+        await self.rates.stop()
         retiring = list(self._retiring)
         for task in retiring:
             task.cancel()
@@ -240,6 +245,11 @@ class House:
             left_out=lambda: self._logs.log.left_out,
         )
         return Monitor(self.config.desk, watched, self.clock, self.emit)
+
+    def _keeper(self) -> RateKeeper:
+        file = self.config.rates_file
+        load, save = partial(load_rates, file), partial(save_rates, file)
+        return RateKeeper(lambda: self.courier.regime.shaping, self.clock, self.emit, load=load, save=save)
 
     def _load_suspensions(self) -> Suspensions:
         try:

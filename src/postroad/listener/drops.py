@@ -1,4 +1,4 @@
-"""Drops become mail: the folder is looked into at start and every so often, and each drop goes through the one intake.
+"""Drops become mail: the folder is looked into at start, when its bell rings and every so often; one intake for all.
 
 A drop is judged like mail from a relay network: the policies on recipients, the limits, aliases and routes are the
 same as for SMTP. Who dropped it is long gone, so what SMTP would refuse is told to the sender by a report (RFC 3464),
@@ -9,12 +9,14 @@ step, the mail is neither lost nor sent twice.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn, TypeVar
 
 from msgspec import Struct
 
-from postroad.listener.intake import Gathering, Intake, Receipt
+from postroad.listener.intake import Gathering, Intake
+from postroad.listener.receipt import Receipt
 from postroad.listener.settings import LimitsSettings
 from postroad.message.dsn import FAILED, Notice
 from postroad.model.address import Mailbox
@@ -31,6 +33,7 @@ from postroad.queue.announce import Told
 from postroad.smtp import replies
 from postroad.smtp.data import ContentCheck
 from postroad.smtp.events import DataChunk, MessageEnded
+from postroad.store.dropbell import hush, open_bell
 from postroad.store.drops import Drop, DropFolder, Letter
 
 LISTENER: Final = "drops"
@@ -39,6 +42,7 @@ WAITING: Final = 1000  # drops that may wait for another try before no more are 
 AGAIN: Final = 60.0  # seconds between tries of what was deferred
 BACKLOG: Final = 1 << 20  # octets of content that may wait for the disk
 DISK_SECONDS: Final = 300.0
+SPACING: Final = 0.01  # seconds between two looks at least, however often somebody rings
 GRAIN: Final = 2.0  # seconds in which a folder may change twice and show it once
 
 Refuse = Callable[[Envelope, tuple[Notice, ...], bytes, Told], None]
@@ -65,9 +69,11 @@ class Drops:
     """The loop over the folder."""
 
     def __init__(self, parts: Parts, poll: float) -> None:
-        """Look every `poll` seconds."""
+        """Look every `poll` seconds, and when the bell rings."""
         self._parts = parts
         self._poll = poll
+        self._bell = -1
+        self._rung = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._later: set[str] = set()  # deferred
         self._told: set[str] = set()  # of those: whose sender was told of what was refused
@@ -96,6 +102,10 @@ class Drops:
 
     def start(self) -> None:
         """Begin to look."""
+        try:
+            self._bell = open_bell(self._parts.folder.path)
+        except OSError as error:
+            self._faulted(error)
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -103,6 +113,10 @@ class Drops:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._bell >= 0:
+            asyncio.get_running_loop().remove_reader(self._bell)
+            os.close(self._bell)
+            self._bell = -1
 
     async def _run(self) -> None:
         while True:
@@ -111,7 +125,25 @@ class Drops:
                 self._fault = ""
             except OSError as error:
                 self._faulted(error)
-            await self._parts.clock.sleep(self._poll)
+            await self._pause()
+
+    def _hear(self) -> None:
+        """Somebody has rung; until it was looked, nobody needs to be heard again, however many ring."""
+        asyncio.get_running_loop().remove_reader(self._bell)
+        hush(self._bell)
+        self._rung.set()
+
+    async def _pause(self) -> None:
+        """Until somebody rings, or it is time to look anyway."""
+        await self._parts.clock.sleep(SPACING)
+        if self._bell >= 0:
+            asyncio.get_running_loop().add_reader(self._bell, self._hear)
+        timer = self._parts.clock.call_later(self._poll - SPACING, self._rung.set)
+        try:
+            await self._rung.wait()
+        finally:
+            timer.cancel()
+        self._rung.clear()
 
     def _faulted(self, error: Exception) -> None:
         if self._fault != str(error):  # once, however long it lasts

@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from msgspec import Struct
-
+from postroad.listener.receipt import Receipt
 from postroad.listener.settings import LimitsSettings
 from postroad.message.trace import Hop, format_date, read_head, received_field
 from postroad.model.envelope import Envelope, Origin, Recipient
@@ -19,7 +18,6 @@ from postroad.model.errors import SpoolError, SpoolFullError
 from postroad.model.expansion import Expanded, Expansion, Incoming, Unexpanded
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit, MessageAccepted, PolicyFaulted, RecipientExpanded, Record
-from postroad.model.reply import Reply
 from postroad.model.work import Stored, Work
 from postroad.smtp import replies
 from postroad.smtp.events import MailFrom, MessageEnded
@@ -55,20 +53,13 @@ class Spooling(Protocol):
         """Make a message durable, then call back."""
 
 
-class Receipt(Struct, frozen=True, gc=False):
-    """How an intake ended: the reply for the peer and, when refused, the exact reason."""
-
-    reply: Reply
-    detail: str = ""
-
-
 class Gathering:
     """Content of one transaction while it comes in."""
 
     def __init__(self, spool: Spooling, *, inline: int, header_limit: int, on_drain: Callable[[], None]) -> None:
         """Keep up to `inline` octets in memory; look at most `header_limit` octets deep for the header's end."""
         self._spool = spool
-        self._inline = inline
+        self._in_memory = inline
         self._header_limit = header_limit
         self._on_drain = on_drain
         self._pieces: list[bytes] = []
@@ -82,7 +73,7 @@ class Gathering:
         if self._draft is None:
             self._pieces.append(piece)
             self._held += len(piece)
-            if self._held > self._inline:
+            if self._held > self._in_memory:
                 self._begin_draft()
             return 0
         if self._head_open:
@@ -151,7 +142,7 @@ class Intake:
         self._hostname = hostname
         self._queue_ids = queue_ids
         self._limits = limits
-        self._inline = inline
+        self._in_memory = inline
         self._expand = expand
         self._announce = announce
         self._expanding: set[asyncio.Task[None]] = set()
@@ -168,7 +159,7 @@ class Intake:
 
     def gather(self, on_drain: Callable[[], None]) -> Gathering:
         """Begin to take content; `on_drain` is called when a large backlog has been written."""
-        return Gathering(self._spool, inline=self._inline, header_limit=self._limits.header_size, on_drain=on_drain)
+        return Gathering(self._spool, inline=self._in_memory, header_limit=self._limits.header_size, on_drain=on_drain)
 
     def accept(  # noqa: PLR0913, PLR0917  once a message: no object is made to carry these
         self,

@@ -11,7 +11,8 @@ from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Final, cast
 
-from postroad.listener.intake import Gathering, Receipt
+from postroad.listener.intake import Gathering
+from postroad.listener.receipt import Receipt
 from postroad.listener.terms import Terms
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Origin, Recipient
@@ -319,10 +320,11 @@ class Conversation(asyncio.Protocol):
         self._expect(is_coming=False)
         self._resume("disk")  # the rest of the backlog is the spool's; whatever the peer says next must be read
         self.phase_began = self.last_seen
-        self._accepting, self._early = True, None
+        self._accepting = True
         self._terms.intake.accept(mail, self._recipients, gathering, event, self._origin, self._finished)
         self._accepting = False
-        return self._early
+        early, self._early = self._early, None
+        return early
 
     def _finished(self, receipt: Receipt) -> None:
         if not receipt.reply.is_positive:

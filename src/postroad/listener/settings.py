@@ -33,7 +33,9 @@ class DropSettings(Settings):
         description="Folder of drops; relative to `data_dir`. Whoever may send must be able to reach it.",
         min_length=1,
     )
-    poll: Duration = Field("1s", description="How often the folder is looked into.", ge=0.1, le=3600)
+    poll: Duration = Field(
+        "1s", description="How often the folder is looked into beside; who drops something rings.", ge=0.1, le=3600
+    )
 
 
 class LimitsSettings(Settings):

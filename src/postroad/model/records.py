@@ -5,18 +5,11 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
-from collections.abc import Callable
-
-from msgspec import Struct
-
 from postroad.model.envelope import Origin
+from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
 
-
-class Record(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="record", kw_only=True):
-    """Base of all records: `at` is when it happened, in microseconds since 1970."""
-
-    at: int
+__all__ = ["Emit", "Record"]  # and all that follow
 
 
 class ServerStarted(Record, frozen=True, tag="ServerStarted"):
@@ -291,9 +284,13 @@ class SpoolHasRoom(Record, frozen=True, tag="SpoolHasRoom"):
 
 
 class SpoolFaulted(Record, frozen=True, tag="SpoolFaulted"):
-    """Writing to the spool failed; senders got 451 and nothing is lost."""
+    """Writing to the spool failed (senders got 451), or reading: mail waits. Nothing is lost."""
 
     reason: str
+
+
+class SpoolMended(Record, frozen=True, tag="SpoolMended"):
+    """Mail that waits is fetched from the spool again, after a `SpoolFaulted`."""
 
 
 class DropSetAside(Record, frozen=True, tag="DropSetAside"):
@@ -395,6 +392,3 @@ class SinkRecovered(Record, frozen=True, tag="SinkRecovered"):
 
     sink: str
     seconds: float
-
-
-Emit = Callable[[Record], None]

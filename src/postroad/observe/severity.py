@@ -33,6 +33,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.ServerStopping: NOTICE,
         r.OperatorActed: NOTICE,
         r.SpoolHasRoom: NOTICE,
+        r.SpoolMended: NOTICE,
         r.RecipientFailed: NOTICE,
     }
 )

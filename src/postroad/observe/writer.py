@@ -33,8 +33,8 @@ class LineWriter:
         self._done = 0  # octets written or given up, counted by the thread alone
         self._batches: SimpleQueue[list[bytes] | None] = SimpleQueue()
         self._closed = False
-        self._thread = Thread(target=self._work, name="log", daemon=True)
-        self._thread.start()
+        self._writing = Thread(target=self._work, name="log", daemon=True)
+        self._writing.start()
 
     def add(self, line: bytes) -> bool:
         """Take whole lines to write soon; False when there is no room for them, or after `close`."""
@@ -72,8 +72,8 @@ class LineWriter:
                 self._size += len(last)
             self.flush()
             self._batches.put(None)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self._writing.join(timeout)
+        return not self._writing.is_alive()
 
     def _work(self) -> None:
         while (lines := self._batches.get()) is not None:
@@ -87,7 +87,8 @@ def _write(fd: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         try:
-            left = left[os.write(fd, left) :]
+            written = os.write(fd, left)
+            left = left[written:]
         except BlockingIOError:  # the descriptor was made non-blocking by whoever shares it
             select.select([], [fd], [], 1.0)
         except OSError:

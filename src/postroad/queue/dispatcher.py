@@ -40,7 +40,7 @@ from postroad.queue.settle import (
 )
 from postroad.queue.shaping import Shaping
 from postroad.queue.spooling import CachedPlan, Deliver, Plan, Spooling
-from postroad.queue.suspensions import Suspensions
+from postroad.queue.suspensions import Stopped, Suspensions
 from postroad.queue.telling import Settlement
 from postroad.queue.throttle import Throttle, crowding, host_failure
 from postroad.queue.times import microseconds
@@ -171,8 +171,7 @@ class Dispatcher:
     def _enter(self, stored: Stored, works: list[Work]) -> bool:
         """Put works of one message and one lane into the window; False when they wait in the spool instead."""
         ready = self.ready
-        clock = self._clock
-        now = clock.now()
+        now = self._clock.now()
         lane = ready.lane(works[0].lane, now)
         if ready.draining:
             self._release(works)
@@ -188,7 +187,7 @@ class Dispatcher:
             if ready.hungry:
                 self._feeder.ring()
             return False
-        stamp = clock.monotonic()
+        stamp = self._clock.monotonic()
         for work in works:
             work.stamp = stamp
         ready.push(lane, stored, works)
@@ -280,9 +279,13 @@ class Dispatcher:
             later = self._clock.now() + self._first_pause
             for work in batch.works:
                 work.due = later
+        self._release(self._take_out(batch))
+
+    def _take_out(self, batch: Batch) -> list[Work]:
+        """The works of a batch that is being worked on, which are to leave memory."""
         self.ready.leave(batch.stored)
         self.ready.finish(len(batch.works))
-        self._release(batch.works)
+        return batch.works
 
     async def _attempt(self, lane: Lane, batch: Batch, unroutable: Decided | None) -> None:
         """Deliver one batch and settle it; `unroutable` tells why there is no route, where that is known."""
@@ -291,6 +294,10 @@ class Dispatcher:
         done = await self._seam.attempt(lane, batch, unroutable)
         now = self._clock.now()
         outcomes = done.outcomes
+        if type(stopped := outcomes[0]) is Stopped:
+            throttle = stopped.throttle(lane.throttle.rules)
+            self.park(self._take_out(batch) + self.ready.unload(lane), throttle, now)
+            return
         pause: Suspension | None = None
         if lane.shape is not None and lane.shape.replies:
             outcomes, pause = remap(outcomes, lane.shape.replies)
@@ -342,10 +349,7 @@ class Dispatcher:
         self._feeder.ring_at(lane.throttle.until)
 
     def park(self, works: list[Work], throttle: Throttle, now: int) -> None:
-        """Let works of one suspended lane wait in the spool, or go on at its fallback.
-
-        They keep their due time: they are next, in order, when the lane is open again, also after a restart.
-        """
+        """Works of a suspended lane wait in the spool, as due as they were, or go on at its fallback."""
         known = self.known(works[0].lane) if works and self._fallback_of is not None else NOTHING_KNOWN
         if known.fallback is not None:
             self.ready.take(len(works))

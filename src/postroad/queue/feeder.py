@@ -1,6 +1,7 @@
 """What keeps the window filled from the spool, and acts on deadlines while mail waits.
 
-Two loops that sleep until somebody rings or a known time comes; a fault of the spool is reported and tried again.
+Two loops that sleep until somebody rings or a known time comes; a fault of the spool is told once, and tried again
+after growing pauses, however often somebody rings meanwhile.
 Nothing is asked of the spool for lanes that may not hold more.
 """
 
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from postroad.model.errors import SpoolError
-from postroad.model.records import Emit, SpoolFaulted
+from postroad.model.records import Emit
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
 from postroad.queue.alarm import Alarm
@@ -17,10 +18,12 @@ from postroad.queue.lane import by_message
 from postroad.queue.ready import Ready
 from postroad.queue.spooling import Spooling
 from postroad.queue.times import microseconds
+from postroad.queue.trouble import Trouble
 
 CHUNK: Final = 500  # recipients asked of the spool at once, so that no answer holds up the event loop for long
 SHORTEST_PAUSE: Final = 0.05  # between two looks into the spool that found nothing
-FAULT_PAUSE: Final = 1.0  # after a fault of the spool
+FEEDING: Final = "feeding"
+KEEPING: Final = "keeping"
 
 
 class Feeder:
@@ -45,13 +48,13 @@ class Feeder:
         """
         self._spool = spool
         self._ready = ready
-        self._emit = emit
         self._clock = clock
         self._admit = admit
         self._lapsed = lapsed
         self._closed = closed
         self._opens = opens
         self.sweep_every = sweep_every
+        self._trouble = Trouble(emit)
         self._feeding = Alarm(clock)
         self._keeping = Alarm(clock)
 
@@ -78,22 +81,30 @@ class Feeder:
         """Keep the window filled with what is due in the spool."""
         ready = self._ready
         clock = self._clock
-        told = ""
+        again = 0
         while not ready.draining:
-            try:
-                await self._refill()
-                due = await self._spool.next_due(self._closed(clock.now()))
-                told = ""
-            except SpoolError as error:
-                if str(error) != told:  # once, and then it is asked every second
-                    told = str(error)
-                    self._emit(SpoolFaulted(at=clock.now(), reason=told))
-                due = clock.now() + microseconds(FAULT_PAUSE)
-            now = clock.now()
-            if due is not None:
-                self._feeding.ring_at(max(due, now + microseconds(SHORTEST_PAUSE)))
-            self._feeding.ring_at(self._opens(now))
+            if clock.now() >= again:
+                again = await self._feed_once()
+            else:
+                self._feeding.ring_at(again)
             await self._feeding.wait()
+
+    async def _feed_once(self) -> int:
+        """Look into the spool; before which time not to look again."""
+        clock = self._clock
+        try:
+            await self._refill()
+            due = await self._spool.next_due(self._closed(clock.now()))
+        except SpoolError as error:
+            again = self._trouble.failed(FEEDING, str(error), clock.now())
+            self._feeding.ring_at(again)
+            return again
+        now = clock.now()
+        self._trouble.passed(FEEDING, now)
+        if due is not None:
+            self._feeding.ring_at(max(due, now + microseconds(SHORTEST_PAUSE)))
+        self._feeding.ring_at(self._opens(now))
+        return 0
 
     async def _refill(self) -> None:
         ready = self._ready
@@ -116,8 +127,9 @@ class Feeder:
             try:
                 await self._sweep()
                 await self._spool.maintain()
+                self._trouble.passed(KEEPING, self._clock.now())
             except SpoolError as error:
-                self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
+                self._trouble.failed(KEEPING, str(error), self._clock.now())
             now = self._clock.now()
             self._ready.forget_idle(now)
             self._keeping.ring_at(now + microseconds(self.sweep_every))

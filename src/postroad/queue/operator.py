@@ -7,17 +7,17 @@ done. What is being delivered right now is waited for a little, then counted as 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from postroad.model.errors import SpoolError
-from postroad.model.outcome import Decided, Deferred, Scope
+from postroad.model.outcome import Decided, Scope
 from postroad.model.records import Emit, OperatorActed
 from postroad.model.reply import Reply
 from postroad.model.route import Route
-from postroad.model.suspension import Suspension
+from postroad.model.suspension import ROUTE, Suspension
 from postroad.model.work import Work
 from postroad.net.clock import Clock
 from postroad.queue.actions import LIVELY, Order, Surroundings, carry_out
@@ -25,7 +25,7 @@ from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.lane import Batch, Lane, by_message
 from postroad.queue.ready import Ready
 from postroad.queue.spooling import Plan
-from postroad.queue.suspensions import LIMIT, Suspensions
+from postroad.queue.suspensions import LIMIT, Stopped, Suspensions
 from postroad.spool.filters import Query
 from postroad.spool.listing import Count, Selected
 
@@ -221,8 +221,10 @@ class Operator:
             suspensions.expire(now)
             if len(suspensions.entries) >= LIMIT:
                 raise SpoolError(f"{LIMIT} suspensions are in force, no more are kept; end some first")
-            before = dict(suspensions.entries)
+            before = suspensions.listed()
             suspensions.add(one)
+            if one.kind == ROUTE:
+                await self._note_routes(now)
             await self._keep(before)
             stopped = []
             for state in ready.states(now):
@@ -235,10 +237,22 @@ class Operator:
             self._dispatcher.wake()
             return stopped
 
+    async def _note_routes(self, now: int) -> None:
+        """Have it told where routes send what waits in memory; what waits in the spool tells when it is fetched."""
+        ready, looked = self._dispatcher.ready, 0
+        for state in ready.states(now):
+            for work in [work for batch in ready.lane(state.name).batches for work in batch.works]:
+                if self.suspensions.of(state.name, now) is not None:
+                    break
+                self._around.placed(work.stored.envelope, work.stored.envelope.recipients[work.index])
+                looked += 1
+                if looked % PORTION == 0:
+                    await self._clock.sleep(0)
+
     async def resume(self, kind: str, name: str, by: str, uid: int) -> list[Suspension]:
         """End suspensions; which they were."""
         async with self._one:
-            before = dict(self.suspensions.entries)
+            before = self.suspensions.listed()
             ended = self.suspensions.remove(kind, name)
             if ended:
                 await self._keep(before)
@@ -247,27 +261,33 @@ class Operator:
             self._dispatcher.wake()
             return ended
 
-    def delivering(self, queue_id: str) -> list[int]:
-        """The recipients of a message, by number, that are in memory and wait in no lane."""
-        works = [work for work in self._waiting.in_memory(queue_id) if not work.status.is_final]
-        lanes = (self._dispatcher.ready.find(name) for name in {work.lane for work in works})
+    def delivering(self, queue_ids: Collection[str]) -> list[Key]:
+        """The recipients of these messages that are in memory and wait in no lane."""
+        works = [
+            (queue_id, work)
+            for queue_id in queue_ids
+            for work in self._waiting.in_memory(queue_id)
+            if not work.status.is_final
+        ]
+        asked = frozenset(queue_ids)
+        lanes = (self._dispatcher.ready.find(name) for name in {work.lane for _, work in works})
         waiting = {
-            work.index
+            (batch.stored.id, work.index)
             for lane in lanes
             for batch in (lane.batches if lane is not None else ())
-            if batch.stored.id == queue_id
+            if batch.stored.id in asked
             for work in batch.works
         }
-        return sorted(work.index for work in works if work.index not in waiting)
+        return sorted(key for queue_id, work in works if (key := (queue_id, work.index)) not in waiting)
 
     def in_force(self) -> list[Suspension]:
         """Every suspension that has not ended."""
         now = self._clock.now()
-        return [one for one in self.suspensions.entries.values() if one.until > now]
+        return [one for one in self.suspensions.listed() if one.until > now]
 
-    async def _keep(self, before: dict[tuple[str, str], Suspension]) -> None:
+    async def _keep(self, before: list[Suspension]) -> None:
         """Keep what is in force for the next start; when that fails, what was in force `before` is again."""
-        entries = list(self.suspensions.entries.values())
+        entries = self.suspensions.listed()
         try:
             await asyncio.get_running_loop().run_in_executor(None, self._save, entries)
         except SpoolError:
@@ -303,14 +323,15 @@ def withdraw(ready: Ready, lane: Lane, wanted: set[Key]) -> list[Work]:
 
 
 def watched(plan: Plan, suspensions: Suspensions, now: Callable[[], int]) -> Plan:
-    """`plan`, telling `suspensions` of sites; the mail of a site that is suspended is put off, also the first of it."""
+    """`plan`, telling `suspensions` of sites; the mail of a site that is suspended is stopped, also the first of it."""
 
     async def planned(lane: str) -> Route | Decided:
         route = await plan(lane)
-        if isinstance(route, Route) and route.site and suspensions.note_site(lane, route.site):
-            stopped = suspensions.of(lane, now())
+        if isinstance(route, Route) and route.site:
+            suspensions.note_site(lane, route.site)
+            stopped = suspensions.of(lane, now()) if suspensions.entries else None
             if stopped is not None:
-                return Deferred(Reply(451, "4.3.2", stopped.words), Scope.NEXT_HOP)
+                return Stopped(Reply(451, "4.3.2", stopped.words), Scope.NEXT_HOP, suspension=stopped)
         return route
 
     return planned

@@ -321,10 +321,6 @@ class Ready:
         if self.rations is not None:
             self.rations.dismiss(lane)
 
-    def lanes(self) -> list[Lane]:
-        """Every lane."""
-        return list(self._lanes.values())
-
     def states(self, now: int, names: Collection[str] = ()) -> list[LaneState]:
         """Every lane as it is now, for people; with `names`, those called so that there are."""
         chosen = [self._lanes[name] for name in names if name in self._lanes] if names else self._lanes.values()

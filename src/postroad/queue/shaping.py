@@ -118,7 +118,7 @@ class Shaping:
             if not _covers(rule, domains, route):
                 continue
             numbers.append(number)
-            of_source = bool(rule.sources) and not (rule.domains or rule.mx or rule.sites)
+            of_source = _is_of_source(rule)
             given = Given(number, rule)
             for name in rule.model_fields_set:
                 if of_source and name in _LIMITS:
@@ -126,6 +126,11 @@ class Shaping:
                 else:
                     options[name] = given
         return Merged(tuple(numbers), options, source_options)
+
+    def account(self, number: int, name: str, key: str) -> Limit | None:
+        """The account `key` of the limit that an option of a rule sets, made when it is new; None when it sets none."""
+        rule = self._rules[number][1]
+        return self._limit(name, Given(number, rule), lambda _: key, of_source=_is_of_source(rule))
 
     def forget_idle(self, now: int) -> None:
         """Drop the limits and pauses that nobody uses and that tell nothing."""
@@ -215,6 +220,10 @@ def _account(lane: Lane, shape: Shape, sign: int) -> bool:
     for pause in set(shape.pauses):
         pause.lanes += sign
     return makes_place
+
+
+def _is_of_source(rule: ShapingSettings) -> bool:
+    return bool(rule.sources) and not (rule.domains or rule.mx or rule.sites)
 
 
 def _is_about_the_same(rule: ShapingSettings, other: ShapingSettings) -> bool:

@@ -41,7 +41,11 @@ _DEFAULT_PORTS: Final = MappingProxyType(
 )  # RFC 5321 4.5.4.2 and the port LMTP servers take by custom (RFC 2033 5)
 _FORMS: Final = '"smtp://host:port", "smtp+srv://name", "lmtp://host:port", "lmtp:///path", "mx" or "capture:"'
 _LATER: Final = MappingProxyType(
-    {"smtps": "smtps:// (TLS from the first octet) is not supported yet; smtp:// uses STARTTLS where offered"}
+    {
+        "smtps": "smtps:// (TLS from the first octet, mostly port 465) is not supported; name the port where the host "
+        'offers STARTTLS, mostly "smtp://host:587" or "smtp://host:25", and give tls = "required" in [delivery] or a '
+        "[[shaping]] rule to send with TLS only"
+    }
 )
 _READABLE: Final = ":/,*[]@+"  # what a lane inside a lane need not encode
 

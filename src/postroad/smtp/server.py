@@ -8,6 +8,7 @@ caller's. Every refusal of our own is also told as a `Refused` notice, for the l
 
 from collections import deque
 from types import MappingProxyType
+from typing import Final
 
 from postroad.model.reply import Reply
 from postroad.smtp import replies
@@ -196,7 +197,7 @@ class ServerSession:
     def _obey(self, line: bytes) -> Event | None:
         verb, _, argument = line.partition(b" ")
         verb = verb.upper()
-        handler = self._VERBS.get(verb)
+        handler = _VERBS.get(verb)
         if handler is None:
             self._unknown(verb)
             return None
@@ -349,8 +350,6 @@ class ServerSession:
             self.state = State.MAIL
         self._refuse("bdat", reply, detail)
 
-    # -- ends ----------------------------------------------------------------------------------
-
     def _refuse(self, stage: str, reply: Reply, detail: str) -> None:
         self._out.append(replies.encode(reply))
         self._queue.append(Refused(stage, reply, detail))
@@ -382,18 +381,19 @@ class ServerSession:
         self.left = reason
         self._input.put_back(b"")
 
-    _VERBS = MappingProxyType(
-        {
-            b"EHLO": _ehlo,
-            b"HELO": _helo,
-            b"MAIL": _mail,
-            b"RCPT": _rcpt,
-            b"DATA": _data,
-            b"BDAT": _bdat,
-            b"RSET": _rset,
-            b"NOOP": _noop,
-            b"HELP": _help,
-            b"VRFY": _vrfy,
-            b"QUIT": _quit,
-        }
-    )
+
+_VERBS: Final = MappingProxyType(
+    {
+        b"EHLO": ServerSession._ehlo,
+        b"HELO": ServerSession._helo,
+        b"MAIL": ServerSession._mail,
+        b"RCPT": ServerSession._rcpt,
+        b"DATA": ServerSession._data,
+        b"BDAT": ServerSession._bdat,
+        b"RSET": ServerSession._rset,
+        b"NOOP": ServerSession._noop,
+        b"HELP": ServerSession._help,
+        b"VRFY": ServerSession._vrfy,
+        b"QUIT": ServerSession._quit,
+    }
+)

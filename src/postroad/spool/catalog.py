@@ -28,6 +28,7 @@ from postroad.spool.ops import Ops
 from postroad.spool.reading import Reader, Unreadable
 from postroad.spool.recover import BROKEN
 from postroad.spool.salvage import envelope_of
+from postroad.spool.shut import closed_of
 from postroad.spool.worker import Worker
 
 FLUSH_AT: Final = 10_000  # messages that may wait for the index before it is handed them at once
@@ -36,11 +37,15 @@ POSITION_EVERY: Final = 16 << 20  # octets of journal after which the position a
 
 
 class Leased(Struct):
-    """What the index thread found: rows, their envelopes, records of damage."""
+    """What the index thread found: rows, their envelopes, records of damage.
+
+    `fault` is why the machine could read none, for want of something: the rows were given back.
+    """
 
     rows: list[LeasedRow]
     arrivals: dict[str, Arrival | Unreadable]
     records: list[SpoolDamaged]
+    fault: str = ""
 
 
 class Catalog:
@@ -185,7 +190,7 @@ class Catalog:
 
     async def lease(self, want: int, now: int, closed: Collection[str]) -> list[Work]:
         """See `Spool.lease`."""
-        shut = frozenset(closed)
+        shut = closed_of(closed)
         found = await self._ask(lambda index: leases.lease(index, want, now, shut))
         works = []
         for work, row in found:
@@ -206,7 +211,7 @@ class Catalog:
 
     async def next_due(self, closed: Collection[str]) -> int | None:
         """See `Spool.next_due`."""
-        shut = frozenset(closed)
+        shut = closed_of(closed)
         ops = self.collect()
 
         def job() -> int | None:
@@ -240,6 +245,8 @@ class Catalog:
                 found = await self.worker.call(job, self._give_back)
                 for record in found.records:
                     self._emit(record)
+                if found.fault:
+                    raise SpoolError(f"what waits cannot be read now: {found.fault}")
                 return self._take(found)
             except apsw.Error as error:
                 raise self._failure(error) from error
@@ -261,10 +268,12 @@ class Catalog:
         places: dict[str, Place] = {row.id: row.place for row in rows}
         arrivals = self._reader.arrivals(places.items())
         records: list[SpoolDamaged] = []
-        passing = {key for key, one in arrivals.items() if isinstance(one, Unreadable) and one.passing}
+        passing = {key: one.reason for key, one in arrivals.items() if isinstance(one, Unreadable) and one.passing}
         if passing:
             leases.give_back(self.index, [row for row in rows if row.id in passing])
             rows = [row for row in rows if row.id not in passing]
+            if not rows:
+                return Leased([], {}, [], next(iter(passing.values())))
         for num, queue_id in {(row.num, row.id) for row in rows}:
             found = arrivals[queue_id]
             if isinstance(found, Unreadable):

@@ -16,17 +16,17 @@ from postroad.model.work import Status
 HELD: Final = "held"
 READY: Final = "ready"
 DUE: Final = "due"
-SCHEDULED: Final = "scheduled"
-REASONS: Final = (HELD, READY, DUE, SCHEDULED)
+RETRY: Final = "retry"
+REASONS: Final = (HELD, READY, DUE, RETRY)
 
 
 class Query(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which recipients, and of which messages. What is empty or 0 does not matter; the rest must all hold.
 
-    `lanes` are patterns of which one must match, as must `next_hop`. `older`: arrived before that time, in microseconds
-    since 1970; `larger`: more octets. `reason` says why it waits at `now`, one of `REASONS`. `reply` is a text that the
-    last reply holds. `after` and `limit` are for lists of messages: behind that number of the index, so many at most;
-    `after_new` is the last id of those that had no number when a list came to them.
+    The lane must be one of `lanes` or fit one of `hops`, patterns, and fit `next_hop`. `older`: arrived before that
+    time, in microseconds since 1970; `larger`: more octets. `reason` says why it waits at `now`, one of `REASONS`.
+    `reply` is a text that the last reply holds. `after` and `limit` are for lists of messages: behind that number of
+    the index, so many at most; `after_new` is the last id of those that had no number when a list came to them.
     """
 
     ids: tuple[str, ...] = ()
@@ -35,7 +35,8 @@ class Query(Struct, frozen=True, kw_only=True, omit_defaults=True):
     recipient: str = ""
     domain: str = ""
     next_hop: str = ""
-    lanes: tuple[str, ...] = ()
+    lanes: frozenset[str] = frozenset()
+    hops: tuple[str, ...] = ()
     older: int = 0
     larger: int = 0
     reason: str = ""
@@ -59,7 +60,7 @@ class Query(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def asks_recipient(self) -> bool:
         """True when it asks for something of a single recipient."""
-        names = (self.recipient, self.domain, self.next_hop, self.lanes, self.reason, self.reply)
+        names = (self.recipient, self.domain, self.next_hop, self.lanes, self.hops, self.reason, self.reply)
         return self.status is not None or any(names)
 
 
@@ -110,7 +111,9 @@ def asks_lane(query: Query, lane: str) -> bool:
     """True when `query` asks for recipients of this lane, or for none in particular."""
     if query.next_hop and not lane_fits(query.next_hop, lane):
         return False
-    return not query.lanes or any(lane_fits(pattern, lane) for pattern in query.lanes)
+    if not query.lanes and not query.hops:
+        return True
+    return lane in query.lanes or any(lane_fits(pattern, lane) for pattern in query.hops)
 
 
 def reply_pattern(text: str) -> str:
@@ -143,7 +146,7 @@ def reason_of(one: Facts, now: int) -> str:
         return HELD
     if one.leased:
         return READY
-    return DUE if one.due <= now else SCHEDULED
+    return DUE if one.due <= now else RETRY
 
 
 def bare(pattern: str) -> str:

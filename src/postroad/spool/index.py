@@ -16,6 +16,7 @@ import apsw
 import msgspec
 
 from postroad.spool.ops import Ops, Position, RecipientRow, Update
+from postroad.spool.shut import ShutLanes
 
 VERSION: Final = 2  # an index of another version is made anew from the journals
 CACHE_KIB: Final = 64 * 1024
@@ -123,6 +124,7 @@ class Index:
         self.db = db
         self._lanes = _Names(self, "lane")
         self._domains = _Names(self, "domain")
+        self.shut = ShutLanes(db)
         self._waiting: list[Ops] = []  # handed over, not yet committed: the newest commit failed
 
     def close(self) -> None:
@@ -220,6 +222,7 @@ class Index:
         self.db.execute(f"DELETE FROM domain WHERE id NOT IN ({used})")  # noqa: S608  constants only
         self._lanes.clear()
         self._domains.clear()
+        self.shut.forget()
 
 
 class _Names:

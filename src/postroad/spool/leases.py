@@ -4,7 +4,7 @@ Leases go lane by lane, so rows that wait in closed lanes are never walked over.
 due order until it is released; leases live as long as the process.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import apsw
@@ -13,11 +13,13 @@ from msgspec import Struct
 
 from postroad.model.work import Place, Status
 from postroad.spool.index import Index, select
+from postroad.spool.shut import Closed
 
 T = TypeVar("T")
 
-_DUE_LANES: Final = """SELECT json_group_array(id) FROM (SELECT id FROM lane
-    WHERE next_due <= ?1 AND name NOT IN (SELECT value FROM json_each(?2)) ORDER BY next_due LIMIT ?3)"""
+_DUE_LANES: Final = """SELECT json_group_array(id) FROM (SELECT id FROM lane WHERE next_due <= ?1
+    AND id NOT IN (SELECT lane FROM temp.shut) AND name NOT IN (SELECT value FROM json_each(?2))
+    ORDER BY next_due LIMIT ?3)"""
 _COLUMNS: Final = """json_array(r.num, r.idx, l.name, r.due, r.deadline, r.attempts, r.warned, r.reply,
     m.id, m.journal, m.segment, m.offset, m.length,
     (SELECT count(*) FROM recipient AS o WHERE o.num = r.num AND o.status < 2), r.status, r.moved,
@@ -42,7 +44,8 @@ _LEASE: Final = """UPDATE recipient SET leased = 1 FROM (VALUES {}) AS v
 _EXACT_LANES: Final = """UPDATE lane SET next_due = (SELECT min(d.due) FROM recipient AS d INDEXED BY recipient_due
     WHERE d.lane = lane.id AND d.leased = 0 AND d.status = 0) WHERE id IN (SELECT value FROM json_each(?))"""
 _FIRST_LANE: Final = """SELECT id, next_due FROM lane WHERE next_due IS NOT NULL
-    AND name NOT IN (SELECT value FROM json_each(?)) ORDER BY next_due LIMIT 1"""
+    AND id NOT IN (SELECT lane FROM temp.shut) AND name NOT IN (SELECT value FROM json_each(?))
+    ORDER BY next_due LIMIT 1"""
 _SET_ASIDE: Final = """UPDATE recipient SET reply = CASE WHEN status = 1 AND reply <> '' THEN reply ELSE ? END,
     status = ?, leased = 0 WHERE num = ? AND status < 2"""
 
@@ -96,9 +99,12 @@ def _ask(db: apsw.Connection, decoder: msgspec.json.Decoder[T], query: str, valu
         raise apsw.CorruptError(f"a row of the index makes no sense: {error}") from error
 
 
-def lease(index: Index, want: int, now: int, closed: Collection[str]) -> list[LeasedRow]:
+def lease(index: Index, want: int, now: int, closed: Closed) -> list[LeasedRow]:
     """At most `want` due recipients of open lanes, oldest first and fairly over the lanes, now leased."""
+    if closed.is_everything:
+        return []
     db = index.db
+    index.shut.set(closed.patterns)
     shut = msgspec.json.encode(list(closed)).decode()
     found: list[LeasedRow] = []
     db.execute("BEGIN IMMEDIATE")
@@ -147,8 +153,11 @@ def claim(index: Index, wanted: Sequence[tuple[str, int]]) -> list[LeasedRow]:
     return rows
 
 
-def next_due(index: Index, closed: Collection[str]) -> int | None:
+def next_due(index: Index, closed: Closed) -> int | None:
     """When the first recipient outside of `closed` is due."""
+    if closed.is_everything:
+        return None
+    index.shut.set(closed.patterns)
     shut = msgspec.json.encode(list(closed)).decode()
     while first := select(index.db, tuple[int, int], _FIRST_LANE, (shut,)):
         lane, bound = first[0]

@@ -135,7 +135,7 @@ _COUNTS: Final = """SELECT count(*) FILTER (WHERE status = 0), count(*) FILTER (
 def _where(db: apsw.Connection, query: Query, without: Collection[str] = ()) -> Where:
     """The conditions of `query`, with the numbers of the names that it asks for."""
     lanes = None
-    if query.next_hop or query.lanes:
+    if query.next_hop or query.lanes or query.hops:
         lanes = _numbers(db, "lane", lambda name: asks_lane(query, name))
     ids = _json(query.ids) if query.ids else None
     domains, recipients, senders = (

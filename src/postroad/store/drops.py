@@ -25,6 +25,7 @@ from postroad.model.errors import DropError
 from postroad.model.queueid import is_queue_id
 from postroad.smtp.command import RefusalError, parse_mail, parse_rcpt
 from postroad.smtp.events import MailFrom, RcptTo
+from postroad.store.dropbell import make_bell, ring
 
 MAGIC: Final = b"postroad-drop 1\n"
 TRAILER: Final = 31  # octets of "\nend LENGTH CHECKSUM\n"
@@ -86,6 +87,7 @@ class DropWriter:
         # Who cannot read the folder cannot sync it; the file's own sync takes its new name along (ext4, XFS, btrfs).
         os.fsync(self._fd)
         os.close(self._fd)
+        ring(self._folder.parent)
         return name
 
     def abandon(self) -> None:
@@ -184,7 +186,7 @@ class DropFolder:
         self._hopeless: set[str] = set()  # what can neither be read nor moved
 
     def prepare(self, uid: int = -1, gid: int = -1) -> None:
-        """Make the folders and, as root, give them to the server's user; no link in their place is followed."""
+        """Make the folders and the bell and, as root, give them to the server's user; no link there is followed."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         top = os.open(self.path, _FOLDER)
         try:
@@ -192,6 +194,7 @@ class DropFolder:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, 0o700, dir_fd=top)
                 _own(os.open(name, _FOLDER, dir_fd=top), uid, gid, mode)
+            make_bell(top, uid, gid)
         finally:
             _own(top, uid, gid, 0o711)
 

@@ -3,7 +3,6 @@
 A file that cannot be read stops nobody's mail: it is told as an error to whoever asks, and mail flows.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 
 from postroad.model.errors import SpoolError
 from postroad.model.suspension import Suspension
+from postroad.store.whole import write_whole
 
 
 def load(path: Path) -> list[Suspension]:
@@ -25,13 +25,7 @@ def load(path: Path) -> list[Suspension]:
 
 def save(path: Path, suspensions: Sequence[Suspension]) -> None:
     """Replace the file, durably; SpoolError when the disk refuses."""
-    new = path.with_name(f"{path.name}.new")
     try:
-        with new.open("wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(msgspec.json.encode(suspensions))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        write_whole(path, msgspec.json.encode(suspensions))
     except OSError as error:
         raise SpoolError(f"the suspensions cannot be written to {path}: {error.strerror}") from error

@@ -56,14 +56,16 @@ def test_a_block_has_every_recipient_with_its_last_reply() -> None:
         _recipient(address="c@example.net", leased=True, attempts=0, reply=""),
         _recipient(address="d@example.net", status=Status.HELD, reply="251 \x07"),
     )
-    assert list(block_lines(message, _NOW)) == [
+    for number, recipient in enumerate(message.recipients):
+        recipient.index = number
+    assert list(block_lines(message, _NOW, causes={0: "retry", 1: "concurrency", 3: "held"})) == [
         f"3Pt2mN2VXxznj   4.1K  {moment_text(message.arrived)}  <me@example.com>",
-        "    you@example.net  pending, next try in 4m, after 2 tries",
-        "        (451 4.4.1 no answer)",
-        "    b@example.net  pending, next try now, after 1 try",
-        "    c@example.net  pending, in the server's hands",
-        "    d@example.net  held, after 2 tries",
-        "        (251 \\x07)",
+        "    retry        you@example.net  pending, next try in 4m, after 2 tries",
+        "                   (451 4.4.1 no answer)",
+        "    concurrency  b@example.net  pending, next try now, after 1 try",
+        "                 c@example.net  pending, in the server's hands",
+        "    held         d@example.net  held, after 2 tries",
+        "                   (251 \\x07)",
     ]
 
 

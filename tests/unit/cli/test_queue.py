@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
         yield running
 
 
-def _listed(relay: Relay, *arguments: str) -> list[dict[str, object]]:
+def _listed(relay: Relay, *arguments: str) -> list[dict[str, Any]]:
     done = _run(relay, "queue", "list", "--json", *arguments)
     assert done.code == 0, done.err
     return [json.loads(line) for line in done.out.splitlines()]
@@ -42,8 +43,9 @@ def _listed(relay: Relay, *arguments: str) -> list[dict[str, object]]:
 def test_list_for_people(relay: Relay) -> None:
     lines = _run(relay, "queue", "list").out.splitlines()
     assert lines[0].split() == ["QUEUE", "ID", "SIZE", "ARRIVED", "SENDER"]
-    assert lines[1].endswith("<me@example.com>")
-    assert lines[2].startswith("    a@example.net  pending, ")
+    assert lines[1].split() == ["REASON", "RECIPIENT"]
+    assert lines[2].endswith("<me@example.com>")
+    assert lines[3].startswith("    retry        a@example.net  pending, ")
     assert lines[-1].startswith("2 messages, ")
     assert "3 pending" in lines[-1]
 
@@ -58,7 +60,7 @@ def test_list_for_people(relay: Relay) -> None:
         (["--sender", "you@example.com", "--reply", "REFUSED"], ["you@example.com"]),
         (["--older", "1h"], []),
         (["--larger", "10MiB"], []),
-        (["--reason", "scheduled", "--domain", "example.org"], ["me@example.com"]),
+        (["--reason", "retry", "--domain", "example.org"], ["me@example.com"]),
         (["--status", "pending", "--limit", "0"], ["me@example.com", "you@example.com"]),
         (["--limit", "1"], ["me@example.com"]),
         (["--status", "held"], []),
@@ -115,6 +117,8 @@ def test_everything_works_with_the_server_down(relay: Relay) -> None:
     assert relay.stop() == 0
     try:
         assert [message["id"] for message in _listed(relay)] == [message["id"] for message in before]
+        causes = {one["wait"]["cause"] for message in _listed(relay) for one in message["recipients"]}
+        assert causes <= {"retry", "server"}
         verified = _run(relay, "spool", "verify")
         assert verified.code == 0, verified.out
         assert verified.out.startswith("2 messages wait;")

@@ -106,6 +106,26 @@ async def test_suspensions_and_lanes(desk: Desk) -> None:
     assert [one["name"] for one in answer["suspensions"]] == ["one.*"]
 
 
+async def test_a_lane_that_is_suspended_is_told_as_such_though_nothing_of_it_is_in_memory(desk: Desk) -> None:
+    await desk.ask({"do": "suspend", "kind": "next-hop", "name": "one.*", "seconds": 0, "reason": "r"})
+    (answer,) = await desk.ask({"do": "lanes", "names": ["mx:one.example", "mx:two.example"]})
+    assert {one["name"]: one.get("wait") for one in answer["lanes"]} == {
+        "mx:one.example": "an operator has suspended the next hop",
+        "mx:two.example": "nothing is ready",
+    }
+
+
+async def test_many_lanes_come_in_lines_that_are_not_too_long(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postroad.desk.control.LANES_TOLD", 2)
+    for number in range(5):
+        desk.world.send(f"user@{number}.example")
+    await desk.world.at_rest()
+    answers = await desk.ask({"do": "lanes"})
+    assert [len(answer["lanes"]) for answer in answers] == [2, 2, 1]
+    assert {lane["name"] for answer in answers for lane in answer["lanes"]} == {f"mx:{n}.example" for n in range(5)}
+    assert [answer.get("done", False) for answer in answers] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     "request_line",
     [

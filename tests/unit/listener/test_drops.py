@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from postroad.listener.drops import AGAIN, Drops, Parts
+from postroad.listener.drops import AGAIN, SPACING, Drops, Parts
 from postroad.listener.settings import LimitsSettings
 from postroad.model.address import NULL_PATH, parse_mailbox
 from postroad.model.envelope import Envelope
@@ -20,6 +20,7 @@ from postroad.policy.verdict import Accept, Defer, Reject, Verdict
 from postroad.queue.announce import Announcer
 from postroad.smtp import replies
 from postroad.smtp.events import MailFrom, RcptTo
+from postroad.store.dropbell import ring
 from postroad.store.drops import DropFolder, Letter, write_drop
 from tests.support.clock import ManualClock
 from tests.support.conversation import HOSTNAME, Desk
@@ -308,3 +309,55 @@ async def test_the_loop_looks_again_and_tells_a_fault_once(bench: Bench) -> None
     bench.drop("cid@example.net")
     while len(bench.messages()) < 2:
         await tick(bench)
+
+
+async def heard(condition: Callable[[], bool]) -> None:
+    """Wait until threads and the event loop have come so far; the clock stands still."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def rests(bench: Bench) -> bool:
+    """True when it has looked, and does not listen yet."""
+    due = bench.clock.next_due()
+    return due is not None and due <= SPACING * 1.001
+
+
+async def test_who_drops_something_wakes_the_server(bench: Bench) -> None:
+    began = bench.clock.monotonic()
+    bench.drops.start()
+    await heard(lambda: rests(bench))
+    await bench.clock.run(SPACING)
+    for count in (1, 2, 3):
+        bench.drop("bob@example.net")
+        await heard(lambda count=count: len(bench.messages()) == count)  # type: ignore[misc]  # bound at once
+        await heard(lambda: bench.clock.next_due() is not None)
+        await bench.clock.run(SPACING)
+    assert bench.clock.monotonic() < began + 1  # it was never time to look anyway
+
+
+async def test_a_bell_that_is_missing_costs_a_second_and_is_told(bench: Bench) -> None:
+    (bench.folder.path / "bell").unlink()
+    bench.drops.start()
+    bench.drop("bob@example.net")
+    while not bench.messages():
+        await tick(bench)
+    (told,) = bench.told(DropsFaulted)
+    assert "bell" in str(told)
+
+
+async def test_however_many_ring_it_is_looked_once_in_a_moment(bench: Bench) -> None:
+    bench.drops.start()
+    await heard(lambda: rests(bench))
+    for _ in range(20):
+        ring(bench.folder.path)
+        await bench.clock.run(SPACING)
+        await heard(lambda: rests(bench))  # and hears nobody now
+        for _ in range(100):
+            ring(bench.folder.path)
+            await asyncio.sleep(0)
+        assert not bench.drops._rung.is_set()
+    bench.drop("bob@example.net")
+    await bench.clock.run(SPACING)
+    await heard(lambda: len(bench.messages()) == 1)

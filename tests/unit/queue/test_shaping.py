@@ -97,7 +97,7 @@ def test_a_used_up_rate_outlives_its_lanes_and_an_unused_one_does_not() -> None:
     used, idle = ready.lane("mx:used.example", NOW), ready.lane("mx:idle.example", NOW)
     deliver(ready, used)
     ready.forget_idle(NOW)
-    assert ready.lanes() == []
+    assert ready.states(NOW) == []
     assert [limit.lanes for limit in rules._limits.values()] == [0]
     again = ready.lane("mx:used.example", NOW)
     push(ready, again)

@@ -8,6 +8,7 @@ import pytest
 
 from postroad.model.errors import SpoolError
 from postroad.model.records import SpoolDamaged, SpoolFaulted
+from postroad.spool.shut import Closed
 from postroad.spool.spool import EmbeddedSpool
 from tests.support.clock import START, ManualClock
 from tests.unit.spool.building import (
@@ -127,4 +128,24 @@ async def test_what_becomes_final_while_a_lease_runs_is_counted(bench: Bench) ->
     await settle(spool, [deferred(last, START + HOUR)])
     await settle(spool, delivered(last))
     assert (await spool.desk.stats()).messages == 0
+    await spool.close()
+
+
+async def test_lanes_that_fit_a_pattern_are_passed_over_whoever_comes_and_goes(bench: Bench) -> None:
+    spool = await bench.open()
+    for number in range(30):
+        spool.release(await put(spool, envelope(number, f"u@{'ab'[number % 2]}{number}.example")))
+    closed = Closed({"mx:b1.example"}, ("a*.example", "nobody"))
+    assert {work.lane[3] for work in await spool.lease(100, START, Closed((), ("*",)))} == set()
+    assert await spool.next_due(Closed((), ("**",))) is None
+    works = await spool.lease(100, START, closed)
+    assert {work.lane for work in works} == {f"mx:b{number}.example" for number in range(3, 30, 2)}
+    await settle(spool, delivered(*works))
+    await spool.flush()
+    await spool._catalog.worker.call(spool._catalog.index.forget_names)  # and give their numbers to others
+    spool.release(await put(spool, envelope(50, "u@a50.example", "u@c50.example")))
+    assert [work.lane for work in await spool.lease(100, START, closed)] == ["mx:c50.example"]
+    assert await spool.next_due(closed) is None
+    assert {work.lane for work in await spool.lease(100, START, Closed((), ("a*",)))} == {"mx:b1.example"}
+    assert len(await spool.lease(100, START, ())) == 16
     await spool.close()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from postroad.spool.filters import fits, lane_fits
+from postroad.spool.filters import Query, asks_lane, fits, lane_fits
 
 MX = "mx:example.net"
 TWO = "smtp://mail1.internal:25,lmtp://[2001:db8::1]:24*3?balance=weighted&source=news"
@@ -47,3 +47,12 @@ def test_patterns(pattern: str, text: str, expected: bool) -> None:
 )
 def test_a_next_hop_is_known_by_any_of_its_names(pattern: str, lane: str, expected: bool) -> None:
     assert lane_fits(pattern, lane) is expected
+
+
+def test_very_many_lanes_asked_for_by_name_cost_the_same_for_each() -> None:
+    query = Query(lanes=frozenset(f"mx:d{number}.example" for number in range(50_000)), hops=("*.test",))
+    assert all(asks_lane(query, f"mx:d{number}.example") for number in range(50_000))
+    assert not any(asks_lane(query, f"mx:d{number}.other") for number in range(50_000))
+    assert asks_lane(query, "mx:a.test")
+    assert asks_lane(Query(), "mx:a.other")
+    assert not asks_lane(Query(lanes=frozenset({"mx:a.test"}), next_hop="b.test"), "mx:a.test")

@@ -110,7 +110,7 @@ INDEXED = [
     (Query(domain="*9.example"), "recipient_domain"),
     (Query(next_hop="d7.example"), "recipient_lane"),
     (Query(next_hop="b.example"), "recipient_lane"),
-    (Query(lanes=("mx:d1.example", "mx:d2*")), "recipient_lane"),
+    (Query(lanes=frozenset({"mx:d1.example"}), hops=("mx:d2*",)), "recipient_lane"),
     (Query(status=Status.HELD), "recipient_held"),
     (Query(reason="held"), "recipient_held"),
     (Query(reason="ready"), "recipient_leased"),
@@ -131,7 +131,7 @@ WALKED = [
     Query(larger=150_000, sender="*@s3.example"),
     Query(recipient="someone8*"),
     Query(reason="due", now=START + 1500 * SECOND),
-    Query(reason="scheduled", now=START + 1500 * SECOND),
+    Query(reason="retry", now=START + 1500 * SECOND),
     Query(larger=100, older=NOW),
     Query(sender="*7@*", reply="greylisted"),
 ]

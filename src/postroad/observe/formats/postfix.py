@@ -154,6 +154,7 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.SpoolFull: _full,
         r.SpoolHasRoom: lambda e, p: (f"smtpd[{p}]: free space in mail queue again, {e.free} bytes",),
         r.SpoolFaulted: lambda e, p: (f"cleanup[{p}]: warning: mail queue write error: {e.reason}",),
+        r.SpoolMended: lambda _, p: (f"qmgr[{p}]: mail queue is read again",),
         r.OperatorActed: lambda e, p: (
             f"postsuper[{p}]: {e.action} by {e.by}: {e.selection}: {e.recipients} recipients",
         ),

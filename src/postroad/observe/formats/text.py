@@ -157,6 +157,7 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.SpoolFull: lambda e: f"spool     FULL: {e.free} octets free of {e.floor}: {e.reason}",
         r.SpoolHasRoom: lambda e: f"spool     has room: {e.free} octets free",
         r.SpoolFaulted: lambda e: f"spool     FAULT: {e.reason}",
+        r.SpoolMended: lambda _: "spool     mail is fetched again",
         r.DropSetAside: lambda e: f"drop      {e.drop} of uid {e.uid} SET ASIDE at {e.aside}: {e.reason}",
         r.DropsFaulted: lambda e: f"drops     FAULT: {e.reason}",
         r.PolicyFaulted: lambda e: f"policy    FAULT: {e.policy} at {e.stage}: {e.reason}",

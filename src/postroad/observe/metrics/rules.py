@@ -127,6 +127,7 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.SpoolFull: PLAIN,
         r.SpoolHasRoom: PLAIN,
         r.SpoolFaulted: PLAIN,
+        r.SpoolMended: PLAIN,
         r.PolicyFaulted: Rule(("policy", "stage")),
         r.TableLoaded: Rule(("table",)),
         r.TableRefused: Rule(("table",)),
