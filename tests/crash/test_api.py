@@ -34,11 +34,9 @@ def counted(call):
         return answer
     return run
 from postroad.store.sent import Sent
-from postroad.listener.intake import Intake
 beginning = Sent.begin
 for name in ("begin", "expect", "accepted", "finish", "note"):
     setattr(Sent, name, counted(getattr(Sent, name)))
-Intake.accept = counted(Intake.accept)
 for name in ("fdatasync", "pwritev", "write", "rename"):
     setattr(os, name, counted(getattr(os, name)))
 from postroad.cli.main import main
