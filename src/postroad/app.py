@@ -108,6 +108,8 @@ class _Life:
         self._bound = await house.listeners.bind(config.listeners)
         if house.monitor is not None:
             self._bound += await house.monitor.bind(inherited)
+        if house.injection is not None:
+            self._bound += await house.injection.bind(inherited)
         if config.process.user:
             give_to_user(config.process.user, config.data_dir, config.drop_folder)
         prepare_drops(config, house.way.drops)
@@ -121,6 +123,8 @@ class _Life:
             await monitor.start()
         await house.spool.open()
         await house.drops.resume()
+        if house.injection is not None:
+            await house.injection.resume()
         if monitor is not None:
             monitor.opened()
         control = house.build_control(self._reloader.reload, self._reloader.compare, self._upgrade)
@@ -135,6 +139,8 @@ class _Life:
         wishes = asyncio.gather(self._reload_when_asked(), self._upgrader.watch(self._make_way))
         await house.listeners.start()
         house.drops.start()
+        if house.injection is not None:
+            await house.injection.start()
         house.rates.start()
         if monitor is not None:
             monitor.serve()
@@ -192,7 +198,10 @@ class _Life:
         return None if isinstance(result, BaseException) else result
 
     async def _drain(self) -> None:
-        await self._house.listeners.drain(DRAIN_SECONDS)
+        doors = [self._house.listeners.drain(DRAIN_SECONDS)]
+        if self._house.injection is not None:
+            doors.append(self._house.injection.drain(DRAIN_SECONDS))
+        await asyncio.gather(*doors)
         await self._house.dispatcher.drain(DRAIN_SECONDS)
 
     async def _upgrade(self, by: str) -> tuple[str, ...]:

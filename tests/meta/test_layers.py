@@ -21,6 +21,7 @@ ROWS: Final = (
     ("policy", "mailauth", "net", "spool", "store"),
     ("routing", "aliases", "queue", "delivery", "content"),
     ("listener", "policies", "observe", "desk"),
+    ("api",),
     ("config",),
     ("house",),
     ("app",),

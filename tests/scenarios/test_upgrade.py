@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import postroad
@@ -55,9 +56,9 @@ def replace_program(relay: Relay, version: str) -> None:
 class Load:
     """Clients that send one message after the other, on one connection or on many, until they are told to end."""
 
-    def __init__(self, relay: Relay, *, desk: int) -> None:
+    def __init__(self, relay: Relay, *, pages: Sequence[str]) -> None:
         self.relay = relay
-        self.desk = desk
+        self.pages = pages
         self.sent: list[str] = []
         self.told_to_come_back = 0
         self.longest = 0.0
@@ -74,11 +75,12 @@ class Load:
             thread.join(STOP_SECONDS)
 
     def _probe(self) -> None:
-        """Whoever asks how the server is gets an answer, all the time."""
+        """Whoever asks for a page, of the desk or of the API, gets an answer, all the time."""
         try:
             while not self.enough.is_set():
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.desk}/healthz", timeout=LONGEST_WAIT) as answer:
-                    answer.read()
+                for page in self.pages:
+                    with urllib.request.urlopen(page, timeout=LONGEST_WAIT) as answer:
+                        answer.read()
                 self.enough.wait(0.05)
         except OSError as error:  # told by the main thread
             self.faults.append(error)
@@ -116,10 +118,11 @@ class Load:
 
 
 def test_upgrades_under_load_refuse_nobody_and_lose_nothing(tmp_path: Path) -> None:
-    desk = free_port()
-    with Relay(tmp_path, CAPTURE + f'\n[desk]\nbind = ["127.0.0.1:{desk}"]\n') as relay:
+    desk, api = free_port(), free_port()
+    listen = f'\n[desk]\nbind = ["127.0.0.1:{desk}"]\n\n[api]\nbind = ["127.0.0.1:{api}"]\n'
+    with Relay(tmp_path, CAPTURE + listen) as relay:
         pid = relay.pid
-        load = Load(relay, desk=desk)
+        load = Load(relay, pages=(f"http://127.0.0.1:{desk}/healthz", f"http://127.0.0.1:{api}/openapi.json"))
         replace_program(relay, "9.8.7")
         for number in range(1, UPGRADES + 1):
             sent = len(load.sent)

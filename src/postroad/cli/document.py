@@ -11,6 +11,7 @@ from typing import Final
 
 import typer
 
+from postroad.api.page import api_text
 from postroad.cli import mailqformat, postqueue, postsuper, sendmail
 from postroad.cli.main import build
 from postroad.cli.sendmailoptions import OPTIONS as SENDMAIL_OPTIONS
@@ -31,6 +32,7 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": cli_page(),
         "configuration.md": configuration_page(),
+        "http-api.md": f"{NOTE}\n\n{api_text()}",
         "metrics.md": f"{NOTE}\n\n{metrics_text()}",
         "policies.md": policies_page(),
         "records.md": records_page(),

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.config.checkaliases import check_aliases
+from postroad.config.checkapi import check_api
 from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
@@ -128,6 +129,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _sizes,
     egress_rules,
     check_aliases,
+    check_api,
     check_desk,
     check_sinks,
 )

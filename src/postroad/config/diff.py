@@ -26,6 +26,8 @@ KEPT: Final = MappingProxyType(
         "process": "processes and their user are set at the start: it holds from the next start on",
     }
 )
+KEPT_API: Final = ("bind", "connections")  # of [api]; the rest of it can be exchanged
+_API_EFFECT: Final = "its ports are taken at the start: it holds from the next start on"
 REFUSED: Final = MappingProxyType(
     {"data_dir": "mail that waits lies there; stop the server, move the folder, start it"}
 )
@@ -38,13 +40,24 @@ def differences(old: Config, new: Config) -> list[OptionChange]:
     for name, field in Config.model_fields.items():
         effect = KEPT.get(name) or REFUSED.get(name, "")
         for path, before, after in _compare(name, getattr(old, name), getattr(new, name), field):
-            found.append(OptionChange(path, before, after, effect, refused=name in REFUSED))
+            why = effect or (_api_effect(old, new, path) if name == "api" else "")
+            found.append(OptionChange(path, before, after, why, refused=name in REFUSED))
     return found
 
 
 def keep_running(old: Config, new: Config) -> Config:
     """`new` with the options of `old` that only a start can change."""
-    return new.model_copy(update={name: getattr(old, name) for name in KEPT})
+    kept: dict[str, object] = {name: getattr(old, name) for name in KEPT}
+    if old.api is None or new.api is None:
+        kept["api"] = old.api
+    else:
+        kept["api"] = new.api.model_copy(update={name: getattr(old.api, name) for name in KEPT_API})
+    return new.model_copy(update=kept)
+
+
+def _api_effect(old: Config, new: Config, path: str) -> str:
+    is_whole = old.api is None or new.api is None
+    return _API_EFFECT if is_whole or path.startswith(tuple(f"api.{name}" for name in KEPT_API)) else ""
 
 
 _Found = Iterator[tuple[str, str, str]]

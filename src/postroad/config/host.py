@@ -9,6 +9,7 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
+from postroad.config.apihost import check_api_places
 from postroad.config.checksinks import check_sink_places
 from postroad.config.egress import check_egress
 from postroad.config.problem import Problem
@@ -17,7 +18,13 @@ from postroad.config.schema import Config
 
 def check_host(config: Config) -> list[Problem]:
     """What on this host stands against running `config` as the current user; looks, and changes nothing."""
-    return [*_data_dir(config), *_user(config), *check_egress(config), *check_sink_places(config)]
+    return [
+        *_data_dir(config),
+        *_user(config),
+        *check_egress(config),
+        *check_sink_places(config),
+        *check_api_places(config),
+    ]
 
 
 def _data_dir(config: Config) -> Iterator[Problem]:

@@ -146,10 +146,12 @@ def _fallback(config: Config) -> Iterator[Problem]:
 
 def _conditions(config: Config) -> Iterator[Problem]:
     """Conditions that cannot hold, and listeners that do not exist."""
+    keys = () if config.api is None else config.api.keys.values()
+    listeners = dict.fromkeys((*config.listeners, *(key.listener for key in keys)))
     for number, route in enumerate(config.routes):
         for at, name in enumerate(route.listeners):
-            if name not in config.listeners:
-                known = ", ".join(config.listeners)
+            if name not in listeners:
+                known = ", ".join(listeners)
                 yield Problem(
                     ("routes", number, "listeners", at), f"{value_text(name)}: no such listener; there are: {known}"
                 )

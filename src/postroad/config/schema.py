@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroad.aliases.settings import AliasSettings
+from postroad.api.settings import ApiSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.desk.settings import DeskSettings
@@ -184,6 +185,11 @@ class Config(Settings):
         description="Health and metrics over HTTP.",
         json_schema_extra={"default": "no such listener; with an empty section, one on the loopback"},
     )
+    api: ApiSettings | None = Field(
+        None,
+        description="Mail over HTTP.",
+        json_schema_extra={"default": "no such listener; with a section, one on the loopback"},
+    )
     log: LogSettings = Field(LogSettings(), description="How records are written.")
     sinks: dict[SinkName, SinkSettings] = Field(
         {},
@@ -220,6 +226,11 @@ class Config(Settings):
     def drop_folder(self) -> Path:
         """Where programs of this machine leave mail."""
         return self.data_dir / self.drops.folder
+
+    @property
+    def sent_file(self) -> Path:
+        """Where it is written down what came in by the API."""
+        return self.data_dir / "api.db"
 
     @property
     def capture_folder(self) -> Path:

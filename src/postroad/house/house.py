@@ -14,6 +14,7 @@ from functools import partial
 from msgspec import Struct
 
 from postroad import VERSION
+from postroad.api.service import Rules
 from postroad.config.checksinks import sink_headers, sink_secrets
 from postroad.config.schema import Config
 from postroad.desk.control import Compare, ControlServer, Reload, Upgrade
@@ -22,6 +23,7 @@ from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, front_of, read_aliases
+from postroad.house.injection import Injection, rules_of
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
 from postroad.house.workshop import Workshop
@@ -121,6 +123,8 @@ class House:
             inherited=inherited,
         )
         self.monitor = self._monitor()
+        rules = rules_of(self.front)
+        self.injection = None if rules is None else Injection(config, rules, self.spool, emit)
         self.rates = self._keeper()
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -154,8 +158,13 @@ class House:
 
     # -- the exchange --------------------------------------------------------------------------
 
-    def adopt(self, courier: Courier, front: Front, doors: Sequence[Door], around: Around) -> None:
-        """Go on with other parts; `doors` are what the new listeners needed to be bound, `around` is for the sinks."""
+    def adopt(
+        self, courier: Courier, front: Front, doors: Sequence[Door], around: Around, rules: Rules | None = None
+    ) -> None:
+        """Go on with other parts; `doors` are what the new listeners needed to be bound, `around` is for the sinks.
+
+        `rules` are for the API.
+        """
         old_courier, old_front = self.courier, self.front
         self.config, self.courier, self.front = front.config, courier, front
         self._fronts.append(front)
@@ -168,6 +177,8 @@ class House:
         if self._operator is not None:
             self._operator.adopt(self._surroundings())
         self.drops.adopt(front.drops)
+        if self.injection is not None and rules is not None:
+            self.injection.adopt(rules)
         self.listeners.adopt(front.config.listeners, front.welcome, doors)
         self._logs.log.adopt(front.config.log.format, front.config.hostname)
         if self.monitor is not None:
@@ -185,6 +196,8 @@ class House:
 
     async def _retire_front(self, old: Front) -> None:
         await fronts.retire(old, self.listeners, self.clock)
+        while self.injection is not None and self.injection.uses(old):
+            await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
         if all(one.aliases is not old.aliases for one in self._fronts):
             await old.aliases.close()
@@ -200,6 +213,8 @@ class House:
             await aliases.close()
         await self.courier.deliverer.close()
         await self.workshop.pool.close()
+        if self.injection is not None:
+            await self.injection.close()
         if self.monitor is not None:
             await self.monitor.stop()
         await self.spool.close()

@@ -20,6 +20,7 @@ from postroad.desk.protocol import Reloaded
 from postroad.house.courier import courier_of
 from postroad.house.front import Front, front_of, read_aliases
 from postroad.house.house import House, around_of
+from postroad.house.injection import rules_of
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
 from postroad.model.records import ConfigRefused, ConfigReloaded
@@ -83,6 +84,7 @@ class Reloader:
             courier = courier_of(read.config, house.tools, house.courier)
             front = front_of(read.config, aliases, courier.rewrite, house.way)
             around = around_of(read.config)
+            rules = await asyncio.to_thread(rules_of, front)  # reads files
             doors = await house.listeners.prepare(read.config.listeners, front.welcome)
         except BaseException as error:
             if aliases is not house.front.aliases:
@@ -92,7 +94,7 @@ class Reloader:
             if isinstance(error, PostroadError) and not isinstance(error, ConfigError):
                 raise ConfigError([str(error)]) from error
             raise
-        house.adopt(courier, front, doors, around)
+        house.adopt(courier, front, doors, around, rules)
         return Reloaded(str(self._file), read.changes, warnings=read.warnings)
 
 

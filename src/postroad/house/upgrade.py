@@ -82,13 +82,17 @@ class Upgrader:
         given = control.hand_over()
         await house.dispatcher.drain(DELIVERY_SECONDS)
         given += await house.listeners.hand_over(TRANSACTION_SECONDS)
+        if house.injection is not None:
+            given += await house.injection.hand_over(TRANSACTION_SECONDS)
         if house.monitor is not None:
             given += house.monitor.hand_over()
         return Handover((*program.prefix, *program.arguments), tuple(given), self._environment, VERSION)
 
     async def _rehearse(self) -> tuple[str, ...]:
         house = self._house
-        have = [*house.listeners.addresses(), *(house.monitor.addresses if house.monitor is not None else ())]
+        have = list(house.listeners.addresses())
+        for part in (house.monitor, house.injection):
+            have += part.addresses if part is not None else ()
         if len(have) >= MOST:  # and the control socket
             return (f"{len(have)} listening sockets are too many to be handed over: restart instead",)
         command = [*self._program.prefix, "check", "--start", "--config", str(self._file)]

@@ -305,7 +305,7 @@ class Intake:
             self._date = format_date(now)
         queue_id = queue_id or self._queue_ids.new(now)
         only = given[0].address.text if len(given) == 1 else ""  # never what an alias hides
-        protocol = "UTF8SMTP" if mail.smtputf8 else origin.protocol
+        protocol = "UTF8SMTP" if mail.smtputf8 and origin.protocol != "HTTP" else origin.protocol
         hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only)
         return Envelope(
             id=queue_id,

@@ -377,7 +377,7 @@ class WorkFailed(Record, frozen=True, tag="WorkFailed"):
 
 
 class DeskFaulted(Record, frozen=True, tag="DeskFaulted"):
-    """A page of the desk hit a bug of ours; the client got 500. `detail` holds the traceback."""
+    """A page of the desk, or a request of the API, hit a bug of ours; the client got 500. `detail`: the traceback."""
 
     page: str
     detail: str

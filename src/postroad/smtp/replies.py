@@ -32,6 +32,8 @@ ALIASES_UNAVAILABLE: Final = Reply(451, "4.3.0", "Recipients cannot be looked up
 ALIAS_ERROR: Final = Reply(451, "4.3.5", "Error in the aliases of a recipient, try again later")
 POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later")
 
+BAD_CREDENTIALS: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
+SENDER_NOT_ALLOWED: Final = Reply(553, "5.7.1", "Sender address rejected: not yours to use")
 UNKNOWN_COMMAND: Final = Reply(500, "5.5.2", "Command not recognized")
 LINE_TOO_LONG: Final = Reply(500, "5.5.2", "Line too long")
 BARE_NEWLINE: Final = Reply(500, "5.5.2", "Command lines must end in <CR><LF> and hold no control characters")
@@ -127,6 +129,8 @@ CATALOGUE: Final = (
     Entry("ALIASES_UNAVAILABLE", ALIASES_UNAVAILABLE, "A database of `[[aliases]]` did not answer."),
     Entry("ALIAS_ERROR", ALIAS_ERROR, "The aliases of a recipient form a loop, lead too far, or to no address."),
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
+    Entry("BAD_CREDENTIALS", BAD_CREDENTIALS, "The HTTP API was called without a valid key (it answers 401)."),
+    Entry("SENDER_NOT_ALLOWED", SENDER_NOT_ALLOWED, "A key of the HTTP API may not send as this address."),
     Entry("UNKNOWN_COMMAND", UNKNOWN_COMMAND, "No such command."),
     Entry("LINE_TOO_LONG", LINE_TOO_LONG, "A command line is longer than `limits.command_line`."),
     Entry("BARE_NEWLINE", BARE_NEWLINE, "A command line ends in a bare LF, or holds CR or NUL."),
