@@ -5,18 +5,12 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
-from collections.abc import Callable
-
-from msgspec import Struct
-
 from postroad.model.envelope import Origin
+from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
+from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
 
-
-class Record(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="record", kw_only=True):
-    """Base of all records: `at` is when it happened, in microseconds since 1970."""
-
-    at: int
+__all__ = ["Emit", "ProcessEnded", "ProcessLost", "ProcessStarted", "Record"]  # and all that follow
 
 
 class ServerStarted(Record, frozen=True, tag="ServerStarted"):
@@ -395,6 +389,3 @@ class SinkRecovered(Record, frozen=True, tag="SinkRecovered"):
 
     sink: str
     seconds: float
-
-
-Emit = Callable[[Record], None]
