@@ -1,41 +1,44 @@
-"""The life of the process: start, serve, reload, stop. What it is built of is in `house`.
+"""The composition root: one process that does everything, or a supervisor with a courier and edges.
 
-Start: bind, give up root, open the spool (replay), start the queue, accept. SIGHUP reloads, unless it tells that our
-terminal is gone. Stop (SIGTERM, SIGINT):
-accept nothing, let transactions and deliveries finish within a deadline, close the spool; what is not
-delivered goes on at the next start. A second signal cuts the deadline short.
+Either way: bind as root, give up root, then open files, so that they belong to who writes them later. What is built is
+in `house`, where the lives of the processes are too.
 """
 
 import asyncio
 import gc
 import os
-import signal
+import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
-from postroad import VERSION
 from postroad.config.schema import Config
+from postroad.house.board import Board
+from postroad.house.courierlife import CourierLife, Wire, WireNotifier
+from postroad.house.edge import Edge
+from postroad.house.exchange import Shop
 from postroad.house.house import House, Logs, around_of
+from postroad.house.life import Life
 from postroad.house.reload import Reloader
-from postroad.model.errors import ConfigError
-from postroad.model.records import ServerStarted, ServerStopping
+from postroad.house.seat import Role, Roles, Seat
+from postroad.house.supervisor import SPARE, Supervisor
+from postroad.model.errors import ConfigError, SpoolError
 from postroad.net.clock import SystemClock
-from postroad.net.inherited import inherited_sockets
+from postroad.net.fork import Signals
+from postroad.net.inherited import Inherited, inherited_sockets
 from postroad.net.notify import Notifier
 from postroad.net.process import become_user, give_to_user, ids_of, is_root, raise_file_limit
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
 from postroad.observe.sinks import Sinks
+from postroad.spool.layout import Lock
 from postroad.store.drops import DropFolder
 
-DRAIN_SECONDS: Final = 30.0
-_STDERR: Final = 2
 SWITCH_SECONDS: Final = 0.0005  # the spool's threads must not wait 5 ms for the interpreter (measured)
-COLLECT_AFTER: Final = 50_000  # new objects before the collector looks; messages are freed by counting
+LOCK_SECONDS: Final = 3.0  # for processes of a supervisor that was killed to be gone
 
 
 def run(config: Config, file: Path, *, announce: Callable[[str], None]) -> int:
@@ -47,6 +50,8 @@ def run(config: Config, file: Path, *, announce: Callable[[str], None]) -> int:
     raise_file_limit()
     if is_root() and not config.process.user:
         announce("warning: running as root; set process.user to give up root after binding")
+    if config.process.edges:
+        return _supervise(config, file.absolute(), announce)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config, file.absolute(), announce))
 
@@ -60,11 +65,10 @@ async def _serve(config: Config, file: Path, announce: Callable[[str], None]) ->
     inherited = inherited_sockets(os.environ)
     try:
         house = House(config, clock, emit, Logs(sink, sinks), inherited)
-        life = _Life(house, Reloader(house, file, notifier), notifier)
-        await life.prepare()
-        for left in inherited.left():
-            announce(f"warning: no listener has the name or address of a socket that was handed to us: {left}")
-        inherited.close()
+        life = Life(house, Reloader(house, file, notifier), notifier)
+        await life.bind()
+        give_up_root(config, house.drop_folder)
+        _let_go(inherited, announce)
         sinks.start()  # root is given up: files belong to who writes them later
         return await life.live(announce)
     finally:
@@ -73,115 +77,111 @@ async def _serve(config: Config, file: Path, announce: Callable[[str], None]) ->
         sink.close()
 
 
-class _Life:
-    """One process from its first bound port to its last closed file."""
-
-    def __init__(self, house: House, reloader: Reloader, notifier: Notifier) -> None:
-        self._house = house
-        self._reloader = reloader
-        self._notifier = notifier
-        self._reload_asked = asyncio.Event()
-        self._stopping: asyncio.Queue[str] = asyncio.Queue()
-        self._bound: list[str] = []
-        self._has_terminal = os.isatty(_STDERR)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)  # kept until everything runs
-
-    async def prepare(self) -> None:
-        """Take what root alone may take, then be root no more."""
-        house, config = self._house, self._house.config
-        self._bound = await house.listeners.bind(config.listeners)
-        if house.monitor is not None:
-            self._bound += await house.monitor.bind()
-        if config.process.user:
-            give_to_user(config.process.user, config.data_dir, config.drop_folder)
-        prepare_drops(config, house.way.drops)
-        if config.process.user:
-            become_user(config.process.user)
-
-    async def live(self, announce: Callable[[str], None]) -> int:
-        """Start everything, serve until a signal, stop everything."""
-        house, bound, monitor = self._house, self._bound, self._house.monitor
-        if monitor is not None:
-            await monitor.start()
-        await house.spool.open()
-        await house.drops.resume()
-        if monitor is not None:
-            monitor.opened()
-        control = house.build_control(self._reloader.reload, self._reloader.compare)
-        await control.start()
-        work = asyncio.create_task(house.dispatcher.run())
-        house.front.aliases.start(house.clock, house.emit)
-        stopping = self._listen_to_signals()
-        reloading = asyncio.create_task(self._reload_when_asked())
-        await house.listeners.start()
-        house.drops.start()
-        if monitor is not None:
-            monitor.serve()
-        now = house.clock.now()
-        hostname = house.config.hostname
-        house.emit(ServerStarted(at=now, version=VERSION, hostname=hostname, listeners=tuple(bound)))
-        for line in bound:
-            announce(f"listening: {line}")
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(COLLECT_AFTER, 20, 100)
-        self._notifier.ready(f"running as {hostname}")
-        reason = await _first(stopping, work)
-        self._notifier.stopping()
-        house.emit(ServerStopping(at=house.clock.now(), reason=reason))
-        reloading.cancel()
-        await control.stop()
-        await house.drops.stop()
-        await self._stop(stopping, work, reloading)
-        return 0
-
-    async def _reload_when_asked(self) -> None:
-        while True:
-            await self._reload_asked.wait()
-            self._reload_asked.clear()
-            await self._reloader.reload("SIGHUP")
-
-    async def _stop(
-        self, stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]", reloading: "asyncio.Task[None]"
-    ) -> None:
-        if self._house.monitor is not None:
-            self._house.monitor.drain()
-        drained = asyncio.create_task(self._drain())
-        impatient = asyncio.create_task(stopping.get())
-        await asyncio.wait((drained, impatient), return_when=asyncio.FIRST_COMPLETED)
-        for task in (drained, impatient, work):
-            task.cancel()
-        await asyncio.gather(drained, impatient, work, reloading, return_exceptions=True)
-        await self._house.close()
-
-    async def _drain(self) -> None:
-        await self._house.listeners.drain(DRAIN_SECONDS)
-        await self._house.dispatcher.drain(DRAIN_SECONDS)
-
-    def _listen_to_signals(self) -> "asyncio.Queue[str]":
-        """A queue of the names of the signals that ask us to stop."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.put_nowait, number.name)
-        return self._stopping
-
-    def _hang_up(self) -> None:
-        """SIGHUP: a wish for a reload, or the news that the terminal we run in has gone, and its user with it."""
-        if self._has_terminal and not os.isatty(_STDERR):
-            self._stopping.put_nowait(signal.SIGHUP.name)
-        else:
-            self._reload_asked.set()
+# -- several processes ---------------------------------------------------------------------------
 
 
-async def _first(stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]") -> str:
-    """Wait for a signal, or for the queue to break, which it must not."""
-    asked = asyncio.create_task(stopping.get())
-    await asyncio.wait((asked, work), return_when=asyncio.FIRST_COMPLETED)
-    if asked.done():
-        return asked.result()
-    asked.cancel()
-    work.result()  # raises what broke it
-    return "the queue ended"
+def _supervise(config: Config, file: Path, announce: Callable[[str], None]) -> int:
+    signals, clock = Signals(), SystemClock()
+    notifier = Notifier(os.environ, clock, beats_itself=False)
+    inherited = inherited_sockets(os.environ)
+    lock = _lock(config, signals, clock)
+    shop = Shop()
+    edges = config.process.edges
+    shop.open(config, edges, inherited)
+    give_up_root(config, DropFolder(config.drop_folder))
+    _let_go(inherited, announce)
+    gc.collect()
+    gc.freeze()  # what all processes have in common stays in common
+    supervisor = Supervisor(
+        config,
+        file,
+        Roles(_in_loop(_courier), _in_loop(_edge)),
+        board=Board(1 + (1 + SPARE) * edges, secrets.token_bytes(16)),
+        lock=lock,
+        shop=shop,
+        signals=signals,
+        clock=clock,
+        notifier=notifier,
+        announce=announce,
+    )
+    try:
+        return supervisor.run()
+    finally:
+        notifier.close()
+
+
+def _lock(config: Config, signals: Signals, clock: SystemClock) -> Lock:
+    """The lock of the spool, before anything else is taken: whoever had it has let go of all."""
+    config.spool_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    until = clock.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return Lock(config.spool_folder)
+        except SpoolError:
+            if clock.monotonic() > until or signals.wait(0.02):
+                raise
+
+
+Live = Callable[[Seat, SystemClock, Fanout, Logs], Awaitable[int]]
+
+
+def _in_loop(live: Live) -> Role:
+    """`live` as a process's whole work, with a log and the sinks around it."""
+
+    async def serve(seat: Seat) -> int:
+        clock, config = SystemClock(), seat.config
+        sink = LogSink(config.log.format, hostname=config.hostname, is_shared=True)
+        emit = Fanout((sink,))
+        sinks = Sinks(config.sinks, around_of(config), clock=clock, emit=emit)
+        try:
+            sinks.start()
+            return await live(seat, clock, emit, Logs(sink, sinks))
+        finally:
+            sinks.close()
+            sink.close()
+
+    def work(seat: Seat) -> int:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(serve(seat))
+
+    return work
+
+
+async def _edge(seat: Seat, clock: SystemClock, emit: Fanout, logs: Logs) -> int:
+    return await Edge(seat, clock, emit, logs.log).live()
+
+
+async def _courier(seat: Seat, clock: SystemClock, emit: Fanout, logs: Logs) -> int:
+    if seat.link is None:
+        raise RuntimeError("a courier has a link to the supervisor")
+    wire = Wire(seat.link)
+    house = House(seat.config, clock, emit, logs, Inherited(()), seat)
+    notifier = WireNotifier(wire, clock)
+    life = CourierLife(house, Reloader(house, seat.file, notifier, wire.exchange), notifier, seat, wire)
+    await life.bind()
+    return await life.live(_said_elsewhere)
+
+
+def _said_elsewhere(_: str) -> None:
+    """The supervisor tells whoever started us."""
+
+
+# -- as root, or as who we are -------------------------------------------------------------------
+
+
+def give_up_root(config: Config, drops: DropFolder) -> None:
+    """Make folders ready as root still when we were started as root, then be root no more."""
+    if config.process.user:
+        give_to_user(config.process.user, config.data_dir, config.drop_folder)
+    prepare_drops(config, drops)
+    if config.process.user:
+        become_user(config.process.user)
+
+
+def _let_go(inherited: Inherited, announce: Callable[[str], None]) -> None:
+    for left in inherited.left():
+        announce(f"warning: no listener has the name or address of a socket that was handed to us: {left}")
+    inherited.close()
 
 
 def prepare_drops(config: Config, folder: DropFolder) -> None:

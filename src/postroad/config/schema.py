@@ -19,7 +19,7 @@ from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import Settings
 from postroad.net.hostname import host_name
-from postroad.net.settings import ResolverSettings
+from postroad.net.settings import ProcessSettings, ResolverSettings
 from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.settings import AccessSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
@@ -87,17 +87,6 @@ ListenerName = Annotated[str, AfterValidator(_listener_name)]
 EgressName = Annotated[str, AfterValidator(_egress_name)]
 SinkName = Annotated[str, AfterValidator(_sink_name)]
 Folder = Annotated[Path, BeforeValidator(_path)]
-
-
-class ProcessSettings(Settings):
-    """The process itself."""
-
-    edges: int = Field(
-        0, description="Processes that take mail in beside the main one; 0: one process does everything.", ge=0, le=0
-    )
-    user: str = Field(
-        "", description="User to become after the ports are open, when started as root; none given: stay who we are."
-    )
 
 
 class Config(Settings):

@@ -18,10 +18,11 @@ from postroad.desk.control import Compare, ControlServer, Reload
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Way, front_of, read_aliases
+from postroad.house.front import Front, Way, drops_of, front_of, read_aliases
 from postroad.house.monitor import Monitor, Watched
+from postroad.house.seat import Seat
 from postroad.listener.doors import Door
-from postroad.listener.drops import Drops
+from postroad.listener.drops import Drops, Parts
 from postroad.listener.server import Listeners
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
@@ -60,19 +61,30 @@ def around_of(config: Config) -> Around:
 class House:
     """The parts; `config` is the configuration in force."""
 
-    def __init__(self, config: Config, clock: Clock, emit: Fanout, logs: Logs, inherited: Inherited) -> None:
-        """Build everything; ConfigError when a file or a secret cannot be read. Nothing is bound or opened yet."""
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        emit: Fanout,
+        logs: Logs,
+        inherited: Inherited,
+        seat: Seat | None = None,
+    ) -> None:
+        """Build everything; ConfigError when a file or a secret cannot be read. Nothing is bound or opened yet.
+
+        `seat` is that of the courier when there are several processes.
+        """
         self.config = config
+        self._board = None if seat is None else seat.board
         self.emit = emit
         self.clock = clock
         self._logs = logs
-        start = random.SystemRandom().randrange(1 << 48)
+        start = random.SystemRandom().randrange(1 << 48) if seat is None else seat.start()
         queue_ids = QueueIds(start)
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.suspensions = self._load_suspensions()
         self.tools = Tools(clock, emit, turn, self.suspensions)
         self.courier = courier_of(config, self.tools)
-        regime = self.courier.regime
         self.spool = EmbeddedSpool(
             config.spool_folder,
             config.spool,
@@ -80,27 +92,14 @@ class House:
             emit=emit,
             lane_of=self._lane_of,
             deadline_of=self._deadline_of,
+            others=self._board,
+            lock=None if seat is None else seat.lock,
         )
-        self.dispatcher = Dispatcher(
-            spool=self.spool,
-            plan=regime.plan,
-            cached_plan=regime.cached_plan,
-            deliver=regime.deliver,
-            emit=emit,
-            clock=clock,
-            settings=regime.settings,
-            hostname=config.hostname,
-            queue_ids=queue_ids,
-            random=random.random,
-            shaping=regime.shaping,
-            retries=regime.retries,
-            reporting=regime.reporting,
-            fallback_of=regime.fallback_of,
-            suspensions=self.suspensions,
-        )
-        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock, DropFolder(config.drop_folder))
+        self.dispatcher = self._dispatcher(queue_ids)
+        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
         self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way)
-        self.drops = Drops(self.front.drops, config.drops.poll)
+        self.drop_folder = DropFolder(config.drop_folder)
+        self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
         self.listeners = Listeners(
             welcome=self.front.welcome,
@@ -114,6 +113,26 @@ class House:
         self.monitor = self._monitor()
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
+
+    def _dispatcher(self, queue_ids: QueueIds) -> Dispatcher:
+        regime = self.courier.regime
+        return Dispatcher(
+            spool=self.spool,
+            plan=regime.plan,
+            cached_plan=regime.cached_plan,
+            deliver=regime.deliver,
+            emit=self.emit,
+            clock=self.clock,
+            settings=regime.settings,
+            hostname=self.config.hostname,
+            queue_ids=queue_ids,
+            random=random.random,
+            shaping=regime.shaping,
+            retries=regime.retries,
+            reporting=regime.reporting,
+            fallback_of=regime.fallback_of,
+            suspensions=self.suspensions,
+        )
 
     # -- built once the spool is open ----------------------------------------------------------
 
@@ -155,7 +174,7 @@ class House:
         self.dispatcher.adopt(courier.regime)
         if self._operator is not None:
             self._operator.adopt(self._surroundings())
-        self.drops.adopt(front.drops)
+        self.drops.adopt(self._drop_parts(front))
         self.listeners.adopt(front.config.listeners, front.welcome, doors)
         self._logs.log.adopt(front.config.log.format, front.config.hostname)
         if self.monitor is not None:
@@ -191,6 +210,9 @@ class House:
         await self.spool.close()
         self.courier.resolver.close()
 
+    def _drop_parts(self, front: Front) -> Parts:
+        return drops_of(front, self.way, self.drop_folder, lambda queue_id: self.spool.desk.message(queue_id))  # noqa: PLW0108  there is no desk before `open`
+
     # -- what the spool and the operator ask of the configuration in force -----------------------
 
     def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
@@ -224,7 +246,7 @@ class House:
             sessions=partial(len, self.listeners),
             left_out=lambda: self._logs.log.left_out,
         )
-        return Monitor(self.config.desk, watched, self.clock, self.emit)
+        return Monitor(self.config.desk, watched, self.clock, self.emit, self._board)
 
     def _load_suspensions(self) -> Suspensions:
         try:

@@ -19,8 +19,9 @@ _SHORTEST: Final = 0.05  # seconds between two signs of life
 class Notifier:
     """One service manager."""
 
-    def __init__(self, environment: MutableMapping[str, str], clock: Clock) -> None:
+    def __init__(self, environment: MutableMapping[str, str], clock: Clock, *, beats_itself: bool = True) -> None:
         """Take the address out of `environment`, so that no process of ours speaks for us."""
+        self._beats_itself = beats_itself
         self._clock = clock
         self._timer: Timer | None = None
         address = environment.pop("NOTIFY_SOCKET", "")
@@ -28,6 +29,7 @@ class Notifier:
         pid = environment.pop("WATCHDOG_PID", "")
         self._socket: socket.socket | None = None
         self._every = 0.0
+        self._beaten = float("-inf")
         if not address.startswith(("/", "@")):
             return
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -36,9 +38,9 @@ class Notifier:
             self._every = max(int(watched) / 2_000_000, _SHORTEST)
 
     def ready(self, status: str) -> None:
-        """Everything runs; the signs of life begin."""
+        """Everything runs; the signs of life begin, when there is an event loop to send them."""
         self.status(status, "READY=1")
-        if self._every and self._timer is None:
+        if self._every and self._timer is None and self._beats_itself:
             self._beat()
 
     def reloading(self) -> None:
@@ -61,6 +63,12 @@ class Notifier:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def beat(self, now: float) -> None:
+        """A sign of life at the instant `now`, from who has no event loop; it may be given too often."""
+        if self._every and now - self._beaten >= self._every:
+            self._beaten = now
+            self._say("WATCHDOG=1")
 
     def _beat(self) -> None:
         self._say("WATCHDOG=1")
