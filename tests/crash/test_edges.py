@@ -150,6 +150,29 @@ def is_open(session: smtplib.SMTP) -> bool:
         return False
 
 
+@pytest.mark.timeout(900)
+def test_kills_in_the_middle_of_reloads_lose_nothing(tmp_path: Path, long_mode: bool) -> None:
+    dice = random.Random(26)
+    with Sink() as sink:
+        more = route(f"smtp://127.0.0.1:{sink.port}") + SETTINGS + "\n[limits]\nhops = 40\n"
+        relay = Processes(tmp_path / "relay", more)
+        relay.start()
+        with Load(relay.port) as load:
+            for hops in range(41, 101 if long_mode else 49):
+                wait_for_load(load.clients)
+                relay.config.write_text(relay.config.read_text().replace(f"hops = {hops - 1}", f"hops = {hops}"))
+                os.kill(relay.pid, signal.SIGHUP)
+                time.sleep(dice.uniform(0, 0.4))
+                victim = dice.choice(relay.children())
+                os.kill(victim, signal.SIGKILL)
+                wait_until(lambda gone=victim: not is_alive(gone), "its end")  # type: ignore[misc]
+        wait_until(settled(load, sink), "everything acknowledged", 120)
+        wait_until(lambda: run_command("reload", "-c", relay.config).code == 0, "a reload that nobody disturbs", 120)
+        assert relay.stop() == 0
+        expect_whole(sink, load)
+    relay.check_log()
+
+
 def test_edges_accept_while_there_is_no_courier(tmp_path: Path) -> None:
     with Sink() as sink, Processes(tmp_path / "relay", route(f"smtp://127.0.0.1:{sink.port}")) as relay:
         courier = relay.hurt("courier", signal.SIGSTOP)
@@ -162,6 +185,16 @@ def test_edges_accept_while_there_is_no_courier(tmp_path: Path) -> None:
         relay.wait_for("ProcessLost", name="courier", pid=courier)
         wait_until(relay.is_idle, "the queue to be empty")
         assert Counter(map(number_of, sink.mails)) == Counter(f"n{number}" for number in range(40))
+
+
+def test_a_courier_that_hangs_is_replaced(tmp_path: Path) -> None:
+    with Sink() as sink, Processes(tmp_path / "relay", route(f"smtp://127.0.0.1:{sink.port}")) as relay:
+        courier = relay.hurt("courier", signal.SIGSTOP)
+        lost = relay.wait_for("ProcessLost", name="courier", pid=courier)
+        assert "silent for" in lost[0]["reason"]
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+            client.sendmail(SENDER, "u@example.net", content_of("n1", 100))
+        wait_until(lambda: len(sink.mails) == 1, "the mail")
 
 
 def test_a_killed_supervisor_takes_all_with_it_and_the_next_start_delivers(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.command import run_command
 from tests.support.postfix import free_port
 from tests.support.processes import Processes, is_alive, keep_records
@@ -136,6 +138,34 @@ def test_an_edge_that_cannot_start_is_tried_with_growing_pauses(tmp_path: Path) 
         aside.rename(place)
         relay.wait_for("ProcessStarted", 2, name="edge-1")
         keep_records(relay)
+
+
+def test_sessions_outlive_reloads_up_to_a_bound(tmp_path: Path) -> None:
+    with Processes(tmp_path, f"{CAPTURE}\n[limits]\nhops = 40\n", edges=1) as relay, contextlib.ExitStack() as stack:
+        clients = []
+        for hops in range(41, 47):
+            client = smtplib.SMTP("127.0.0.1", relay.port, timeout=30)
+            stack.callback(client.close)
+            client.ehlo()
+            clients.append(client)
+            relay.config.write_text(relay.config.read_text().replace(f"hops = {hops - 1}", f"hops = {hops}"))
+            assert run_command("reload", "-c", relay.config).code == 0
+            assert len(relay.children()) <= 1 + 4
+        for client in clients[-3:]:
+            client.sendmail("a@example.com", ["b@example.net"], "Subject: outlived\r\n\r\nHello\r\n")
+        relay.wait_captured(b"outlived", 3)
+        with pytest.raises(smtplib.SMTPException):
+            clients[0].sendmail("a@example.com", ["b@example.net"], "Subject: x\r\n\r\nHello\r\n")
+
+
+def test_without_room_edges_take_no_mail(tmp_path: Path) -> None:
+    with (
+        Processes(tmp_path, f'{CAPTURE}\n[spool]\nfree_space = "9000TiB"\n') as relay,
+        smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client,
+    ):
+        client.ehlo()
+        assert client.mail("a@example.com")[0] == 452
+        assert len(relay.wait_for("SpoolFull")) == 1  # told by the courier alone
 
 
 def test_the_control_socket_answers_while_edges_take_mail(tmp_path: Path) -> None:

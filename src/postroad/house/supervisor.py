@@ -296,9 +296,11 @@ class Supervisor:
         edges = self._config.process.edges
         taken = {child.place for child in self._family} | set(self._due) | self._wanted
         free = [place for place in range(1, self._board.places) if place not in taken]
-        if len(free) < edges:  # sessions of earlier configurations go on for long: now they must end
-            leaving = [child for child in self._family.edges() if child.is_leaving and child.until == NEVER]
-            self._family.leave(DRAIN, leaving, now + ENDING)
+        if len(free) < edges:  # sessions of earlier configurations go on for long: now the oldest must end
+            leaving = sorted((one for one in self._family.edges() if one.is_leaving), key=lambda one: one.began)
+            patient = [child for child in leaving if child.until == NEVER]
+            missing = edges - len(free) - (len(leaving) - len(patient))
+            self._family.leave(DRAIN, patient[: max(missing, 0)], now + ENDING)
             return
         exchange.places = tuple(free[:edges])
         for at, place in enumerate(exchange.places):

@@ -52,7 +52,7 @@ def _live(parent: int, work: Callable[[], int]) -> None:
     """The whole life of a child; does not return."""
     code = CRASHED
     try:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _die_with_parent()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # From a terminal or a service manager these reach all processes; the parent decides what they mean.
@@ -68,6 +68,13 @@ def _live(parent: int, work: Callable[[], int]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _die_with_parent() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
+        code = ctypes.get_errno()
+        raise OSError(code, f"a process cannot be bound to its parent: {os.strerror(code)}")
 
 
 def next_ended() -> Ended | None:

@@ -136,11 +136,12 @@ class Followers:
                 self.know(journal, (0, 0))
             followed = self._followed[journal]
             if followed.tail.position < reach:
-                self._read(followed, reach, self._admit)
-                if followed.tail.position < reach and not self._fault:
+                can_go_on = self._read(followed, reach, self._admit)
+                if can_go_on and followed.tail.position < reach:
                     self.look()
 
-    def _read(self, followed: _Followed, reach: Reach, admit: Admit) -> None:
+    def _read(self, followed: _Followed, reach: Reach, admit: Admit) -> bool:
+        """Take in a portion; False when that was not possible."""
         try:
             for piece in followed.tail.read(reach):
                 if isinstance(piece.item, Hole):
@@ -149,8 +150,9 @@ class Followers:
                     self._arrival(followed, piece.segment, piece.item, admit)
         except OSError as error:  # asked again when somebody rings, and once in an index interval
             self._tell(error)
-        else:
-            self._fault = ""
+            return False
+        self._fault = ""
+        return True
 
     def _tell(self, error: OSError) -> None:
         reason = f"mail that another process has accepted cannot be read yet: {error}"
