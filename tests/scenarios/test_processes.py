@@ -134,6 +134,12 @@ def test_an_edge_that_cannot_start_is_tried_with_growing_pauses(tmp_path: Path) 
         assert pauses == sorted(pauses)
         assert pauses[-1] >= 1
         assert is_alive(before)
+        began = time.monotonic()
+        for _ in range(20):  # some of them come to the socket of the missing one
+            peer, said = greeting(relay.port)
+            peer.close()
+            assert said.startswith(b"220")
+        assert time.monotonic() - began < 15
         place.unlink()
         aside.rename(place)
         relay.wait_for("ProcessStarted", 2, name="edge-1")

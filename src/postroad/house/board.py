@@ -40,6 +40,7 @@ class _At(IntEnum):
 _IS_FULL: Final = 0  # the courier takes no new mail
 _ASKED: Final = 1  # grows when the courier wants to see metrics
 _LACKING: Final = 2  # edges that are wanted and do not work
+_UNATTENDED: Final = 3  # sockets of those that have been missing for long, one bit each
 
 
 class Board:
@@ -100,6 +101,15 @@ class Board:
     @lacking.setter
     def lacking(self, count: int) -> None:
         self._numbers[_LACKING] = count
+
+    @property
+    def unattended(self) -> int:
+        """Sockets at which nobody has accepted for long: one bit for each, by its number."""
+        return self._numbers[_UNATTENDED]
+
+    @unattended.setter
+    def unattended(self, sockets: int) -> None:
+        self._numbers[_UNATTENDED] = sockets
 
     # -- journals --------------------------------------------------------------------------------
 

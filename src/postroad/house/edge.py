@@ -16,10 +16,12 @@ from postroad.house.front import Front, Way, front_of, read_aliases
 from postroad.house.life import DRAIN_SECONDS, settle_down
 from postroad.house.seat import DRAIN, RETIRE, Seat
 from postroad.house.showing import Showing
+from postroad.listener.doors import Doors
 from postroad.listener.server import Listeners
 from postroad.model.queueid import QueueIds
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
+from postroad.net.ports import ports_of
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
@@ -65,6 +67,9 @@ class Edge:
             census=_Census(board, seat.place),
         )
         self._meter, self._showing = self._measuring(config, log)
+        self._standing_in: dict[int, Doors] = {}  # by the number of the socket
+        self._attending: asyncio.Task[None] | None = None
+        self._is_leaving = False
 
     def _measuring(self, config: Config, log: LogSink) -> tuple[Meter | None, Showing | None]:
         if config.desk is None:
@@ -90,13 +95,34 @@ class Edge:
         self._front.aliases.start(self._clock, self._emit)
         settle_down()
         self._seat.board.ready(self._seat.place)
-        await self._leave(await self._stopping.get())
+        number = await self._stopping.get()
+        await self._accept_nothing_more()
+        await self._leave(number)
         await self._front.aliases.close()
         await self._spool.close()
         if self._meter is not None:
             self._show()
             await self._meter.close()
         return 0
+
+    async def _attend(self) -> None:
+        """Accept at the sockets of edges that have been missing for long, and no longer than they are."""
+        seat, standing_in = self._seat, self._standing_in
+        wanted = {number for number in range(seat.config.process.edges) if seat.board.unattended >> number & 1}
+        for number in standing_in.keys() - wanted:
+            standing_in.pop(number).close()
+        for number in wanted - standing_in.keys():
+            sockets = ports_of(seat.ports, number)
+            standing_in[number] = await self._listeners.stand_in(seat.config.listeners, sockets)
+
+    async def _accept_nothing_more(self) -> None:
+        self._is_leaving = True
+        if self._attending is not None:
+            await asyncio.gather(self._attending, return_exceptions=True)
+        for doors in self._standing_in.values():
+            doors.close()
+        for port in self._seat.ports.values():
+            port.close()
 
     async def _leave(self, number: signal.Signals) -> None:
         """Let sessions end, with less and less patience at each signal."""
@@ -120,7 +146,14 @@ class Edge:
             self._spool.end_segment(wanted)
         if self._showing is not None and self._showing.is_due():
             self._show()
+        if board.unattended or self._standing_in:
+            self._stand_in()
         self._loop.call_later(BEAT, self._beat)
+
+    def _stand_in(self) -> None:
+        is_ready = self._seat.board.is_ready(self._seat.place)
+        if is_ready and not self._is_leaving and (self._attending is None or self._attending.done()):
+            self._attending = self._loop.create_task(self._attend())
 
     def _show(self) -> None:
         if self._showing is not None and self._meter is not None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from postroad.config.schema import Config
 from postroad.house.board import Board
+from postroad.house.exchange import Ports
 from postroad.net.inherited import Inherited
 from postroad.net.link import Link
 from postroad.spool.layout import Lock
@@ -37,7 +38,11 @@ class Kind(IntEnum):
 
 
 class Seat(Struct, frozen=True, kw_only=True):
-    """A place in the house: `is_first` when nobody has worked in this house before; `link` is the courier's alone."""
+    """A place in the house.
+
+    `sockets` are its own, `ports` have those of all edges; `is_first` when nobody has worked in this house before.
+    The courier alone has a `link`.
+    """
 
     config: Config
     file: Path
@@ -45,6 +50,7 @@ class Seat(Struct, frozen=True, kw_only=True):
     place: int
     lock: Lock
     sockets: Inherited
+    ports: Ports
     is_first: bool
     link: Link | None = None
 

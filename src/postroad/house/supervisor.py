@@ -36,6 +36,7 @@ from postroad.spool.layout import Lock
 
 LOOK: Final = 0.05  # seconds between two looks at everybody
 ENDING: Final = 40.0  # seconds that an edge, or the courier, may take to end
+PATIENCE: Final = 1.0  # seconds that connections wait for an edge that is missing; then others take them
 HURRY: Final = 0.3  # seconds between signals to who is to hurry
 SPARE: Final = 3  # times as many places as edges are kept for those of earlier configurations and for new ones
 _STDERR: Final = 2
@@ -77,6 +78,7 @@ class Supervisor:
         self._bound: list[str] = []  # where the courier listens
         self._sockets: dict[int, int] = {}  # which of the sockets of an address an edge has, by place
         self._due: dict[int, float] = {}  # when the next process is begun at a place
+        self._missing: dict[int, float] = {}  # since when, by place
         self._failures: dict[int, int] = {}  # quick ones in a row, by place
         self._link: Link | None = None
         self._exchange: Exchange | None = None
@@ -132,8 +134,10 @@ class Supervisor:
         """The whole life of a child."""
         sockets = ports_of(ports, self._sockets[place]) if place != COURIER else Inherited(())
         known = () if self._exchange is None else self._exchange.ports.values()
+        ports = ports if place != COURIER else {}
         for port in {id(one): one for one in (*self._shop.ports.values(), *known)}.values():
-            port.close()  # else a socket that the supervisor closes would go on taking connections
+            if port not in ports.values():
+                port.close()  # else a socket that the supervisor closes would go on taking connections
         if self._link is not None:
             self._link.close()
         seat = Seat(
@@ -143,6 +147,7 @@ class Supervisor:
             place=place,
             lock=self._lock,
             sockets=sockets,
+            ports=ports,
             is_first=self._is_first,
             link=link,
         )
@@ -212,7 +217,11 @@ class Supervisor:
         for place, due in tuple(self._due.items()):
             if now >= due:
                 self._begin(place)
-        self._board.lacking = sum(not self._family.works(place) for place in self._wanted)
+        missing = {place for place in self._wanted if not self._family.works(place)}
+        self._missing = {place: self._missing.get(place, now) for place in missing}
+        left = (self._sockets[place] for place, since in self._missing.items() if now - since > PATIENCE)
+        self._board.unattended = sum(1 << socket for socket in left) if self._is_running else 0
+        self._board.lacking = len(missing)
         if self._is_running and self._family.at(COURIER) is not None and self._board.lacking < len(self._wanted):
             self._notifier.beat(now)
 

@@ -100,6 +100,15 @@ class Listeners:
         await self._doors.start(self._bound)
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
+    async def stand_in(self, listeners: Mapping[str, ListenerSettings], inherited: Inherited) -> Doors:
+        """Accept at the sockets of another process too, which cannot; until the doors are closed."""
+        terms = self._terms_of(listeners, self._welcome)
+        doors = Doors(self._next_id, inherited)
+        opened = await doors.bind(listeners, terms)
+        doors.adopt(listeners, terms, opened)
+        await doors.start(opened)
+        return doors
+
     async def prepare(self, listeners: Mapping[str, ListenerSettings], welcome: Welcome) -> list[Door]:
         """Listen on what a reload adds, to be passed to `adopt`; ConfigError when an address cannot be had."""
         doors = await self._doors.bind(listeners, self._terms_of(listeners, welcome))

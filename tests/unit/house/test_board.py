@@ -88,7 +88,8 @@ def test_flags(board: Board) -> None:
     assert not board.is_full
     board.is_full = True
     board.lacking = 2
-    assert (board.is_full, board.lacking) == (True, 2)
+    board.unattended = 1 << 59
+    assert (board.is_full, board.lacking, board.unattended) == (True, 2, 1 << 59)
     board.ready(2)
     board.beat(2)
     board.ask_to_end("edge-2", 9)
