@@ -4,9 +4,12 @@
 """
 
 import os
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.processes import MakeRelay, Processes
 
 settings.register_profile("ci", deadline=None, print_blob=True)
 settings.register_profile(
@@ -19,3 +22,9 @@ settings.load_profile("long" if os.environ.get("POSTROAD_LONG") else "ci")
 def long_mode() -> bool:
     """True in the long mode: a test that repeats itself repeats itself more often."""
     return bool(os.environ.get("POSTROAD_LONG"))
+
+
+@pytest.fixture(params=(0, 2), ids=("alone", "edges"))
+def make_relay(request: pytest.FixtureRequest) -> MakeRelay:
+    """Makes relays that do everything in one process, and then such with edges: what a test says must hold for both."""
+    return partial(Processes, edges=request.param)

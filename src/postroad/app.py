@@ -1,48 +1,46 @@
-"""The life of the process: start, serve, reload, stop. What it is built of is in `house`.
+"""The composition root: one process that does everything, or a supervisor with a courier and edges.
 
-Start: bind, give up root, open the spool (replay), start the queue, accept. SIGHUP reloads, unless it tells that our
-terminal is gone. Stop (SIGTERM, SIGINT):
-accept nothing, let transactions and deliveries finish within a deadline, close the spool; what is not
-delivered goes on at the next start. A second signal cuts the deadline short. SIGUSR2 ends the same way, and the
-process then becomes the program as it is on disk, with the same listening sockets (`house.upgrade`).
+Either way: bind as root, give up root, then open files, so that they belong to who writes them later. What is built is
+in `house`, where the lives of the processes are too.
 """
 
 import asyncio
 import gc
 import os
-import signal
+import secrets
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import uvloop
 
-from postroad import VERSION
 from postroad.config.schema import Config
-from postroad.desk.control import ControlServer
+from postroad.house.board import Board
+from postroad.house.courierlife import CourierLife, Wire, WireNotifier
+from postroad.house.edge import Edge
+from postroad.house.exchange import Shop
 from postroad.house.house import House, Logs, around_of
+from postroad.house.life import Life, let_go
 from postroad.house.reload import Reloader
+from postroad.house.seat import Role, Roles, Seat
+from postroad.house.supervisor import SPARE, Supervisor
 from postroad.house.upgrade import Upgrader, program_of
-from postroad.model.errors import ConfigError
-from postroad.model.records import ServerStarted, ServerStopping
+from postroad.model.errors import ConfigError, SpoolError
 from postroad.net.clock import SystemClock
-from postroad.net.handover import Handover, become, hold_signals
+from postroad.net.fork import Signals
+from postroad.net.handover import Handover, become
 from postroad.net.inherited import Inherited, inherited_sockets
 from postroad.net.notify import Notifier
 from postroad.net.process import become_user, give_to_user, ids_of, is_root, raise_file_limit
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
 from postroad.observe.sinks import Sinks
+from postroad.spool.layout import Lock
 from postroad.store.drops import DropFolder
 
-T = TypeVar("T")
-DRAIN_SECONDS: Final = 30.0
-TURN_SECONDS: Final = 0.001  # for the event loop to take the signals that came
-UPGRADE: Final = "upgrade"  # beside the names of signals, why the process ends
-_STDERR: Final = 2
 SWITCH_SECONDS: Final = 0.0005  # the spool's threads must not wait 5 ms for the interpreter (measured)
-COLLECT_AFTER: Final = 50_000  # new objects before the collector looks; messages are freed by counting
+LOCK_SECONDS: Final = 3.0  # for processes of a supervisor that was killed to be gone
 
 
 def run(config: Config, file: Path, *, announce: Callable[[str], None]) -> int:
@@ -54,6 +52,8 @@ def run(config: Config, file: Path, *, announce: Callable[[str], None]) -> int:
     raise_file_limit()
     if is_root() and not config.process.user:
         announce("warning: running as root; set process.user to give up root after binding")
+    if config.process.edges:
+        return _supervise(config, file.absolute(), announce)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         handover = runner.run(_serve(config, file.absolute(), announce))
     if handover is not None:
@@ -72,10 +72,11 @@ async def _serve(config: Config, file: Path, announce: Callable[[str], None]) ->
         house = House(config, clock, emit, Logs(sink, sinks), inherited)
         program = program_of(sys.executable, sys.orig_argv, sys.argv[1:])
         upgrader = Upgrader(house, file, program, {**os.environ, **notifier.taken})
-        life = _Life(house, Reloader(house, file, notifier), upgrader, notifier)
+        life = Life(house, Reloader(house, file, notifier), notifier, upgrader)
         if inherited.upgraded_from:
             notifier.alive()
-        await life.prepare(inherited)
+        await life.bind(inherited)
+        give_up_root(config, house.drop_folder)
         sinks.start()  # root is given up: files belong to who writes them later
         return await life.live(announce, inherited)
     finally:
@@ -85,156 +86,107 @@ async def _serve(config: Config, file: Path, announce: Callable[[str], None]) ->
         sink.close()
 
 
-class _Life:
-    """One process from its first bound port to its last closed file."""
-
-    def __init__(self, house: House, reloader: Reloader, upgrader: Upgrader, notifier: Notifier) -> None:
-        self._house = house
-        self._reloader = reloader
-        self._upgrader = upgrader
-        self._notifier = notifier
-        self._reload_asked = asyncio.Event()
-        self._stopping: asyncio.Queue[str] = asyncio.Queue()
-        self._is_ending = False
-        self._bound: list[str] = []
-        self._has_terminal = os.isatty(_STDERR)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)  # kept until everything runs
-        loop.add_signal_handler(signal.SIGUSR2, upgrader.ask)
-
-    async def prepare(self, inherited: Inherited) -> None:
-        """Take what root alone may take, then be root no more."""
-        house, config = self._house, self._house.config
-        self._bound = await house.listeners.bind(config.listeners)
-        if house.monitor is not None:
-            self._bound += await house.monitor.bind(inherited)
-        if house.injection is not None:
-            self._bound += await house.injection.bind(inherited)
-        if config.process.user:
-            give_to_user(config.process.user, config.data_dir, config.drop_folder)
-        prepare_drops(config, house.way.drops)
-        if config.process.user:
-            become_user(config.process.user)
-
-    async def live(self, announce: Callable[[str], None], inherited: Inherited) -> Handover | None:
-        """Start everything, serve until a signal, stop everything; what becomes of the process, if anything does."""
-        house, bound, monitor = self._house, self._bound, self._house.monitor
-        if monitor is not None:
-            await monitor.start()
-        await house.spool.open()
-        await house.drops.resume()
-        if house.injection is not None:
-            await house.injection.resume()
-        if monitor is not None:
-            monitor.opened()
-        control = house.build_control(self._reloader.reload, self._reloader.compare, self._upgrade)
-        await control.start(inherited)
-        if not inherited.upgraded_from:
-            for left in inherited.left():
-                announce(f"warning: no listener has the name or address of a socket that was handed to us: {left}")
-        inherited.close()
-        work = asyncio.create_task(house.dispatcher.run())
-        house.front.aliases.start(house.clock, house.emit)
-        stopping = self._listen_to_signals()
-        wishes = asyncio.gather(self._reload_when_asked(), self._upgrader.watch(self._make_way))
-        await house.listeners.start()
-        house.drops.start()
-        if house.injection is not None:
-            await house.injection.start()
-        house.rates.start()
-        if monitor is not None:
-            monitor.serve()
-        now = house.clock.now()
-        hostname = house.config.hostname
-        house.emit(ServerStarted(at=now, version=VERSION, hostname=hostname, listeners=tuple(bound)))
-        for line in bound:
-            announce(f"listening: {line}")
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(COLLECT_AFTER, 20, 100)
-        self._notifier.ready(f"running as {hostname}")
-        reason = await _first(stopping, work)
-        wishes.cancel()
-        await asyncio.gather(wishes, return_exceptions=True)
-        return await self._leave(reason, control, work)
-
-    async def _leave(self, reason: str, control: ControlServer, work: "asyncio.Task[None]") -> Handover | None:
-        house = self._house
-        self._is_ending = True
-        if reason == UPGRADE:
-            self._notifier.reloading()
-        else:
-            self._notifier.stopping()
-        house.emit(ServerStopping(at=house.clock.now(), reason=reason))
-        if reason == UPGRADE:
-            handover = await self._end(self._upgrader.hand_over(control), work)
-            self._notifier.alive()
-            hold_signals()
-            await house.clock.sleep(TURN_SECONDS)
-            return handover if self._stopping.empty() else None
-        if house.monitor is not None:
-            house.monitor.drain()
-        await control.stop()
-        return await self._end(self._drain(), work)
-
-    async def _reload_when_asked(self) -> None:
-        while True:
-            await self._reload_asked.wait()
-            self._reload_asked.clear()
-            await self._reloader.reload("SIGHUP")
-
-    async def _end(self, draining: "Coroutine[None, None, T]", work: "asyncio.Task[None]") -> T | None:
-        """Close everything once `draining` is done; its result. A signal cuts it short: then None."""
-        await self._house.drops.stop()
-        drained = asyncio.create_task(draining)
-        impatient = asyncio.create_task(self._stopping.get())
-        await asyncio.wait((drained, impatient), return_when=asyncio.FIRST_COMPLETED)
-        for task in (drained, impatient, work):
-            task.cancel()
-        result, _, _ = await asyncio.gather(drained, impatient, work, return_exceptions=True)
-        await self._house.close()
-        if isinstance(result, Exception):
-            raise result
-        return None if isinstance(result, BaseException) else result
-
-    async def _drain(self) -> None:
-        doors = [self._house.listeners.drain(DRAIN_SECONDS)]
-        if self._house.injection is not None:
-            doors.append(self._house.injection.drain(DRAIN_SECONDS))
-        await asyncio.gather(*doors)
-        await self._house.dispatcher.drain(DRAIN_SECONDS)
-
-    async def _upgrade(self, by: str) -> tuple[str, ...]:
-        return await self._upgrader.upgrade(by, self._make_way)
-
-    def _make_way(self) -> None:
-        if not self._is_ending:  # a second wish to end would cut the end short
-            self._stopping.put_nowait(UPGRADE)
-
-    def _listen_to_signals(self) -> "asyncio.Queue[str]":
-        """A queue of the names of the signals that ask us to stop."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.put_nowait, number.name)
-        return self._stopping
-
-    def _hang_up(self) -> None:
-        """SIGHUP: a wish for a reload, or the news that the terminal we run in has gone, and its user with it."""
-        if self._has_terminal and not os.isatty(_STDERR):
-            self._stopping.put_nowait(signal.SIGHUP.name)
-        else:
-            self._reload_asked.set()
+# -- several processes ---------------------------------------------------------------------------
 
 
-async def _first(stopping: "asyncio.Queue[str]", work: "asyncio.Task[None]") -> str:
-    """Wait for a signal, or for the queue to break, which it must not."""
-    asked = asyncio.create_task(stopping.get())
-    await asyncio.wait((asked, work), return_when=asyncio.FIRST_COMPLETED)
-    if asked.done():
-        return asked.result()
-    asked.cancel()
-    work.result()  # raises what broke it
-    return "the queue ended"
+def _supervise(config: Config, file: Path, announce: Callable[[str], None]) -> int:
+    signals, clock = Signals(), SystemClock()
+    notifier = Notifier(os.environ, clock, beats_itself=False)
+    inherited = inherited_sockets(os.environ)
+    lock = _lock(config, signals, clock)
+    shop = Shop()
+    edges = config.process.edges
+    shop.open(config, edges, inherited)
+    give_up_root(config, DropFolder(config.drop_folder))
+    let_go(inherited, announce)
+    gc.collect()
+    gc.freeze()  # what all processes have in common stays in common
+    supervisor = Supervisor(
+        config,
+        file,
+        Roles(_in_loop(_courier), _in_loop(_edge)),
+        board=Board(1 + (1 + SPARE) * edges, secrets.token_bytes(16)),
+        lock=lock,
+        shop=shop,
+        signals=signals,
+        clock=clock,
+        notifier=notifier,
+        announce=announce,
+    )
+    try:
+        return supervisor.run()
+    finally:
+        notifier.close()
+
+
+def _lock(config: Config, signals: Signals, clock: SystemClock) -> Lock:
+    """The lock of the spool, before anything else is taken: whoever had it has let go of all."""
+    config.spool_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    until = clock.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return Lock(config.spool_folder)
+        except SpoolError:
+            if clock.monotonic() > until or signals.wait(0.02):
+                raise
+
+
+Live = Callable[[Seat, SystemClock, Fanout, Logs], Awaitable[int]]
+
+
+def _in_loop(live: Live) -> Role:
+    """`live` as a process's whole work, with a log and the sinks around it."""
+
+    async def serve(seat: Seat) -> int:
+        clock, config = SystemClock(), seat.config
+        sink = LogSink(config.log.format, hostname=config.hostname, is_shared=True)
+        emit = Fanout((sink,))
+        sinks = Sinks(config.sinks, around_of(config), clock=clock, emit=emit)
+        try:
+            sinks.start()
+            return await live(seat, clock, emit, Logs(sink, sinks))
+        finally:
+            sinks.close()
+            sink.close()
+
+    def work(seat: Seat) -> int:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(serve(seat))
+
+    return work
+
+
+async def _edge(seat: Seat, clock: SystemClock, emit: Fanout, logs: Logs) -> int:
+    return await Edge(seat, clock, emit, logs.log).live()
+
+
+async def _courier(seat: Seat, clock: SystemClock, emit: Fanout, logs: Logs) -> int:
+    if seat.link is None:
+        raise RuntimeError("a courier has a link to the supervisor")
+    wire = Wire(seat.link)
+    house = House(seat.config, clock, emit, logs, Inherited(()), seat)
+    notifier = WireNotifier(wire, clock)
+    life = CourierLife(house, Reloader(house, seat.file, notifier, wire.exchange), notifier, seat, wire)
+    none = Inherited(())
+    await life.bind(none)
+    await life.live(_said_elsewhere, none)
+    return 0
+
+
+def _said_elsewhere(_: str) -> None:
+    """The supervisor tells whoever started us."""
+
+
+# -- as root, or as who we are -------------------------------------------------------------------
+
+
+def give_up_root(config: Config, drops: DropFolder) -> None:
+    """Make folders ready as root still when we were started as root, then be root no more."""
+    if config.process.user:
+        give_to_user(config.process.user, config.data_dir, config.drop_folder)
+    prepare_drops(config, drops)
+    if config.process.user:
+        become_user(config.process.user)
 
 
 def prepare_drops(config: Config, folder: DropFolder) -> None:

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.meta.source import TOP
 from tests.support.postfix import free_port
+from tests.support.processes import MakeRelay, Processes, keep_records
 from tests.support.relay import BODY_CANARY, Relay, route, wait_until
 
 RULES = TOP / "contrib" / "prometheus" / "postroad.rules.yml"
@@ -65,11 +66,11 @@ def check_page(page: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done.stdout + done.stderr
 
 
-def test_the_numbers_are_those_of_the_log(tmp_path: Path) -> None:
+def test_the_numbers_are_those_of_the_log(tmp_path: Path, make_relay: MakeRelay) -> None:
     port = free_port()
     dead = free_port()
     more = desk(port) + route("capture:", recipients=["ok.example"]) + route(f"smtp://127.0.0.1:{dead}")
-    with Relay(tmp_path, more) as relay:
+    with make_relay(tmp_path, more) as relay:
         assert get(port, "/healthz") == (200, "alive\n")
         wait_until(lambda: get(port, "/readyz")[0] == 200, "ready")
         with smtplib.SMTP("127.0.0.1", relay.port, timeout=20) as client:
@@ -130,18 +131,18 @@ def test_look_ups_are_counted(tmp_path: Path) -> None:
         assert found["postroad_dns_lookup_seconds_count", ()] >= 1
 
 
-def test_without_room_it_is_not_ready_but_alive(tmp_path: Path) -> None:
+def test_without_room_it_is_not_ready_but_alive(tmp_path: Path, make_relay: MakeRelay) -> None:
     port = free_port()
-    with Relay(tmp_path, desk(port) + '\n[spool]\nfree_space = "1000TiB"\n' + route("capture:")):
+    with make_relay(tmp_path, desk(port) + '\n[spool]\nfree_space = "1000TiB"\n' + route("capture:")):
         wait_until(lambda: "no room" in get(port, "/readyz")[1], "no room is told")
         assert get(port, "/readyz")[0] == 503
         assert get(port, "/healthz")[0] == 200
         assert values(get(port, "/metrics")[1])["postroad_ready", ()] == 0
 
 
-def test_while_it_drains_it_is_not_ready_but_alive(tmp_path: Path) -> None:
+def test_while_it_drains_it_is_not_ready_but_alive(tmp_path: Path, make_relay: MakeRelay) -> None:
     port = free_port()
-    relay = Relay(tmp_path, desk(port) + route("capture:"))
+    relay = make_relay(tmp_path, desk(port) + route("capture:"))
     with relay, contextlib.closing(smtplib.SMTP("127.0.0.1", relay.port, timeout=20)) as client:
         client.ehlo()
         client.mail("a@example.com")
@@ -155,6 +156,48 @@ def test_while_it_drains_it_is_not_ready_but_alive(tmp_path: Path) -> None:
         assert relay.stop() == 0
         with pytest.raises(OSError, match="refused"):
             get(port, "/healthz")
+
+
+def test_sums_over_processes_never_sink_and_a_missing_one_is_told(tmp_path: Path) -> None:
+    port = free_port()
+    accepted = ("postroad_message_accepted_total", (("listener", "test"),))
+    delivered = ("postroad_recipient_delivered_total", (("source", ""),))
+
+    def counts() -> tuple[float, float]:
+        page = values(get(port, "/metrics")[1])
+        return page.get(accepted, 0), page.get(delivered, 0)
+
+    with Processes(tmp_path, desk(port) + route("capture:")) as relay:
+
+        def send(count: int) -> None:
+            for _ in range(count):
+                with smtplib.SMTP("127.0.0.1", relay.port, timeout=20) as client:
+                    client.sendmail("a@example.com", "b@example.net", MESSAGE)
+
+        send(12)
+        wait_until(lambda: counts() == (12, 12), "all of it counted")
+        page = values(get(port, "/metrics")[1])
+        assert page["process_open_fds", ()] > 30  # of all together
+        assert page["postroad_sessions", ()] == 0
+        assert page["postroad_ready", ()] == 1
+        for number, name in enumerate(("edge-1", "courier", "edge-2"), 1):
+            relay.hurt_and_wait(name)
+            wait_until(lambda: get(port, "/readyz")[0] == 200, "all works again")
+            assert counts() == (12 * number, 12 * number)
+            send(12)
+            wait_until(lambda seen=12 * (number + 1): counts() == (seen, seen), "all of it counted")  # type: ignore[misc]
+        lost = {key: value for key, value in values(get(port, "/metrics")[1]).items() if "process_lost_total" in key[0]}
+        assert sum(lost.values()) == 3
+        place, aside = relay.data / "spool" / "journal" / "edge-1", tmp_path / "aside"
+        place.rename(aside)
+        place.write_text("no folder")
+        relay.hurt("edge-1")
+        missing = (503, "of the processes that take mail 1 do not work\n")
+        wait_until(lambda: get(port, "/readyz") == missing, "the missing one is told")
+        place.unlink()
+        aside.rename(place)
+        wait_until(lambda: get(port, "/readyz") == (200, "ready\n"), "all works again")
+        keep_records(relay)
 
 
 def test_without_the_section_nobody_listens(tmp_path: Path) -> None:

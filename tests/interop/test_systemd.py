@@ -12,13 +12,16 @@ import pytest
 
 from tests.meta.source import TOP
 from tests.support.command import run_command
+from tests.support.processes import MakeRelay
 from tests.support.relay import STOP_SECONDS, Relay, greets, wait_until
 
 UNITS = TOP / "packaging" / "systemd"
 EXPOSED_AT_MOST = 1.6  # of 10, as `systemd-analyze security` counts
 
 
-def test_the_manager_is_told_of_a_whole_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manager_is_told_of_a_whole_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_relay: MakeRelay
+) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
@@ -32,7 +35,7 @@ def test_the_manager_is_told_of_a_whole_life(tmp_path: Path, monkeypatch: pytest
                 if told[0] == word:
                     return told
 
-        with Relay(tmp_path / "relay") as relay:
+        with make_relay(tmp_path / "relay") as relay:
             assert next_of("READY=1") == ["READY=1", "STATUS=running as relay.example.com"]
             next_of("WATCHDOG=1")
             next_of("WATCHDOG=1")
@@ -67,8 +70,10 @@ def test_an_upgrade_is_a_reload_to_the_manager_and_the_watchdog_goes_on(
 
 
 @pytest.mark.parametrize("name", ["test", "other"])
-def test_a_socket_that_was_handed_over_is_used_and_outlives_us(tmp_path: Path, name: str) -> None:
-    relay = Relay(tmp_path)
+def test_a_socket_that_was_handed_over_is_used_and_outlives_us(
+    tmp_path: Path, name: str, make_relay: MakeRelay
+) -> None:
+    relay = make_relay(tmp_path)
     with socket.create_server(("127.0.0.1", relay.port)) as listening:
         command = (
             f"LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES={name} "

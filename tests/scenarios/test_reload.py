@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.support.command import run_command
 from tests.support.postfix import free_port
+from tests.support.processes import MakeRelay
 from tests.support.relay import CAPTURE, STOP_SECONDS, Relay, greets, wait_until
 
 LOADS = 150 if not os.environ.get("POSTROAD_LONG") else 3000
@@ -51,8 +52,8 @@ def wait_reloads(relay: Relay, count: int) -> None:
     assert not relay.records("ConfigRefused")
 
 
-def test_reloads_under_load_lose_nothing_and_break_no_session(tmp_path: Path) -> None:
-    with Relay(tmp_path) as relay:
+def test_reloads_under_load_lose_nothing_and_break_no_session(tmp_path: Path, make_relay: MakeRelay) -> None:
+    with make_relay(tmp_path) as relay:
         text = relay.config.read_text()
         more = '[limits]\nhops = 40\n\n[queue]\nwindow = 5000\n\n[delivery]\ncommand_timeout = "3m"\n\n[access]'
         other = text.replace("[access]", more)
@@ -96,8 +97,8 @@ def test_reloads_under_load_lose_nothing_and_break_no_session(tmp_path: Path) ->
         assert any("limits.hops: 50 -> 40" in entry["changes"] for entry in relay.records("ConfigReloaded"))
 
 
-def test_listeners_come_and_go_and_sessions_stay(tmp_path: Path) -> None:
-    with Relay(tmp_path) as relay:
+def test_listeners_come_and_go_and_sessions_stay(tmp_path: Path, make_relay: MakeRelay) -> None:
+    with make_relay(tmp_path) as relay:
         second = free_port()
         with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as early:
             early.ehlo()
@@ -118,8 +119,8 @@ def test_listeners_come_and_go_and_sessions_stay(tmp_path: Path) -> None:
         assert set(sessions) == {"test", "more"}
 
 
-def test_who_may_relay_changes_for_the_next_session(tmp_path: Path) -> None:
-    with Relay(tmp_path) as relay:
+def test_who_may_relay_changes_for_the_next_session(tmp_path: Path, make_relay: MakeRelay) -> None:
+    with make_relay(tmp_path) as relay:
         with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as early:
             early.ehlo()
             edit(relay, '"127.0.0.0/8"', '"192.0.2.0/24"')
@@ -132,8 +133,8 @@ def test_who_may_relay_changes_for_the_next_session(tmp_path: Path) -> None:
         relay.wait_captured(b"early-")
 
 
-def test_a_broken_file_changes_nothing_and_says_why(tmp_path: Path) -> None:
-    with Relay(tmp_path) as relay:
+def test_a_broken_file_changes_nothing_and_says_why(tmp_path: Path, make_relay: MakeRelay) -> None:
+    with make_relay(tmp_path) as relay:
         sound = relay.config.read_text()
         edit(relay, "[access]", "[limits]\nsessions = -5\n\n[access]\nrelay_domians = []")
         done = run_command("reload", "-c", relay.config)
@@ -157,8 +158,8 @@ def test_a_broken_file_changes_nothing_and_says_why(tmp_path: Path) -> None:
         relay.config.write_text(sound)
 
 
-def test_an_address_that_is_taken_refuses_the_whole_reload(tmp_path: Path) -> None:
-    with Relay(tmp_path) as relay, socket.create_server(("127.0.0.1", 0)) as taken:
+def test_an_address_that_is_taken_refuses_the_whole_reload(tmp_path: Path, make_relay: MakeRelay) -> None:
+    with make_relay(tmp_path) as relay, socket.create_server(("127.0.0.1", 0)) as taken:
         free = free_port()
         port = taken.getsockname()[1]
         add(relay, f'[listeners.more]\nbind = ["127.0.0.1:{free}", "127.0.0.1:{port}"]')
@@ -172,8 +173,8 @@ def test_an_address_that_is_taken_refuses_the_whole_reload(tmp_path: Path) -> No
         relay.wait_captured(b"as-before-")
 
 
-def test_what_only_a_start_can_change_is_named(tmp_path: Path) -> None:
-    with Relay(tmp_path) as relay:
+def test_what_only_a_start_can_change_is_named(tmp_path: Path, make_relay: MakeRelay) -> None:
+    with make_relay(tmp_path) as relay:
         edit(relay, "[access]", '[spool]\nfree_space = "2GiB"\n\n[limits]\nhops = 60\n\n[access]')
         done = run_command("reload", "-c", relay.config)
         assert done.code == 0, done
@@ -190,10 +191,10 @@ def test_what_only_a_start_can_change_is_named(tmp_path: Path) -> None:
         assert "data_dir cannot change while the server runs" in refused["problems"][0]
 
 
-def test_check_diff_shows_and_changes_nothing(tmp_path: Path) -> None:
+def test_check_diff_shows_and_changes_nothing(tmp_path: Path, make_relay: MakeRelay) -> None:
     secret = "socks5://user:first-secret@127.0.0.1:1080"
     more = f'\n[sources.out]\nproxy = "{secret}"\n'
-    with Relay(tmp_path, CAPTURE + more) as relay:
+    with make_relay(tmp_path, CAPTURE + more) as relay:
         assert run_command("check", "--diff", "-c", relay.config).out.endswith("a reload would change nothing\n")
         edit(relay, "first-secret", "second-secret")
         edit(relay, 'format = "json"', 'format = "text"')
@@ -211,9 +212,9 @@ def test_check_diff_shows_and_changes_nothing(tmp_path: Path) -> None:
     assert "the server does not run" in done.err
 
 
-def test_waiting_mail_follows_the_new_routes_and_running_deliveries_end(tmp_path: Path) -> None:
+def test_waiting_mail_follows_the_new_routes_and_running_deliveries_end(tmp_path: Path, make_relay: MakeRelay) -> None:
     away = '\n[[routes]]\nrecipients = ["*"]\nnext_hops = ["smtp://127.0.0.1:9"]\n\n[queue]\nretry = ["1s"]\n'
-    with Relay(tmp_path, away) as relay:
+    with make_relay(tmp_path, away) as relay:
         with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
             send(client, "waits-")
         relay.wait_for("RecipientDeferred")
@@ -228,9 +229,9 @@ def test_waiting_mail_follows_the_new_routes_and_running_deliveries_end(tmp_path
         assert time.monotonic() - started < 30
 
 
-def test_aliases_change_and_running_sessions_keep_theirs(tmp_path: Path) -> None:
+def test_aliases_change_and_running_sessions_keep_theirs(tmp_path: Path, make_relay: MakeRelay) -> None:
     table = '\n[[aliases]]\nentries = { "info@example.net" = ["first@example.net"] }\n'
-    with Relay(tmp_path, CAPTURE + table) as relay:
+    with make_relay(tmp_path, CAPTURE + table) as relay:
         with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as early:
             early.ehlo()
             edit(relay, "first@example.net", "second@example.net")
@@ -244,8 +245,8 @@ def test_aliases_change_and_running_sessions_keep_theirs(tmp_path: Path) -> None
         assert run_command("reload", "-c", relay.config).code == 78
 
 
-def test_the_log_changes_its_format_between_two_records(tmp_path: Path) -> None:
-    with Relay(tmp_path) as relay:
+def test_the_log_changes_its_format_between_two_records(tmp_path: Path, make_relay: MakeRelay) -> None:
+    with make_relay(tmp_path) as relay:
         edit(relay, 'format = "json"', 'format = "text"')
         assert run_command("reload", "-c", relay.config).code == 0
         relay.log_format = "text"
@@ -254,8 +255,8 @@ def test_the_log_changes_its_format_between_two_records(tmp_path: Path) -> None:
         assert (first[0], last[0]) == ("{", "2")
 
 
-def test_nothing_is_left_open_by_many_reloads(tmp_path: Path) -> None:
-    with Relay(tmp_path) as relay:
+def test_nothing_is_left_open_by_many_reloads(tmp_path: Path, make_relay: MakeRelay) -> None:
+    with make_relay(tmp_path) as relay:
         before = 0
         for step in range(20):
             old, new = ("127.0.0.1:9", "127.0.0.1:10") if step % 2 == 0 else ("127.0.0.1:10", "127.0.0.1:9")
@@ -266,8 +267,8 @@ def test_nothing_is_left_open_by_many_reloads(tmp_path: Path) -> None:
         assert open_files(relay) <= before + 2
 
 
-def test_a_terminal_that_goes_ends_the_server_in_it(tmp_path: Path) -> None:
-    relay = Relay(tmp_path)
+def test_a_terminal_that_goes_ends_the_server_in_it(tmp_path: Path, make_relay: MakeRelay) -> None:
+    relay = make_relay(tmp_path)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "postroad", "serve", "-c", str(relay.config)],

@@ -18,9 +18,9 @@ from postroad.desk.settings import DeskSettings
 from postroad.listener.settings import DropSettings, LimitsSettings, ListenerSettings
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
-from postroad.model.option import Settings, Size
+from postroad.model.option import Settings
 from postroad.net.hostname import host_name
-from postroad.net.settings import ResolverSettings
+from postroad.net.settings import ProcessSettings, ResolverSettings
 from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.settings import AccessSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
@@ -88,30 +88,6 @@ ListenerName = Annotated[str, AfterValidator(_listener_name)]
 EgressName = Annotated[str, AfterValidator(_egress_name)]
 SinkName = Annotated[str, AfterValidator(_sink_name)]
 Folder = Annotated[Path, BeforeValidator(_path)]
-
-
-class ProcessSettings(Settings):
-    """The process itself."""
-
-    edges: int = Field(
-        0, description="Processes that take mail in beside the main one; 0: one process does everything.", ge=0, le=0
-    )
-    workers: int = Field(
-        0,
-        description="Processes for work that needs much of a processor, at most; started when there is such work, and "
-        "ended a minute after the last; 0: as many as there are processors.",
-        ge=0,
-        le=256,
-    )
-    worker_memory: Size = Field(
-        1 << 30,
-        description="Memory that one of them may take.",
-        ge=256 << 20,
-        json_schema_extra={"default": '`"1GiB"`'},
-    )
-    user: str = Field(
-        "", description="User to become after the ports are open, when started as root; none given: stay who we are."
-    )
 
 
 class Config(Settings):

@@ -1,4 +1,6 @@
-"""The rooms of the composition root: what one process is built of, and how a reload exchanges it.
+"""The rooms of the composition root: what a process is built of, how it lives, and how a reload exchanges it.
 
-Here settings become objects and objects meet as plain callables; `app.py` gives the whole its life.
+Here settings become objects and objects meet as plain callables; `app.py` says which processes there are. Without edges
+there is one (`life`); else a `supervisor`, a courier (`courierlife`) and edges (`edge`), which see each other on a
+`board`.
 """

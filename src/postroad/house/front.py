@@ -5,7 +5,7 @@ its 250. Aliases are taken over by the next front when their options are the sam
 session of theirs is gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import Struct
@@ -29,7 +29,7 @@ from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
 from postroad.queue.announce import Announcer
-from postroad.spool.spool import EmbeddedSpool
+from postroad.spool.inlet import Inlet
 from postroad.store.drops import DropFolder
 
 POLICY_SECONDS: Final = 30.0
@@ -39,12 +39,11 @@ LOOK_SECONDS: Final = 1.0
 class Way(Struct, frozen=True):
     """How accepted mail goes on, the same for every front of the process."""
 
-    spool: EmbeddedSpool
+    spool: Inlet
     admit: Callable[[Stored, list[Work]], None]
     queue_ids: QueueIds
     emit: Emit
     clock: Clock
-    drops: DropFolder
 
 
 class Front(Struct, frozen=True):
@@ -53,7 +52,7 @@ class Front(Struct, frozen=True):
     config: Config
     aliases: AliasService
     welcome: Welcome
-    drops: Parts
+    announcer: Announcer
 
 
 def read_aliases(config: Config, old: Front | None = None) -> AliasService:
@@ -99,20 +98,25 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
         relays=control.relays,
         intake=intake,
     )
-    drops = Parts(
-        folder=way.drops,
+    return Front(config, aliases, welcome, announcer)
+
+
+def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:
+    """How drops in `folder` are taken in; `knows` tells whether the spool has a queue id."""
+    config, welcome = front.config, front.welcome
+    return Parts(
+        folder=folder,
         clock=way.clock,
         emit=way.emit,
-        chain=chain,
-        intake=intake,
+        chain=welcome.chain,
+        intake=welcome.intake,
         limits=config.limits,
         queue_ids=way.queue_ids,
-        postmaster=postmaster,
+        postmaster=welcome.postmaster,
         hostname=config.hostname,
-        knows=lambda queue_id: way.spool.desk.message(queue_id),  # noqa: PLW0108  there is no desk before `open`
-        refuse=announcer.refused,
+        knows=knows,
+        refuse=front.announcer.refused,
     )
-    return Front(config, aliases, welcome, drops)
 
 
 async def retire(old: Front, listeners: Listeners, clock: Clock) -> None:

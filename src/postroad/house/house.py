@@ -22,13 +22,14 @@ from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Way, front_of, read_aliases
+from postroad.house.front import Front, Way, drops_of, front_of, read_aliases
 from postroad.house.injection import Injection, rules_of
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
+from postroad.house.seat import Seat
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
-from postroad.listener.drops import Drops
+from postroad.listener.drops import Drops, Parts
 from postroad.listener.server import Listeners
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
@@ -70,20 +71,31 @@ def around_of(config: Config) -> Around:
 class House:
     """The parts; `config` is the configuration in force."""
 
-    def __init__(self, config: Config, clock: Clock, emit: Fanout, logs: Logs, inherited: Inherited) -> None:
-        """Build everything; ConfigError when a file or a secret cannot be read. Nothing is bound or opened yet."""
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        emit: Fanout,
+        logs: Logs,
+        inherited: Inherited,
+        seat: Seat | None = None,
+    ) -> None:
+        """Build everything; ConfigError when a file or a secret cannot be read. Nothing is bound or opened yet.
+
+        `seat` is that of the courier when there are several processes.
+        """
         self.config = config
+        self._board = None if seat is None else seat.board
         self.emit = emit
         self.clock = clock
         self._logs = logs
-        start = random.SystemRandom().randrange(1 << 48)
+        start = random.SystemRandom().randrange(1 << 48) if seat is None else seat.start()
         queue_ids = QueueIds(start)
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.suspensions = self._load_suspensions()
         self.workshop = Workshop(config, clock, emit)
         self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert)
         self.courier = courier_of(config, self.tools)
-        regime = self.courier.regime
         self.spool = EmbeddedSpool(
             config.spool_folder,
             config.spool,
@@ -91,27 +103,14 @@ class House:
             emit=emit,
             lane_of=self._lane_of,
             deadline_of=self._deadline_of,
+            others=self._board,
+            lock=None if seat is None else seat.lock,
         )
-        self.dispatcher = Dispatcher(
-            spool=self.spool,
-            plan=regime.plan,
-            cached_plan=regime.cached_plan,
-            deliver=regime.deliver,
-            emit=emit,
-            clock=clock,
-            settings=regime.settings,
-            hostname=config.hostname,
-            queue_ids=queue_ids,
-            random=random.random,
-            shaping=regime.shaping,
-            retries=regime.retries,
-            reporting=regime.reporting,
-            fallback_of=regime.fallback_of,
-            suspensions=self.suspensions,
-        )
-        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock, DropFolder(config.drop_folder))
+        self.dispatcher = self._dispatcher(queue_ids)
+        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
         self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way)
-        self.drops = Drops(self.front.drops, config.drops.poll)
+        self.drop_folder = DropFolder(config.drop_folder)
+        self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
         self.listeners = Listeners(
             welcome=self.front.welcome,
@@ -123,11 +122,31 @@ class House:
             inherited=inherited,
         )
         self.monitor = self._monitor()
-        rules = rules_of(self.front)
+        rules = rules_of(self.front, self.way)
         self.injection = None if rules is None else Injection(config, rules, self.spool, emit)
         self.rates = self._keeper()
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
+
+    def _dispatcher(self, queue_ids: QueueIds) -> Dispatcher:
+        regime = self.courier.regime
+        return Dispatcher(
+            spool=self.spool,
+            plan=regime.plan,
+            cached_plan=regime.cached_plan,
+            deliver=regime.deliver,
+            emit=self.emit,
+            clock=self.clock,
+            settings=regime.settings,
+            hostname=self.config.hostname,
+            queue_ids=queue_ids,
+            random=random.random,
+            shaping=regime.shaping,
+            retries=regime.retries,
+            reporting=regime.reporting,
+            fallback_of=regime.fallback_of,
+            suspensions=self.suspensions,
+        )
 
     # -- built once the spool is open ----------------------------------------------------------
 
@@ -176,7 +195,7 @@ class House:
         self.dispatcher.adopt(courier.regime)
         if self._operator is not None:
             self._operator.adopt(self._surroundings())
-        self.drops.adopt(front.drops)
+        self.drops.adopt(self._drop_parts(front))
         if self.injection is not None and rules is not None:
             self.injection.adopt(rules)
         self.listeners.adopt(front.config.listeners, front.welcome, doors)
@@ -220,6 +239,9 @@ class House:
         await self.spool.close()
         self.courier.resolver.close()
 
+    def _drop_parts(self, front: Front) -> Parts:
+        return drops_of(front, self.way, self.drop_folder, lambda queue_id: self.spool.desk.message(queue_id))  # noqa: PLW0108  there is no desk before `open`
+
     # -- what the spool and the operator ask of the configuration in force -----------------------
 
     def _lane_of(self, envelope: Envelope, recipient: Recipient) -> str:
@@ -254,7 +276,7 @@ class House:
             left_out=lambda: self._logs.log.left_out,
             workers=self.workshop.pool,
         )
-        return Monitor(self.config.desk, watched, self.clock, self.emit)
+        return Monitor(self.config.desk, watched, self.clock, self.emit, self._board)
 
     def _keeper(self) -> RateKeeper:
         file = self.config.rates_file

@@ -15,7 +15,7 @@ from postroad.api.service import Rules, Service
 from postroad.api.serving import MakeServer
 from postroad.config.apihost import key_ring, read_templates
 from postroad.config.schema import Config
-from postroad.house.front import Front
+from postroad.house.front import Front, Way
 from postroad.model.late import Late
 from postroad.model.work import Work
 from postroad.net.inherited import Given, Inherited
@@ -27,21 +27,21 @@ from postroad.store.sent import Sent
 SERVER: Final = Late[MakeServer]("postroad.api.server", "make_server")
 
 
-def rules_of(front: Front) -> Rules | None:
+def rules_of(front: Front, way: Way) -> Rules | None:
     """What the API goes by under the configuration of `front`; None without `[api]`, ConfigError when it is broken."""
     config = front.config
     if config.api is None:
         return None
-    drops = front.drops
+    welcome = front.welcome
     parts = Parts(
-        clock=drops.clock,
-        emit=drops.emit,
-        chain=drops.chain,
-        intake=drops.intake,
-        limits=drops.limits,
-        queue_ids=drops.queue_ids,
-        postmaster=drops.postmaster,
-        hostname=drops.hostname,
+        clock=way.clock,
+        emit=way.emit,
+        chain=welcome.chain,
+        intake=welcome.intake,
+        limits=welcome.limits,
+        queue_ids=way.queue_ids,
+        postmaster=welcome.postmaster,
+        hostname=welcome.hostname,
         templates=read_templates(config),
     )
     return Rules(config.api, key_ring(config), parts)

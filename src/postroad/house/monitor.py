@@ -5,6 +5,7 @@ is taken. Without it no record is counted and nothing is measured.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Struct
 
@@ -13,18 +14,23 @@ from postroad.desk.health import HealthPages
 from postroad.desk.http import DeskServer
 from postroad.desk.readiness import Readiness
 from postroad.desk.settings import DeskSettings
+from postroad.house.board import COURIER, Board
+from postroad.house.showing import Showing, of_others
 from postroad.net.clock import Clock
 from postroad.net.inherited import Given, Inherited
 from postroad.net.resolver import Resolver
 from postroad.net.workers import WorkerPool
 from postroad.observe.fanout import Fanout
-from postroad.observe.metrics.exposition import CONTENT_TYPE
-from postroad.observe.metrics.meter import Meter
+from postroad.observe.metrics.exposition import CONTENT_TYPE, render
+from postroad.observe.metrics.meter import Meter, families
 from postroad.observe.metrics.queue import QueueShape, Shape
 from postroad.observe.metrics.readings import QueueSources, Sources
+from postroad.observe.metrics.series import merge
 from postroad.queue.lane import LaneState
 from postroad.spool.filters import Query
 from postroad.spool.spool import EmbeddedSpool
+
+SHOWN_AFTER: Final = 0.25  # seconds that the others get to show what they have, which they look for every tenth
 
 
 class Watched(Struct, frozen=True):
@@ -42,17 +48,21 @@ class Watched(Struct, frozen=True):
 class Monitor:
     """Health and metrics of one process."""
 
-    def __init__(self, settings: DeskSettings, watched: Watched, clock: Clock, emit: Fanout) -> None:
-        """Count records from now on."""
+    def __init__(
+        self, settings: DeskSettings, watched: Watched, clock: Clock, emit: Fanout, board: Board | None = None
+    ) -> None:
+        """Count records from now on; `board` shows those of the other processes, when there are any."""
+        self._board = board
+        self._showing = None if board is None else Showing(board, COURIER)
         self._watched = watched
         self._clock = clock
         self.addresses = settings.bind
-        self._readiness = readiness = Readiness(watched.spool.has_room)
-        sources = Sources(watched.sessions, lambda: watched.deliverer().idle, watched.left_out, readiness.unready)
+        self._readiness = Readiness(watched.spool.has_room)
+        sources = Sources(watched.sessions, lambda: watched.deliverer().idle, watched.left_out, self._unready)
         self._meter = meter = Meter(sources, clock)
         meter.watch_workers(lambda: (watched.workers.alive, watched.workers.waiting))
         watched.workers.measured = meter.worked
-        pages = HealthPages(unready=readiness.unready, metrics=meter.page, metrics_type=CONTENT_TYPE)
+        pages = HealthPages(unready=self._unready, metrics=self._page, metrics_type=CONTENT_TYPE)
         self._server = DeskServer(settings.bind, pages, connections=settings.connections, clock=clock, emit=emit)
         emit.add(meter.count)
 
@@ -94,6 +104,26 @@ class Monitor:
         """Answer no more; before the spool is closed."""
         await self._server.stop()
         await self._meter.close()
+
+    def beat(self) -> None:
+        """Ten times a second, when there are other processes: whoever comes after us goes on counting from here."""
+        if self._showing is not None and self._showing.is_due():
+            self._showing.show(list(self._meter.at_once()))
+
+    def _unready(self) -> str:
+        reason = self._readiness.unready()
+        if reason or self._board is None or not self._board.lacking:
+            return reason
+        return f"of the processes that take mail {self._board.lacking} do not work"
+
+    async def _page(self) -> bytes:
+        if self._board is None or self._showing is None:
+            return await self._meter.page()
+        own = await self._meter.series()
+        self._board.ask()
+        await self._clock.sleep(SHOWN_AFTER)
+        parts = [self._showing.whole(own), *of_others(self._board, COURIER)]
+        return render(families(), merge(families(), parts))
 
     async def _shape(self) -> Shape:
         return await self._watched.spool.desk.shape(Query(now=self._clock.now()), "next-hop")

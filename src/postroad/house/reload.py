@@ -7,10 +7,12 @@ at a time; those asked for meanwhile wait.
 
 import asyncio
 import traceback
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from postroad.aliases.service import AliasService
+from postroad.config.checkaliases import passwords_of
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, inspect_config
@@ -21,10 +23,13 @@ from postroad.house.courier import courier_of
 from postroad.house.front import Front, front_of, read_aliases
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
+from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
 from postroad.model.records import ConfigRefused, ConfigReloaded
 from postroad.net.notify import Notifier
+
+Others = Callable[[Config], Awaitable[None]]
 
 
 class Read(NamedTuple):
@@ -38,8 +43,12 @@ class Read(NamedTuple):
 class Reloader:
     """Reloads the configuration of one house from one file."""
 
-    def __init__(self, house: House, file: Path, notifier: Notifier) -> None:
-        """`file` is what the server was started with; `notifier` is told while a reload goes on."""
+    def __init__(self, house: House, file: Path, notifier: Notifier, others: Others | None = None) -> None:
+        """`file` is what the server was started with; `notifier` is told while a reload goes on.
+
+        `others` lets the processes that take mail, when there are any, go on by another configuration; ConfigError.
+        """
+        self._others = others
         self._house = house
         self._file = file
         self._notifier = notifier
@@ -84,8 +93,8 @@ class Reloader:
             courier = courier_of(read.config, house.tools, house.courier)
             front = front_of(read.config, aliases, courier.rewrite, house.way)
             around = around_of(read.config)
-            rules = await asyncio.to_thread(rules_of, front)  # reads files
-            doors = await house.listeners.prepare(read.config.listeners, front.welcome)
+            rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
+            doors = await self._prepare(read.config, front)
         except BaseException as error:
             if aliases is not house.front.aliases:
                 await aliases.close()
@@ -96,6 +105,14 @@ class Reloader:
             raise
         house.adopt(courier, front, doors, around, rules)
         return Reloaded(str(self._file), read.changes, warnings=read.warnings)
+
+    async def _prepare(self, config: Config, front: Front) -> list[Door]:
+        """Nothing can fail any more after this."""
+        if self._others is None:
+            return await self._house.listeners.prepare(config.listeners, front.welcome)
+        if config != self._house.config or passwords_of(config):
+            await self._others(config)
+        return []
 
 
 def read_for(running: Config, file: Path) -> Read:

@@ -8,7 +8,7 @@ RFC 5321 4.5.3.2.7 (time-outs), 3.8 (421 when shutting down).
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -41,6 +41,16 @@ class Welcome(Struct, frozen=True, kw_only=True):
     intake: Intake
 
 
+class Census(Protocol):
+    """Counts sessions over several processes."""
+
+    def come(self, ip: str) -> tuple[int, int]:
+        """One from `ip` began: how many there are in all, and from there, with it."""
+
+    def go(self, ip: str) -> None:
+        """One from `ip` ended."""
+
+
 class Listeners:
     """All listeners of the process."""
 
@@ -54,8 +64,13 @@ class Listeners:
         at_turn_end: Callable[[Callable[[], None]], object],
         start: int,
         inherited: Inherited | None = None,
+        census: Census | None = None,
     ) -> None:
-        """See `Terms` for the parts; `start` is a number that differs between starts and begins session ids."""
+        """See `Terms` for the parts; `start` is a number that differs between starts and begins session ids.
+
+        `census` counts the sessions of all processes, when there are several.
+        """
+        self._census = census
         self._welcome = welcome
         self._emit = emit
         self._now = now
@@ -85,6 +100,15 @@ class Listeners:
         """Begin to accept connections."""
         await self._doors.start(self._bound)
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    async def stand_in(self, listeners: Mapping[str, ListenerSettings], inherited: Inherited) -> Doors:
+        """Accept at the sockets of another process too, which cannot; until the doors are closed."""
+        terms = self._terms_of(listeners, self._welcome)
+        doors = Doors(self._next_id, inherited)
+        opened = await doors.bind(listeners, terms)
+        doors.adopt(listeners, terms, opened)
+        await doors.start(opened)
+        return doors
 
     async def prepare(self, listeners: Mapping[str, ListenerSettings], welcome: Welcome) -> list[Door]:
         """Listen on what a reload adds, to be passed to `adopt`; ConfigError when an address cannot be had."""
@@ -154,16 +178,21 @@ class Listeners:
         limits = self._welcome.limits
         self._sessions.add(guest)
         self._per_ip[guest.ip] += 1
+        total, same = len(self._sessions), self._per_ip[guest.ip]
+        if self._census is not None:
+            total, same = self._census.come(guest.ip)
         if self._is_draining:
             return replies.SHUTTING_DOWN
-        if len(self._sessions) > limits.sessions:
+        if total > limits.sessions:
             return replies.TOO_BUSY
-        if self._per_ip[guest.ip] > limits.sessions_per_ip:
+        if same > limits.sessions_per_ip:
             return replies.TOO_MANY_FROM_YOU
         return None
 
     def _leave(self, guest: Guest) -> None:
         self._sessions.discard(guest)
+        if self._census is not None:
+            self._census.go(guest.ip)
         left = self._per_ip[guest.ip] - 1
         if left > 0:
             self._per_ip[guest.ip] = left
@@ -204,6 +233,11 @@ class Listeners:
 
     # -- the end -------------------------------------------------------------------------------
 
+    async def empty(self) -> None:
+        """Stop accepting, and return when the last session has ended by itself."""
+        self.close()
+        await self._emptied_within(None)
+
     async def drain(self, seconds: float) -> None:
         """Stop accepting, let running transactions finish for `seconds`, then cut what is left."""
         self._is_draining = True
@@ -230,7 +264,7 @@ class Listeners:
         await self.drain(seconds)
         return given
 
-    async def _emptied_within(self, seconds: float) -> bool:
+    async def _emptied_within(self, seconds: float | None) -> bool:
         if not self._sessions:
             return True
         self._emptied = asyncio.Event()

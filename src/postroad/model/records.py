@@ -6,11 +6,22 @@ message bodies never go into a record.
 """
 
 from postroad.model.envelope import Origin
+from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
 
-__all__ = ["Emit", "Record", "RecordsDropped", "SinkFaulted", "SinkRecovered"]  # and all that follow
+# All that follow too.
+__all__ = [
+    "Emit",
+    "ProcessEnded",
+    "ProcessLost",
+    "ProcessStarted",
+    "Record",
+    "RecordsDropped",
+    "SinkFaulted",
+    "SinkRecovered",
+]
 
 
 class ServerStarted(Record, frozen=True, tag="ServerStarted"):

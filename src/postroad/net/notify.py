@@ -20,8 +20,9 @@ _VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 class Notifier:
     """One service manager."""
 
-    def __init__(self, environment: MutableMapping[str, str], clock: Clock) -> None:
+    def __init__(self, environment: MutableMapping[str, str], clock: Clock, *, beats_itself: bool = True) -> None:
         """Take the address out of `environment`, so that no process of ours speaks for us; it is kept in `taken`."""
+        self._beats_itself = beats_itself
         self._clock = clock
         self._timer: Timer | None = None
         self.taken = {name: environment.pop(name) for name in _VARIABLES if name in environment}
@@ -30,6 +31,7 @@ class Notifier:
         pid = self.taken.get("WATCHDOG_PID", "")
         self._socket: socket.socket | None = None
         self._every = 0.0
+        self._beaten = float("-inf")
         if not address.startswith(("/", "@")):
             return
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -38,9 +40,9 @@ class Notifier:
             self._every = max(int(watched) / 2_000_000, _SHORTEST)
 
     def ready(self, status: str) -> None:
-        """Everything runs; the signs of life begin."""
+        """Everything runs; the signs of life begin, when there is an event loop to send them."""
         self.status(status, "READY=1")
-        if self._timer is None:
+        if self._timer is None and self._beats_itself:
             self.alive()
 
     def alive(self) -> None:
@@ -70,6 +72,12 @@ class Notifier:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def beat(self, now: float) -> None:
+        """A sign of life at the instant `now`, from who has no event loop; it may be given too often."""
+        if self._every and now - self._beaten >= self._every:
+            self._beaten = now
+            self._say("WATCHDOG=1")
 
     def _beat(self) -> None:
         self._say("WATCHDOG=1")

@@ -1,11 +1,11 @@
-"""Options of the resolver (`[resolver]`).
+"""Options of the resolver (`[resolver]`) and of the process itself (`[process]`).
 
-Units are those of model/option.py. The defaults suit a validating resolver on the loopback.
+Units are those of model/option.py. The resolver's defaults suit a validating resolver on the loopback.
 """
 
 from pydantic import Field
 
-from postroad.model.option import Duration, Nameserver, Settings
+from postroad.model.option import Duration, Nameserver, Settings, Size
 
 
 class ResolverSettings(Settings):
@@ -21,3 +21,33 @@ class ResolverSettings(Settings):
     )
     cache_size: int = Field(20_000, description="Answers kept in memory.", ge=0, le=1_000_000)
     negative_ttl: Duration = Field("5m", description="Longest time an answer of absence is kept.", ge=0, le=3600)
+
+
+class ProcessSettings(Settings):
+    """The process itself."""
+
+    edges: int = Field(
+        0, description="Processes that take mail in beside the main one; 0: one process does everything.", ge=0, le=60
+    )
+    hang_after: Duration = Field(
+        "900ms",
+        description="How long one of several processes may hang until it is killed and replaced; the main one, ten times that.",
+        ge=0.3,
+        le=60,
+    )
+    workers: int = Field(
+        0,
+        description="Processes for work that needs much of a processor, at most; started when there is such work, and "
+        "ended a minute after the last; 0: as many as there are processors.",
+        ge=0,
+        le=256,
+    )
+    worker_memory: Size = Field(
+        1 << 30,
+        description="Memory that one of them may take.",
+        ge=256 << 20,
+        json_schema_extra={"default": '`"1GiB"`'},
+    )
+    user: str = Field(
+        "", description="User to become after the ports are open, when started as root; none given: stay who we are."
+    )

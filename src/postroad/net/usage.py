@@ -24,6 +24,14 @@ class Usage(Struct, frozen=True):
     most_files: int
 
 
+def seconds_in_line(pid: int) -> float:
+    """How long a process has waited for a processor, its main thread alone; 0 where the kernel does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
 def usage_now() -> Usage:
     """What this process takes right now."""
     times = os.times()

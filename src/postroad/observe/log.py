@@ -36,12 +36,22 @@ class LogSink:
     """An `Emit` that writes lines of the format `name` to `fd`, which stays the caller's."""
 
     def __init__(
-        self, name: FormatName, fd: int = 2, clock: Clock | None = None, *, hostname: str = "", limit: int = LIMIT
+        self,
+        name: FormatName,
+        fd: int = 2,
+        clock: Clock | None = None,
+        *,
+        hostname: str = "",
+        limit: int = LIMIT,
+        is_shared: bool = False,
     ) -> None:
-        """Begin to write; `limit` bounds the octets in memory. The clock's timer needs a running event loop."""
+        """Begin to write; `limit` bounds the octets in memory. The clock's timer needs a running event loop.
+
+        `is_shared` when other processes write to `fd` too.
+        """
         self._clock = clock if clock is not None else SystemClock()
         self._encode = make_format(name, hostname=hostname, pid=os.getpid())
-        self._writer = LineWriter(fd, self._clock, limit=limit)
+        self._writer = LineWriter(fd, self._clock, limit=limit, is_shared=is_shared)
         self._dropped = 0
         self.left_out = 0  # records in all that found no room
 

@@ -22,6 +22,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.SpoolFull: ERROR,
         r.DeliveryFaulted: ERROR,
         r.DeskFaulted: ERROR,
+        r.ProcessLost: WARNING,
         r.PolicyFaulted: WARNING,
         r.TableRefused: WARNING,
         r.LaneSuspended: WARNING,

@@ -7,6 +7,8 @@ counts them. A reader that is gone for good (EPIPE) costs its lines and nothing 
 
 import os
 import select
+import stat
+from collections.abc import Iterator
 from queue import SimpleQueue
 from threading import Thread
 from typing import Final
@@ -21,9 +23,13 @@ LIMIT: Final = 8 << 20  # octets in memory in all
 class LineWriter:
     """Writes to `fd`, which stays the caller's; `add` and `close` are called from the event loop's thread."""
 
-    def __init__(self, fd: int, clock: Clock, *, limit: int = LIMIT) -> None:
-        """Start the thread; `limit` bounds the octets that wait in memory."""
+    def __init__(self, fd: int, clock: Clock, *, limit: int = LIMIT, is_shared: bool = False) -> None:
+        """Start the thread; `limit` bounds the octets that wait in memory.
+
+        `is_shared`: other processes write to the same pipe or socket, where only small writes are never torn apart.
+        """
         self._fd = fd
+        self._at_once = select.PIPE_BUF if is_shared and not stat.S_ISREG(os.fstat(fd).st_mode) else 0
         self._clock = clock
         self._limit = limit
         self._lines: list[bytes] = []
@@ -77,9 +83,22 @@ class LineWriter:
 
     def _work(self) -> None:
         while (lines := self._batches.get()) is not None:
-            data = b"".join(lines)
-            _write(self._fd, data)
-            self._done += len(data)
+            for data in _portions(lines, self._at_once) if self._at_once else (b"".join(lines),):
+                _write(self._fd, data)
+                self._done += len(data)
+
+
+def _portions(lines: list[bytes], size: int) -> Iterator[bytes]:
+    """`lines` in writes of at most `size` octets, as far as none of them is longer."""
+    portion: list[bytes] = []
+    octets = 0
+    for line in lines:
+        if portion and octets + len(line) > size:
+            yield b"".join(portion)
+            portion, octets = [], 0
+        portion.append(line)
+        octets += len(line)
+    yield b"".join(portion)
 
 
 def _write(fd: int, data: bytes) -> None:

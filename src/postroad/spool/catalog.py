@@ -82,7 +82,8 @@ class Catalog:
         self._is_behind = False  # the index kept what it could not write
         self._position = (0, 0)
         self._one_lease = asyncio.Lock()
-        self._is_held = False
+        self.is_held = False
+        self.taken_in = 0  # octets of other journals
         self._told = ""
         self.on_tick: Callable[[], None] = _nothing
 
@@ -111,8 +112,8 @@ class Catalog:
         if fresh >= FLUSH_AT:
             if not self._applying:
                 self._hand_over(everything=True)
-            elif fresh >= HOLD_AT and not self._is_held:
-                self._is_held = True
+            elif fresh >= HOLD_AT and not self.is_held:
+                self.is_held = True
                 self._hold(True)
 
     def collect(self, *, everything: bool = False) -> Ops:
@@ -129,10 +130,10 @@ class Catalog:
             not self._is_behind
             and ops.is_empty
             and position.segment == segment
-            and position.offset < offset + POSITION_EVERY
+            and position.offset + self.taken_in < offset + POSITION_EVERY
         ):
             return
-        self._position = (position.segment, position.offset)
+        self._position = (position.segment, position.offset + self.taken_in)
         self._applying += 1
 
         def job() -> None:
@@ -152,8 +153,8 @@ class Catalog:
             self.fault(failure)
         else:
             self._told = ""
-        if self._is_held:
-            self._is_held = False
+        if self.is_held:
+            self.is_held = False
             self._hold(False)
 
     def fault(self, error: apsw.Error) -> None:

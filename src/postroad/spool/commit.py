@@ -12,25 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
-
-from postroad.model.envelope import Envelope
 from postroad.model.errors import SpoolError, SpoolFullError
-from postroad.model.work import Change, Place, Stored, Work
+from postroad.model.work import Place
 from postroad.spool.clock import Clock, Timer
-from postroad.spool.disk import Buffer, is_full
-from postroad.spool.frames import (
-    HEADER_LENGTH,
-    NO_ID,
-    Arrival,
-    FileRef,
-    Kind,
-    encode_json,
-    outcomes_head,
-    pack_header,
-)
+from postroad.spool.disk import is_full
 from postroad.spool.journal import Journal
-from postroad.spool.ledger import Plan
+from postroad.spool.parcels import Arriving, Copying, Parcel, Settling, encode, weight
 from postroad.spool.worker import Worker
 
 BATCH_OCTETS: Final = 16 << 20
@@ -46,100 +33,7 @@ GAP_WEIGHT: Final = 0.1  # of the newest gap between two arrivals in their mean
 RETRY_AFTER: Final = 0.5  # seconds before settlements that could not be written are tried again
 
 
-class Arriving(Struct, gc=False):
-    """A message that comes in: `head` is its frame's. Exactly one of `done` and `failed` is called."""
-
-    envelope: Envelope
-    head: bytes
-    content: bytes
-    plan: Plan
-    done: Callable[[Stored, list[Work]], None]
-    failed: Callable[[SpoolError], None]
-    file: FileRef | None = None
-
-
-class Report(Struct, gc=False):
-    """A DSN of ours on its way in, with the decisions that it tells of."""
-
-    envelope: Envelope
-    head: bytes
-    content: bytes
-    plan: Plan
-
-
-class Settling(Struct, gc=False):
-    """Decisions, and the reports (DSNs) that they brought about."""
-
-    rows: list[str]
-    changes: list[Change]
-    reports: Sequence[Report]
-    done: Callable[[list[tuple[Stored, list[Work]]]], None] | None
-
-
-class Copying(Struct, gc=False):
-    """Messages copied out of an old segment; `done` gets their new places, None when it failed."""
-
-    arrivals: list[tuple[Arrival, bytes]]
-    done: Callable[[list[Place] | None], None]
-
-
-Parcel = Arriving | Settling | Copying
 Finished = Callable[[Parcel, Sequence[Place]], None]
-
-
-def arrival_head(envelope: Envelope, file: FileRef | None = None) -> bytes:
-    """Head of the frame of a message that just arrived."""
-    if file is None:
-        return b'{"envelope":%b}' % encode_json(envelope)
-    return encode_json(Arrival(envelope, file))
-
-
-class _Encoded(Struct):
-    """A batch as octets: where each arrival's frame begins in it, and its length."""
-
-    buffers: list[Buffer]
-    arrivals: list[tuple[int, int]]
-    length: int = 0
-
-    def arrival(self, mark: bytes, queue_id: str, head: bytes, body: bytes) -> None:
-        buffers = self.buffers
-        buffers.append(pack_header(mark, Kind.ARRIVAL, queue_id.encode(), head, body))
-        buffers.append(head)
-        length = HEADER_LENGTH + len(head) + len(body)
-        if body:
-            buffers.append(body)
-        self.arrivals.append((self.length, length))
-        self.length += length
-
-    def outcomes(self, mark: bytes, rows: list[str], reports: tuple[str, ...] = ()) -> None:
-        head = outcomes_head(rows, reports)
-        self.buffers += (pack_header(mark, Kind.OUTCOMES, NO_ID, head, b""), head)
-        self.length += HEADER_LENGTH + len(head)
-
-
-def encode(batch: Sequence[Parcel], mark: bytes) -> _Encoded:
-    """All of `batch` as frames, in order; decisions without reports share a frame."""
-    out = _Encoded([], [])
-    rows: list[str] = []
-    for parcel in batch:
-        if type(parcel) is Arriving:
-            out.arrival(mark, parcel.envelope.id, parcel.head, parcel.content)
-        elif type(parcel) is Settling:
-            if not parcel.reports:
-                rows += parcel.rows
-                continue
-            if rows:
-                out.outcomes(mark, rows)
-                rows = []
-            for report in parcel.reports:
-                out.arrival(mark, report.envelope.id, report.head, report.content)
-            out.outcomes(mark, parcel.rows, tuple(report.envelope.id for report in parcel.reports))
-        elif type(parcel) is Copying:
-            for arrival, body in parcel.arrivals:
-                out.arrival(mark, arrival.envelope.id, encode_json(arrival), body)
-    if rows:
-        out.outcomes(mark, rows)
-    return out
 
 
 class Commits:
@@ -175,6 +69,7 @@ class Commits:
         self._hold = False
         self._pace = 1.0  # seconds that writing one batch takes at worst of late; slow until proven fast
         self.measured: Callable[[float, int], None] | None = None  # told of each batch: seconds, and parcels
+        self.reached: Callable[[int, int], None] | None = None  # told first how far it is durable
         self.end = (0, 0)  # segment and offset behind the newest durable frame
 
     def add(self, parcel: Parcel) -> None:
@@ -247,7 +142,7 @@ class Commits:
             self._busy = False
             return
         self._stop_timers()
-        if self._pace < INLINE_PACE and sum(map(_weight, batch)) <= INLINE_OCTETS:
+        if self._pace < INLINE_PACE and sum(map(weight, batch)) <= INLINE_OCTETS:
             self._complete(batch, *self._write(batch))
             return
         self._worker.submit(partial(self._write_and_tell, batch))
@@ -279,12 +174,12 @@ class Commits:
             self._waiting = [parcel for parcel in self._waiting if type(parcel) is not Arriving]
             return batch
         waiting = self._waiting
-        if len(waiting) <= BATCH_PARCELS and sum(map(_weight, waiting)) <= BATCH_OCTETS:
+        if len(waiting) <= BATCH_PARCELS and sum(map(weight, waiting)) <= BATCH_OCTETS:
             self._waiting = []
             return waiting
         octets = 0
         for count, parcel in enumerate(waiting, 1):
-            octets += _weight(parcel)
+            octets += weight(parcel)
             if octets >= BATCH_OCTETS or count >= BATCH_PARCELS:
                 break
         self._waiting = waiting[count:]
@@ -303,6 +198,8 @@ class Commits:
             self._retry()  # the disk takes octets again
         journal = self._journal
         end = (journal.number, journal.offset) if journal.is_open else self.end
+        if self.reached is not None:
+            self.reached(*end)
         self._loop.call_soon(self._go_on)
         self._report(iter(batch), iter(places))
         self.end = end
@@ -372,6 +269,13 @@ class Commits:
         self.add(Copying([], done))
         await passed
 
+    def end_segment(self) -> bool:
+        """End the open segment, so that the next batch begins another; False while a batch is being written."""
+        if self._busy:
+            return False
+        self._journal.close()
+        return True
+
     def _stop_timers(self) -> None:
         if self._linger is not None:
             self._linger.cancel()
@@ -387,10 +291,6 @@ class Commits:
             self._timer.cancel()
         self._worker.stop()
         self._journal.close()
-
-
-def _weight(parcel: Parcel) -> int:
-    return len(parcel.content) if type(parcel) is Arriving else 1000
 
 
 def spool_error(error: OSError) -> SpoolError:

@@ -26,9 +26,13 @@ _PART: Final = 1 << 20
 
 
 class DraftRoom(Struct):
-    """Where drafts are written: `call_soon` brings a call back onto the event loop, `faulted` gets write errors."""
+    """Drafts are written to `folder`, which no other process uses.
+
+    `call_soon` brings a call back onto the event loop, `faulted` gets write errors.
+    """
 
     layout: Layout
+    folder: Path
     disk: Disk
     worker: Worker
     inline_size: int
@@ -42,7 +46,7 @@ class Draft:
     def __init__(self, room: DraftRoom, number: int, on_drain: Callable[[], None]) -> None:
         """Begin empty; `number` makes the file's name, `on_drain` is called when a backlog has been written."""
         self._room = room
-        self._path = room.layout.drafts / f"draft-{number}"
+        self._path = room.folder / f"draft-{number}"
         self._on_drain = on_drain
         self._chunks: list[bytes] = []
         self._in_file = False

@@ -68,7 +68,7 @@ _MOVE: Final = """UPDATE message SET journal = v.column2, segment = v.column3, o
 _LOWER_LANE: Final = """UPDATE lane SET next_due = v.column2 FROM (VALUES {}) AS v
     WHERE lane.id = v.column1 AND (lane.next_due IS NULL OR lane.next_due > v.column2)"""
 _TRAIL: Final = "INSERT OR REPLACE INTO trail VALUES {}"
-_POSITION: Final = "INSERT OR REPLACE INTO position VALUES (?, ?, ?)"
+_POSITION: Final = "INSERT OR REPLACE INTO position VALUES {}"
 
 Value = int | str | None
 T = TypeVar("T")
@@ -195,7 +195,7 @@ class Index:
         if lowest:
             self.bulk(_LOWER_LANE, list(lowest.items()))
         if ops.position is not None:
-            self.db.execute(_POSITION, ops.position)
+            self.bulk(_POSITION, [ops.position, *ops.others])
 
     def remove(self, nums: Sequence[int]) -> None:
         """Forget messages."""

@@ -4,7 +4,7 @@ lock              held with flock by the process that writes here
 mark              eight random octets, part of every frame (frames.py)
 journal/NAME/     seg-0000000001 ...: the truth
 content/ID        content too large for a frame
-drafts/           content being received; swept at start
+drafts/           content being received; swept at start. Each edge process has a folder of its own here
 damaged/          octets that could not be read, set aside
 index.db          the index, a cache
 reserve           room kept for outcomes on a full disk (room.py)
@@ -22,7 +22,12 @@ from postroad.model.errors import SpoolError
 from postroad.spool.disk import Disk, write_all
 from postroad.spool.frames import HEADER_LENGTH, MARK_LENGTH, find_mark
 
+OWN: Final = "main"  # the journal of the process that has the index
+END: Final = (1 << 36) - 1  # an offset behind every octet that a segment may have
+
 _PREFIX: Final = "seg-"
+
+Reach = tuple[int, int]  # segment and offset up to which a journal is durable; END: all of the segment, which is over
 
 
 class Layout(Struct, frozen=True):
@@ -123,6 +128,15 @@ def make_mark(layout: Layout, disk: Disk, mark: bytes) -> None:
     finally:
         disk.close(fd)
     disk.sync_folder(layout.folder)
+
+
+def ensure_mark(layout: Layout, disk: Disk) -> bytes:
+    """This spool's mark, made durable when it is new or its note is gone."""
+    mark = read_mark(layout, disk)
+    if mark is None or not layout.mark.exists():
+        mark = mark or os.urandom(MARK_LENGTH)
+        make_mark(layout, disk, mark)
+    return mark
 
 
 def _first_octets(disk: Disk, path: Path, length: int) -> bytes:

@@ -86,6 +86,8 @@ class Ledger:
         self.leasing: Leasing | None = None
         self.touched: set[int] | None = None  # numbers changed since compaction looked
         self.finished_files: list[str] = []  # content files that nobody needs any more
+        self._cut: Callable[[], tuple[Position, ...]] | None = None
+        self._cuts: dict[int, tuple[Position, ...]] = {}
 
     @property
     def fresh(self) -> int:
@@ -310,9 +312,19 @@ class Ledger:
 
     # Into the index
 
+    def follow(self, cut: Callable[[], tuple[Position, ...]]) -> None:
+        """There are several journals: `cut` tells how far each has been taken in, the own one first.
+
+        An outcome may lie in another journal than its arrival, so the index is brought to one instant of all journals.
+        """
+        self._cut = cut
+        self._cuts[self._tick] = cut()
+
     def tick(self) -> None:
         """One index interval has passed."""
         self._tick += 1
+        if self._cut is not None:
+            self._cuts[self._tick] = self._cut()
 
     def collect(self, end: tuple[int, int], journal: str, *, everything: bool = False) -> Ops:
         """All changes that the index is to apply now, and the position that this brings it to.
@@ -321,23 +333,32 @@ class Ledger:
         for; a message whose decision is on its way to the disk always does. `end` is behind the newest durable frame.
         """
         ops, self._ops = self._ops, new_ops()
-        oldest: Place | None = None
+        oldest: Held | None = None
         newest_tick = self._tick - GRACE
         for queue_id, held in list(self._fresh.items()):
             if not (everything or held.tick <= newest_tick or held.released):
                 if oldest is None:
-                    oldest = held.stored.place
+                    oldest = held
                 if not self._has_released:
                     break  # those behind are younger still
                 continue
             if held.settling:
-                oldest = oldest or held.stored.place
+                oldest = oldest or held
                 continue
             self._enter(ops, held)
             del self._fresh[queue_id]
             self._forget_if_idle(queue_id, held)
         self._has_released = False
-        ops.position = Position(journal, *end) if oldest is None else Position(journal, oldest.segment, oldest.offset)
+        if self._cut is not None:
+            ops.position, *others = self._cut() if oldest is None else self._cuts[oldest.tick]
+            ops.others = tuple(others)
+            first = self._tick if oldest is None else oldest.tick
+            self._cuts = {tick: cut for tick, cut in self._cuts.items() if tick >= first}
+        elif oldest is None:
+            ops.position = Position(journal, *end)
+        else:
+            place = oldest.stored.place
+            ops.position = Position(journal, place.segment, place.offset)
         return ops
 
     def _enter(self, ops: Ops, held: Held) -> None:

@@ -7,23 +7,23 @@ index is on the disk before a segment is removed.
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Final
 
 import apsw
 import msgspec
-from msgspec import Struct
 
 from postroad.model.errors import SpoolError
 from postroad.model.records import Emit, SpoolDamaged, SpoolFaulted
 from postroad.model.work import Place
 from postroad.spool.catalog import Catalog
 from postroad.spool.clock import Clock
-from postroad.spool.commit import Copying, Parcel
 from postroad.spool.damage import Damage
 from postroad.spool.frames import Arrival
 from postroad.spool.index import Index
 from postroad.spool.ledger import Ledger
+from postroad.spool.parcels import Copying, Parcel
 from postroad.spool.reading import Reader
 from postroad.spool.salvage import Copy, copies_of
 
@@ -32,11 +32,13 @@ ROUNDS: Final = 16  # segments copied in one call at most
 LANES_EVERY: Final = 3600.0  # seconds between removals of lanes in which nobody waits
 
 
-class Segments(Struct):
-    """The journal's segments: the oldest that is left, and how many octets the closed ones have."""
+def _never(_: int) -> bool:
+    """There is one journal alone."""
+    return False
 
-    oldest: int
-    sizes: dict[int, int]
+
+def _nothing(_: int) -> None:
+    """Nobody else wants to know."""
 
 
 class Maintenance:
@@ -53,10 +55,15 @@ class Maintenance:
         clock: Clock,
         emit: Emit,
         add: Callable[[Parcel], None],
-        end: Callable[[], tuple[int, int]],
+        limit: Callable[[], int],
         has_room: Callable[[], bool],
+        is_in_the_way: Callable[[int], bool] = _never,
+        dropped: Callable[[int], None] = _nothing,
     ) -> None:
-        """`add` brings a parcel into the next batch, `end` is behind the newest durable frame."""
+        """`add` brings a parcel into the next batch, `limit` is the first segment that stays whatever lives in it.
+
+        `is_in_the_way` tells whether a segment keeps those of another journal from going; `dropped` hears of each one.
+        """
         self._catalog = catalog
         self._ledger = ledger
         self._reader = reader
@@ -65,20 +72,22 @@ class Maintenance:
         self._clock = clock
         self._emit = emit
         self._add = add
-        self._end = end
+        self._limit = limit
         self._has_room = has_room
-        self._oldest = 1
+        self._is_in_the_way = is_in_the_way
+        self._tell_dropped = dropped
+        self.oldest = 1
         self._dropping = False
         self._one = asyncio.Lock()
         self._lanes_at = clock.monotonic()
 
     def start(self, oldest: int) -> None:
         """`oldest` is the first segment there is."""
-        self._oldest = oldest
+        self.oldest = oldest
 
     def _first_live(self) -> int:
         """The oldest segment that must stay."""
-        live, current, number = self._ledger.live, self._end()[0], self._oldest
+        live, current, number = self._ledger.live, self._limit(), self.oldest
         while number < current and ((found := live.get((self._journal, number))) is None or not found.messages):
             number += 1
         return number
@@ -86,11 +95,11 @@ class Maintenance:
     def drop_dead(self) -> None:
         """Remove the dead segments at the old end, if there are any; returns at once."""
         until = self._first_live()
-        if until <= self._oldest or self._dropping:
+        if until <= self.oldest or self._dropping:
             return
         self._dropping = True
         ops = self._catalog.collect()
-        numbers = range(self._oldest, until)
+        numbers = range(self.oldest, until)
 
         def job() -> None:
             error = self._remove(numbers, lambda index: index.apply(ops, full=True))
@@ -107,20 +116,35 @@ class Maintenance:
             found = index.db.execute(query, (self._journal, numbers.stop)).fetchone()
             if found is not None:
                 return f"segment {found[0]} of {self._journal} is still in use and stays"
-            for number in numbers:
-                reader.disk.unlink(reader.layout.segment(self._journal, number))
+            there = reader.layout.segment_numbers(self._journal)
+            for number in there:
+                if number < numbers.stop:
+                    self._remove_segment(number, keeps_number=number == there[-1])
         except (apsw.Error, OSError) as error:
             return f"old segments of {self._journal} could not be removed: {error}"
         return ""
+
+    def _remove_segment(self, number: int, *, keeps_number: bool) -> None:
+        """The last one of a journal is only emptied: the next one must have a higher number."""
+        disk, path = self._reader.disk, self._reader.layout.segment(self._journal, number)
+        if not keeps_number:
+            disk.unlink(path)
+            return
+        fd = disk.open(path, os.O_RDWR)
+        try:
+            disk.truncate(fd, 0)
+        finally:
+            disk.close(fd)
 
     def _dropped(self, numbers: range, error: str) -> None:
         self._dropping = False
         if error:
             self._emit(SpoolFaulted(at=self._clock.now(), reason=error))
             return
-        self._oldest = numbers.stop
+        self.oldest = numbers.stop
         for number in numbers:
             self._ledger.drop_segment(self._journal, number)
+            self._tell_dropped(number)
 
     async def run(self) -> None:
         """Copy what lives in mostly dead segments on, and remove them."""
@@ -137,8 +161,9 @@ class Maintenance:
 
     async def _worth_copying(self) -> int | None:
         """The oldest segment, when copying it out pays."""
-        current = self._end()[0]
+        current = self._limit()
         number = self._first_live()
+        is_in_the_way = self._is_in_the_way(number)
         if number >= current:
             return None
         layout, journal = self._reader.layout, self._journal
@@ -152,7 +177,11 @@ class Maintenance:
         octets = 0 if live is None else live.octets
         total = sum(sizes)
         parts = 4 if self._has_room() else 2
-        if octets * 4 < sizes[0] or (total > 4 * self._segment_size and self._ledger.octets * parts < total):
+        if (
+            octets * 4 < sizes[0]
+            or is_in_the_way
+            or (total > 4 * self._segment_size and self._ledger.octets * parts < total)
+        ):
             return number
         return None
 

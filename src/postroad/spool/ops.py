@@ -95,6 +95,7 @@ class Ops(Struct):
     removed: list[int]
     trails: dict[tuple[int, int], str]
     position: Position | None = None
+    others: tuple[Position, ...] = ()  # of journals that other processes write
 
     def update(self, change: Update) -> None:
         """Take `change`; a lease that was given back by an earlier one stays given back."""

@@ -5,8 +5,8 @@ cannot be read, with the reason, where an operator sees it. Nothing here blocks 
 another process and a disk that refuses. Synchronous: runs on the index thread, or in a command.
 """
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 import apsw
@@ -16,11 +16,11 @@ from postroad.model.errors import SpoolError
 from postroad.model.records import SpoolDamaged
 from postroad.spool.damage import Damage
 from postroad.spool.disk import Disk
-from postroad.spool.frames import MARK_LENGTH
 from postroad.spool.index import Index, connect, is_outdated, number, select
-from postroad.spool.layout import Layout, make_mark, read_mark
+from postroad.spool.layout import Layout, Reach, ensure_mark
 from postroad.spool.leases import SegmentUse, end_leases, set_aside, usage
 from postroad.spool.ledger import DeadlineOf, LaneOf
+from postroad.spool.ops import Position
 from postroad.spool.replay import Replay
 from postroad.spool.segments import list_segments
 
@@ -46,6 +46,7 @@ class Opened(Struct):
     records: list[SpoolDamaged]
     used: list[SegmentUse]
     sizes: dict[tuple[str, int], int]
+    ends: dict[str, Position]  # up to where each journal was read
     previous: int
     trusted: int
     following: int
@@ -63,6 +64,7 @@ class Recovery:
         self._records: list[SpoolDamaged] = []
         self.lane_of: LaneOf | None = None
         self.deadline_of: DeadlineOf | None = None
+        self.beside: Mapping[str, Reach] | None = None  # other processes write these journals meanwhile, up to here
 
     def run(self) -> Opened:
         """Do it all; SpoolError when the disk refuses."""
@@ -74,10 +76,7 @@ class Recovery:
     def _run(self) -> Opened:
         layout, disk = self._layout, self._disk
         layout.make(disk, self._journal)
-        mark = read_mark(layout, disk)
-        if mark is None or not layout.mark.exists():
-            mark = mark or os.urandom(MARK_LENGTH)
-            make_mark(layout, disk, mark)
+        mark = ensure_mark(layout, disk)
         drafts = self._sweep_drafts()
         if layout.rebuild.exists():
             self._records.append(self._damage.move_index("the index was found damaged and is rebuilt"))
@@ -118,24 +117,24 @@ class Recovery:
             self._records,
             usage(index),
             sizes,
+            ends=replay.ends,
             previous=-1 if end is None else end.segment,
             trusted=0 if end is None else end.offset,
             following=max(self._layout.segment_numbers(self._journal), default=0) + 1,
         )
 
     def _sweep_drafts(self) -> int:
-        swept = 0
-        for path in self._layout.drafts.iterdir():
-            self._disk.unlink(path)
-            swept += 1
-        return swept
+        used = () if self.beside is None else self.beside
+        return sum(
+            sweep(self._disk, path) for path in (self._layout.drafts, *_folders(self._layout)) if path.name not in used
+        )
 
     def _replay(self, index: Index, mark: bytes) -> Replay:
         replay = Replay(self._layout, self._disk, mark, index, self._damage)
         if self.lane_of is not None:
             replay.lane_of = self.lane_of
         replay.deadline_of = self.deadline_of
-        replay.run(self._journal)
+        replay.run(self._journal, self.beside or {})
         self._records += replay.records
         return replay
 
@@ -167,6 +166,8 @@ class Recovery:
             set_aside(index, wanted[queue_id], reason)
             self._records.append(self._damage.file(queue_id, reason))
         orphans = present - wanted.keys()
+        if self.beside is not None:
+            orphans = set()  # they may belong to mail that another process is about to accept
         if orphans:  # asked again without the help of an index of the index, as the answer removes files
             orphans -= {row[0] for row in select(index.db, tuple[str], "SELECT id FROM message NOT INDEXED WHERE file")}
         for name in sorted(orphans):
@@ -174,3 +175,17 @@ class Recovery:
                 # It may belong to a frame that could not be read.
                 self._records.append(self._damage.file(name, "content that no readable frame refers to"))
             self._disk.unlink(layout.file(name))
+
+
+def sweep(disk: Disk, folder: Path) -> int:
+    """Remove the drafts in `folder`, which nobody was promised anything about; how many there were."""
+    swept = 0
+    for path in folder.iterdir():
+        if not path.is_dir():
+            disk.unlink(path)
+            swept += 1
+    return swept
+
+
+def _folders(layout: Layout) -> list[Path]:
+    return [path for path in layout.drafts.iterdir() if path.is_dir()]

@@ -7,6 +7,8 @@ entered in portions.
 """
 
 from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -19,7 +21,7 @@ from postroad.spool.damage import Damage
 from postroad.spool.disk import Disk
 from postroad.spool.frames import FileRef, Kind, Outcomes, State, decode_arrival, decode_outcomes
 from postroad.spool.index import Index
-from postroad.spool.layout import Layout
+from postroad.spool.layout import END, Layout, Reach
 from postroad.spool.leases import number_of, remove_finished, restore_lanes
 from postroad.spool.ledger import DeadlineOf, LaneOf
 from postroad.spool.ops import Ops, Position, RecipientRow, Update, message_row, new_ops
@@ -69,18 +71,27 @@ class Replay:
         self.ends: dict[str, Position] = {}
         self.files_done: list[str] = []  # content files that nobody needs
 
-    def run(self, own: str) -> None:
-        """Read all journals, `own` last: it holds the outcomes and the copies of the others' mail."""
+    def run(self, own: str, beside: Mapping[str, Reach] = MappingProxyType({})) -> None:
+        """Read all journals, `own` last: it holds the outcomes and the copies of the others' mail.
+
+        Of journals that are being written meanwhile, only what `beside` tells to be durable is read.
+        """
         positions = self._index.positions()
+        self.ends |= {name: position for name, position in positions.items() if name != own}
         names = [name for name in self._layout.journal_names() if name != own]
         for name in (*names, own):
-            self._journal(name, positions.get(name))
+            self._journal(name, positions.get(name), beside.get(name))
         self._enter()
 
-    def _journal(self, name: str, position: Position | None) -> None:
+    def _journal(self, name: str, position: Position | None, reach: Reach | None) -> None:
         for segment in list_segments(self._layout, self._disk, name, self._mark):
             if position is not None and segment.number < position.segment:
                 continue
+            if reach is not None and segment.number >= reach[0]:
+                if segment.number > reach[0]:
+                    break
+                if reach[1] != END:
+                    segment = segment.up_to(reach[1])
             start = position.offset if position is not None and segment.number == position.segment else 0
             end = segment.end
             for item in read_frames(self._layout, self._disk, segment, self._mark, start):

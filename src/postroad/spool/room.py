@@ -25,8 +25,19 @@ RESERVE: Final = 4 << 20  # octets kept for outcomes and the index; enough for t
 class Room:
     """The answer of `Spool.has_room`, kept up to date."""
 
-    def __init__(self, layout: Layout, disk: Disk, worker: Worker, *, floor: int, clock: Clock, emit: Emit) -> None:
-        """Watch the disk of `layout` against `floor` octets."""
+    def __init__(  # noqa: PLR0913  parts of one spool, passed by name
+        self,
+        layout: Layout,
+        disk: Disk,
+        worker: Worker,
+        *,
+        floor: int,
+        clock: Clock,
+        emit: Emit,
+        is_leading: bool = True,
+    ) -> None:
+        """Watch the disk of `layout` against `floor` octets; of several processes one leads: it has the reserve."""
+        self._is_leading = is_leading
         self._layout = layout
         self._disk = disk
         self._worker = worker
@@ -60,7 +71,7 @@ class Room:
             self._free_then = -1
             self._close(reason)
             self._has_reserve = False
-            self._worker.submit(self._give_way)
+            self._worker.submit(self._give_way if self._is_leading else self._measure)
         elif reason != self._faults:
             self._faults = reason
             self._emit(SpoolFaulted(at=self._clock.now(), reason=reason))
@@ -95,7 +106,7 @@ class Room:
     def _judge(self, free: int) -> None:
         self.free = free
         if self.has_room:
-            if not self._has_reserve and free >= self._floor + self._floor // 10 + 2 * RESERVE:
+            if self._is_leading and not self._has_reserve and free >= self._floor + self._floor // 10 + 2 * RESERVE:
                 self._has_reserve = True
                 self._worker.submit(self._take_reserve)
             if free < self._floor:
@@ -111,9 +122,11 @@ class Room:
                 return
         self._refused_at = None
         self.has_room = True
-        self._emit(SpoolHasRoom(at=self._clock.now(), free=free))
+        if self._is_leading:
+            self._emit(SpoolHasRoom(at=self._clock.now(), free=free))
 
     def _close(self, reason: str) -> None:
         if self.has_room:
             self.has_room = False
-            self._emit(SpoolFull(at=self._clock.now(), free=self.free, floor=self._floor, reason=reason))
+            if self._is_leading:
+                self._emit(SpoolFull(at=self._clock.now(), free=self.free, floor=self._floor, reason=reason))

@@ -33,6 +33,10 @@ class Segment(Struct, frozen=True):
         """Where reading ends."""
         return self.size if self.trusted is None else min(self.size, self.trusted)
 
+    def up_to(self, offset: int) -> "Segment":
+        """The part of it before `offset`, which is known to be whole: its writer goes on behind it."""
+        return Segment(self.journal, self.number, max(self.size, offset), offset)
+
 
 class Frame(Struct, gc=False):
     """A frame as found; `damage` says which part does not fit its CRC ("", "head" or "body")."""

@@ -13,7 +13,6 @@ follows within a second; a message that is settled sooner is never entered. A cr
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -28,15 +27,18 @@ from postroad.model.work import Change, Place, Stored, Work
 from postroad.spool.bodies import Bodies
 from postroad.spool.catalog import Catalog
 from postroad.spool.clock import Clock
-from postroad.spool.commit import Arriving, Commits, Copying, Parcel, Report, Settling, arrival_head
+from postroad.spool.commit import Commits
 from postroad.spool.desk import SpoolDesk
 from postroad.spool.disk import Disk
 from postroad.spool.draft import Draft, DraftRoom, StoredFile
-from postroad.spool.frames import FileRef, Row, encode_json, final_row
+from postroad.spool.follow import Others
+from postroad.spool.frames import Row, encode_json, final_row
+from postroad.spool.inlet import Done, Inlet
 from postroad.spool.journal import Journal
-from postroad.spool.layout import Layout, Lock
+from postroad.spool.journals import Journals
+from postroad.spool.layout import OWN, Layout, Lock
 from postroad.spool.ledger import FINAL, DeadlineOf, LaneOf, Ledger
-from postroad.spool.maintain import Maintenance
+from postroad.spool.parcels import Arriving, Copying, Parcel, Report, Settling, arrival_head
 from postroad.spool.reading import Reader
 from postroad.spool.recover import Opened, Recovered, Recovery
 from postroad.spool.room import Room
@@ -45,7 +47,6 @@ from postroad.spool.worker import Worker
 
 CLOSE_WITHIN: Final = 5.0
 
-Done = Callable[[Stored, list[Work]], None]
 Settled = Callable[[list[tuple[Stored, list[Work]]]], None]
 
 
@@ -94,7 +95,7 @@ class Spool(Protocol):
         """Finish what is under way and let go."""
 
 
-class EmbeddedSpool:
+class EmbeddedSpool(Inlet):
     """The spool in a folder of its own: one process, one journal, one index. A `Spool`."""
 
     def __init__(  # noqa: PLR0913  the composition root passes the parts by name
@@ -106,10 +107,15 @@ class EmbeddedSpool:
         emit: Emit,
         lane_of: LaneOf,
         deadline_of: DeadlineOf,
-        journal: str = "main",
+        journal: str = OWN,
         disk: Disk | None = None,
+        others: Others | None = None,
+        lock: Lock | None = None,
     ) -> None:
-        """Nothing is touched before `open`. `lane_of` and `deadline_of` must not raise."""
+        """Nothing is touched before `open`. `lane_of` and `deadline_of` must not raise.
+
+        `others` are processes that write journals beside us; `lock` is the spool's when somebody holds it for us.
+        """
         self._layout = Layout(folder)
         self._settings = settings
         self._clock = clock
@@ -117,23 +123,30 @@ class EmbeddedSpool:
         self._lane_of = lane_of
         self._deadline_of = deadline_of
         self._journal = journal
+        self._others = others
+        self._given = lock
         self._disk = disk or Disk()
         self._drafts = 0
         self._closed = True
 
-    async def open(self) -> Recovered:
-        """Lock the folder, recover what is there, start the threads; SpoolError when that cannot be."""
+    async def open(self, *, beside: bool = False) -> Recovered:
+        """Lock the folder, recover what is there, start the threads; SpoolError when that cannot be.
+
+        `beside`: the other processes work already.
+        """
         began = self._clock.monotonic()
         disk, layout = self._disk, self._layout
         try:
             disk.make_folder(layout.folder)
-            self._lock = Lock(layout.folder)
+            self._lock = self._given or Lock(layout.folder)
         except OSError as error:
             raise SpoolError(f"the spool {layout.folder} cannot be opened: {error}") from error
         self._loop = asyncio.get_running_loop()
         worker = Worker("index")
         recovery = Recovery(layout, disk, self._journal, self._clock.now)
         recovery.lane_of, recovery.deadline_of = self._lane_of, self._deadline_of
+        if beside and self._others is not None:
+            recovery.beside = self._others.reaches()
         try:
             opened = await worker.call(recovery.run)
         except SpoolError:
@@ -163,6 +176,7 @@ class EmbeddedSpool:
         )
         commits.end = (opened.following, 0) if opened.previous < 0 else (opened.previous, opened.trusted)
         self._ledger = Ledger(self._lane_of, self._deadline_of, opened.index.last_num())
+        self._plan = self._ledger.plan
         self._ledger.count(opened.used)
         self._reader = Reader(layout, disk, opened.mark)
         self._catalog = Catalog(
@@ -174,84 +188,36 @@ class EmbeddedSpool:
             clock=clock,
             emit=self._emit,
             end=lambda: commits.end,
-            hold=lambda on: commits.hold(on=on),
+            hold=self._hold,
             faulted=self._room.faulted,
         )
         self._bodies = Bodies(self._reader, self._reading, self._catalog, clock, self._emit)
         self.desk = SpoolDesk(self._catalog, self._ledger, self._room)
-        self._maintenance = Maintenance(
+        self._journals = Journals(
+            name,
             self._catalog,
             self._ledger,
             self._reader,
-            journal=name,
+            commits,
+            opened=opened,
             segment_size=self._settings.segment_size,
+            reading=self._reading,
             clock=clock,
             emit=self._emit,
-            add=commits.add,
-            end=lambda: commits.end,
             has_room=self.has_room,
+            others=self._others,
         )
-        self._maintenance.start(min((number for key, number in opened.sizes if key == name), default=opened.following))
-        self._catalog.on_tick = self._maintenance.drop_dead
+        self._catalog.on_tick = self._journals.tick
         self._catalog.start(self._settings.index_interval, (0, 0))
         self._draft_room = DraftRoom(
-            layout, disk, self._drafting, self._settings.inline_size, self._drafting.to_loop, self._room.faulted
+            layout,
+            layout.drafts,
+            disk,
+            self._drafting,
+            self._settings.inline_size,
+            self._drafting.to_loop,
+            self._room.faulted,
         )
-
-    def measure(self, measured: Callable[[float, int], None]) -> None:
-        """Once open: tell `measured` how long each batch took to be durable, and of how many entries it was."""
-        self._commits.measured = measured
-
-    def has_room(self) -> bool:
-        """See `Spool`; the answer is kept up to date by the second, so asking costs nothing."""
-        return self._room.has_room
-
-    def draft(self, on_drain: Callable[[], None]) -> Draft:
-        """See `Spool`."""
-        self._drafts += 1
-        return Draft(self._draft_room, self._drafts, on_drain)
-
-    def expect(self, change: int) -> None:
-        """See `Spool`."""
-        self._commits.expected += change
-
-    def put(self, envelope: Envelope, content: bytes | Draft, done: Done, failed: Callable[[SpoolError], None]) -> None:
-        """See `Spool`. Messages of one batch are answered in order; one in a file joins when its file is durable."""
-        plan = self._ledger.plan(envelope)
-        body: bytes | None
-        if isinstance(content, Draft):
-            body = content.in_memory
-            if body is None:
-                self._put_file(envelope, content, done, failed)
-                return
-            content.discard()
-        else:
-            body = content
-        try:
-            head = arrival_head(envelope)
-        except UnicodeEncodeError as error:
-            self._loop.call_soon(failed, SpoolError(f"the envelope cannot be written as UTF-8: {error}"))
-            return
-        self._commits.add(Arriving(envelope, head, body, plan, done, failed))
-
-    def _put_file(self, envelope: Envelope, draft: Draft, done: Done, failed: Callable[[SpoolError], None]) -> None:
-        def refused(error: SpoolError) -> None:
-            self._remove_file(envelope.id)
-            failed(error)
-
-        def stored(found: FileRef | SpoolError) -> None:
-            if isinstance(found, SpoolError):
-                failed(found)
-                return
-            try:
-                head = arrival_head(envelope, found)
-            except UnicodeEncodeError as error:
-                refused(SpoolError(f"the envelope cannot be written as UTF-8: {error}"))
-                return
-            plan = self._ledger.plan(envelope)
-            self._commits.add(Arriving(envelope, head, b"", plan, done, refused, found))
-
-        draft.finish(envelope.id, stored)
 
     def settle(
         self, changes: Sequence[Change], reports: Sequence[tuple[Envelope, bytes]], done: Settled | None
@@ -298,13 +264,29 @@ class EmbeddedSpool:
 
     async def maintain(self) -> None:
         """See `Spool`."""
-        await self._maintenance.run()
+        await self._journals.maintain()
+
+    def _hold(self, on: bool) -> None:  # noqa: FBT001  a plain callable of the catalog
+        self._commits.hold(on=on)
+        if not on:
+            self._journals.look()
+
+    # -- journals of other processes -------------------------------------------------------------
+
+    def follow(self, admit: Done) -> None:
+        """Once open: begin to give `admit` what others accept."""
+        self._journals.follow(admit)
+
+    def look(self) -> None:
+        """Another process has accepted something."""
+        self._journals.look()
 
     async def close(self) -> None:
         """See `Spool`. What cannot be written within some seconds is left to the next start: it is tried again."""
         if self._closed:
             return
         self._closed = True
+        self._journals.stop()
         self._room.stop()
         self._catalog.stop()
         try:
@@ -344,15 +326,6 @@ class EmbeddedSpool:
                 parcel.done(entered)
         elif type(parcel) is Copying:
             parcel.done(list(places))
-
-    def _remove_file(self, queue_id: str) -> None:
-        path = self._layout.file(queue_id)
-
-        def job() -> None:
-            with contextlib.suppress(OSError):  # the next start removes it
-                self._disk.unlink(path)
-
-        self._drafting.submit(job)
 
 
 def _row(change: Change) -> str:

@@ -1,6 +1,7 @@
 """The writer: in order, complete at close, bounded, and never blocking whoever adds."""
 
 import os
+import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,3 +109,25 @@ def test_a_non_blocking_descriptor_is_written_in_full(pipe: tuple[int, int]) -> 
     writer.flush()
     assert drain(pipe[0], sum(map(len, lines))) == b"".join(lines)
     assert writer.close()
+
+
+def test_lines_that_share_a_pipe_with_others_are_written_in_small_writes(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = os.write
+
+    def counted(fd: int, data: bytes) -> int:
+        if fd == pipe[1]:
+            written.append(len(data))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", counted)
+    writer = LineWriter(pipe[1], ManualClock(), is_shared=True)
+    lines = [b"%d %s\n" % (number, b"x" * (number * 37 % 900)) for number in range(60)]
+    for line in lines:
+        assert writer.add(line)
+    assert writer.close()
+    assert os.read(pipe[0], 1 << 20) == b"".join(lines)
+    assert max(written) <= select.PIPE_BUF
+    assert len(written) < len(lines)

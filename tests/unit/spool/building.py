@@ -15,6 +15,8 @@ from postroad.model.work import Change, Status, Stored, Work
 from postroad.spool.clock import Clock
 from postroad.spool.disk import Buffer, Disk
 from postroad.spool.draft import Draft
+from postroad.spool.follow import Others
+from postroad.spool.inlet import Inlet
 from postroad.spool.settings import SpoolSettings
 from postroad.spool.spool import EmbeddedSpool
 from tests.support.clock import START, ManualClock
@@ -123,6 +125,7 @@ class Bench:
         self.clock = clock or ManualClock()
         self.settings = SpoolSettings(**{"free_space": 0, **settings})
         self.records: list[Record] = []
+        self.others: Others | None = None
         self.lane_of: Callable[[Envelope, Recipient], str] = lane_of
         self.spools: list[EmbeddedSpool] = []
 
@@ -139,14 +142,15 @@ class Bench:
             lane_of=self._lane,
             deadline_of=deadline_of,
             disk=self.disk,
+            others=self.others,
         )
         self.spools.append(spool)
         return spool
 
-    async def open(self) -> EmbeddedSpool:
+    async def open(self, *, beside: bool = False) -> EmbeddedSpool:
         """An open spool."""
         spool = self.make()
-        await spool.open()
+        await spool.open(beside=beside)
         return spool
 
     async def crash(self, spool: EmbeddedSpool) -> None:
@@ -177,7 +181,7 @@ async def crash(spool: EmbeddedSpool) -> None:
     await asyncio.sleep(0)
 
 
-def start_put(spool: EmbeddedSpool, one: Envelope, content: bytes | Draft) -> asyncio.Future[tuple[Stored, list[Work]]]:
+def start_put(spool: Inlet, one: Envelope, content: bytes | Draft) -> asyncio.Future[tuple[Stored, list[Work]]]:
     """Put without waiting."""
     future: asyncio.Future[tuple[Stored, list[Work]]] = asyncio.get_running_loop().create_future()
 
@@ -188,7 +192,7 @@ def start_put(spool: EmbeddedSpool, one: Envelope, content: bytes | Draft) -> as
     return future
 
 
-async def put(spool: EmbeddedSpool, one: Envelope, content: bytes | Draft = b"content\r\n") -> list[Work]:
+async def put(spool: Inlet, one: Envelope, content: bytes | Draft = b"content\r\n") -> list[Work]:
     """Put and wait; SpoolError when it failed."""
     return (await start_put(spool, one, content))[1]
 

@@ -193,7 +193,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
         async def go() -> None:
             await self.spool.flush()
-            maintenance = self.spool._maintenance
+            maintenance = self.spool._journals._main
             number = maintenance._first_live()
             if number < self.spool._commits.end[0]:
                 await maintenance._copy_out(number)

@@ -149,6 +149,7 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.TargetResumed: lambda e, p: (f"qmgr[{p}]: host {e.target} resumed",),
         r.SourceSuspended: lambda e, p: (f"qmgr[{p}]: warning: egress source {e.source} suspended: {e.reason}",),
         r.SourceResumed: lambda e, p: (f"qmgr[{p}]: egress source {e.source} resumed",),
+        r.ProcessLost: lambda e, p: (f"master[{p}]: warning: process {e.name} pid {e.pid} {e.reason}",),
         r.SpoolRecovered: _recovered,
         r.SpoolDamaged: _damaged,
         r.SpoolFull: _full,

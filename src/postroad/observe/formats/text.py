@@ -130,6 +130,11 @@ def _damaged(record: r.SpoolDamaged) -> str:
 _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
     {
         r.ServerStarted: lambda e: f"started   Postroad {e.version} as {e.hostname} on {', '.join(e.listeners)}",
+        r.ProcessStarted: lambda e: f"process   {e.name} ({e.pid}) works after {seconds(e.seconds)}s",
+        r.ProcessLost: lambda e: (
+            f"process   LOST {e.name} ({e.pid}) after {seconds(e.seconds)}s: {e.reason}; next in {seconds(e.pause)}s"
+        ),
+        r.ProcessEnded: lambda e: f"process   {e.name} ({e.pid}) ended after {seconds(e.seconds)}s: {e.reason}",
         r.ConfigReloaded: lambda e: f"reloaded  by {e.by}: {'; '.join(e.changes) or 'nothing has changed'}",
         r.ConfigRefused: lambda e: f"refused   the reload by {e.by}: {'; '.join(e.problems)}",
         r.ServerStopping: lambda e: f"stopping  {e.reason}",

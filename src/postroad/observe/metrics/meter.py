@@ -123,7 +123,7 @@ class Meter:
 
     async def series(self) -> list[Series]:
         """Everything this process knows; `series.merge` joins it with that of others."""
-        out = list(self._at_once())
+        out = list(self.at_once())
         if self._shape is not None:
             out += await self._shape.series()
         return out
@@ -132,7 +132,8 @@ class Meter:
         """Everything in Prometheus' text format."""
         return render(families(), await self.series())
 
-    def _at_once(self) -> Iterator[Series]:
+    def at_once(self) -> Iterator[Series]:
+        """What needs no waiting: all but what waits by next hop and age."""
         yield from process_series(self._sources, VERSION, self._began)
         if self._queue is not None:
             yield from queue_series(self._queue)

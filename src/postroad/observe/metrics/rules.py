@@ -71,6 +71,9 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
     {
         r.ServerStarted: PLAIN,
         r.ServerStopping: PLAIN,
+        r.ProcessStarted: Rule(("name",)),
+        r.ProcessLost: Rule(("name",)),
+        r.ProcessEnded: Rule(("name",)),
         r.ConfigReloaded: PLAIN,
         r.ConfigRefused: PLAIN,
         r.DropSetAside: PLAIN,
