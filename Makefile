@@ -25,6 +25,10 @@ check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a
 	$(BIN)/mypy --strict src tests
 	$(BIN)/python -m pytest -q tests/meta
 
+.PHONY: soak
+soak: $(VENV)/.dev.stamp ## four minutes under load and fire, as root (LONG=1: half an hour; ARGS=...: for tests.soak)
+	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m tests.soak $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev.stamp ## measure against a well-tuned Postfix on this machine (ARGS=...: for tests.bench)
 	@tools/debian.sh bench

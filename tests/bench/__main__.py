@@ -1,4 +1,4 @@
-"""Command line of the bench: `python -m tests.bench [growth | spread] [options]`.
+"""Command line of the bench: `python -m tests.bench [growth | spread | loris] [options]`.
 
 Exit status 1 when a sink did not count exactly what was sent or a measurement failed; a missed target is printed,
 and is no failure, because machines differ and are shared.
@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.bench import report
 from tests.bench.cell import Result, measure
 from tests.bench.growth import grow
+from tests.bench.loris import loris
 from tests.bench.machine import facts
 from tests.bench.relays import RELAYS
 from tests.bench.scenarios import KIB, SCENARIOS, Scenario
@@ -27,15 +28,15 @@ examples:
   python -m tests.bench --relay postroad --only reused --runs 1 --py-spy stacks.txt
   python -m tests.bench growth --messages 1000000
   python -m tests.bench spread --messages 20000
+  python -m tests.bench loris --only single --only reused --sessions 5000
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; the exit status."""
     options = _parser().parse_args(arguments)
-    if options.what == "spread":
-        return _spread(options)
-    return _growth(options) if options.what == "growth" else _run(options)
+    works = {"run": _run, "growth": _growth, "spread": _spread, "loris": _loris}
+    return works[options.what](options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", choices=("run", "growth", "spread"), default="run")
+    parser.add_argument("what", nargs="?", choices=("run", "growth", "spread", "loris"), default="run")
     parser.add_argument("--only", action="append", choices=tuple(SCENARIOS), help="scenario; may be repeated")
     parser.add_argument("--relay", action="append", choices=RELAYS, help="may be repeated; growth: postroad alone")
     parser.add_argument("--runs", type=int, default=3, help="runs to take the median of (default 3)")
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "--messages", type=int, help="messages a measurement (growth: 1,000,000; spread: 20,000 destinations)"
     )
     parser.add_argument("--size", type=int, default=4 * KIB, help="octets a message of growth (default 4096)")
+    parser.add_argument("--sessions", type=int, default=5000, help="slow sessions of loris (default 5000)")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are made (default /var/tmp)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write tables for the documentation")
@@ -128,6 +130,19 @@ def _spread(options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(dumps({"facts": known, "spread": [asdict(one) for one in found]}, indent=2) + "\n")
     return 0 if all(one.delivered == one.destinations for one in found) else 1
+
+
+def _loris(options: argparse.Namespace) -> int:
+    known = facts(options.dir)
+    _say("\n".join(f"{name}: {value}" for name, value in known.items()))
+    chosen = [SCENARIOS[name] for name in options.only or ("single",)]
+    if options.messages:
+        chosen = [replace(scenario, messages=options.messages) for scenario in chosen]
+    found = [loris(scenario, options.sessions, options.runs, options.dir) for scenario in chosen]
+    print("\n".join(report.loris_lines(one) for one in found))
+    if options.json:
+        options.json.write_text(dumps({"facts": known, "loris": [asdict(one) for one in found]}, indent=2) + "\n")
+    return 0 if all(one.is_exact() for one in found) else 1
 
 
 def _say(text: str) -> None:

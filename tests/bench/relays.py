@@ -41,8 +41,8 @@ suspend = ["5s"]
 warn_after = "never"
 
 [limits]
-sessions = 2000
-sessions_per_ip = 2000
+sessions = {sessions}
+sessions_per_ip = {sessions}
 
 [log]
 format = "json"
@@ -95,12 +95,13 @@ class PostfixRelay:
 class PostroadRelay:
     """`postroad serve` from the environment that runs the bench, as one process (the default)."""
 
-    def __init__(self, next_hop: str, parent: Path) -> None:
+    def __init__(self, next_hop: str, parent: Path, *, sessions: int = 2000) -> None:
         self.name = "postroad"
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="postroad-", dir=parent))
         self._config = self.folder / "postroad.toml"
-        self._config.write_text(POSTROAD_CONFIG.format(folder=self.folder, port=self.port, next_hop=next_hop))
+        values = {"folder": self.folder, "port": self.port, "next_hop": next_hop, "sessions": sessions}
+        self._config.write_text(POSTROAD_CONFIG.format(**values))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

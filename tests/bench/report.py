@@ -10,6 +10,7 @@ from statistics import median
 
 from tests.bench.cell import Result
 from tests.bench.growth import Growth
+from tests.bench.loris import Loris
 from tests.bench.scenarios import KIB, SCENARIOS
 from tests.bench.spread import Spread
 
@@ -102,6 +103,20 @@ def spread_lines(found: Sequence[Spread]) -> str:
         ratio = rates["postroad"] / rates["postfix"]
         lines.append(f"{'met   ' if ratio >= 3 else 'MISSED'}  {ratio:.2f}x destinations/s (target 3x)")
     return "\n".join(lines)
+
+
+def loris_lines(found: Loris) -> str:
+    """The measurement beside slow clients as lines of text."""
+    lines = []
+    for name, mails in (("alone", found.alone), (f"beside {found.sessions} slow sessions", found.beside)):
+        lines.append(
+            f"{found.scenario} {name}: {median(one.rate for one in mails):.0f}/s, "
+            f"{max(one.memory for one in mails) / MIB:.0f} MiB at most, runs {[round(one.rate) for one in mails]}"
+        )
+    more = max(one.memory for one in found.beside) - max(one.memory for one in found.alone)
+    lines.append(f"{more / KIB / found.sessions:.1f} KiB a slow session, {min(m.left for m in found.beside)} left open")
+    met = "met   " if found.kept >= 0.8 else "MISSED"
+    return "\n".join([*lines, f"{met}  {found.kept:.0%} of its rate kept (target 80 %)"])
 
 
 def markdown(facts: Mapping[str, str], middle: Sequence[Result], said: Sequence[Verdict]) -> str:

@@ -7,6 +7,7 @@ file that only takes room is given up on a full disk, so that outcomes can be wr
 the disk is not full any more.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -40,6 +41,7 @@ class Room:
         self._has_reserve = False
         self.has_room = True
         self.free = 0
+        self.ring: Callable[[], None] | None = None  # told when room runs out
 
     async def start(self) -> None:
         """Look once, then every second."""
@@ -117,3 +119,5 @@ class Room:
         if self.has_room:
             self.has_room = False
             self._emit(SpoolFull(at=self._clock.now(), free=self.free, floor=self._floor, reason=reason))
+            if self.ring is not None:
+                self.ring()

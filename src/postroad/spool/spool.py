@@ -55,6 +55,9 @@ class Spool(Protocol):
     def has_room(self) -> bool:
         """False while new mail must get 452 4.3.1."""
 
+    def when_full(self, ring: Callable[[], None]) -> None:
+        """Call `ring` each time that room runs out: housekeeping may find some."""
+
     def draft(self, on_drain: Callable[[], None]) -> Draft:
         """Begin to receive content; `on_drain` is called when a backlog has been written."""
 
@@ -120,6 +123,7 @@ class EmbeddedSpool:
         self._disk = disk or Disk()
         self._drafts = 0
         self._closed = True
+        self._ring: Callable[[], None] | None = None
 
     async def open(self) -> Recovered:
         """Lock the folder, recover what is there, start the threads; SpoolError when that cannot be."""
@@ -156,6 +160,7 @@ class EmbeddedSpool:
         self._reading = Worker("reader")
         self._drafting = Worker("drafts")
         self._room = Room(layout, disk, self._reading, floor=self._settings.free_space, clock=clock, emit=self._emit)
+        self._room.ring = self._ring
         journal = Journal(layout, disk, opened.mark, name=name, segment_size=self._settings.segment_size)
         journal.resume(opened.previous, opened.trusted, opened.following)
         self._commits = commits = Commits(
@@ -205,6 +210,10 @@ class EmbeddedSpool:
     def has_room(self) -> bool:
         """See `Spool`; the answer is kept up to date by the second, so asking costs nothing."""
         return self._room.has_room
+
+    def when_full(self, ring: Callable[[], None]) -> None:
+        """See `Spool`; from `open` on."""
+        self._ring = ring
 
     def draft(self, on_drain: Callable[[], None]) -> Draft:
         """See `Spool`."""
