@@ -1,9 +1,10 @@
 """What happens to the relay and its next hops, each in a thread with dice of its own: deaths, reloads, a full disk.
 
-Who dies is chosen by `victim`: the one process, or with edges one of them, the courier, or the supervisor.
+Who dies is the one process, or with edges mostly one of them or the courier, at times the supervisor with all of them.
 """
 
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -13,10 +14,15 @@ from pathlib import Path
 from tests.soak.disk import empty, fill
 from tests.soak.plan import BROKEN, Plan
 from tests.soak.site import Relay, SinkProcess
+from tests.support.postfix import descendants, send_signal
 
 ANSWER_SECONDS = 20.0
 ANSWERS = frozenset({"ConfigReloaded", "ConfigRefused"})
+STARTED = frozenset({"ProcessStarted"})
 TERMINATE_SHARE = 0.15
+CHILD_SHARE = 0.75  # of deaths, where there are several processes: one of the children
+COURIER_SHARE = 0.3  # of those
+HANG_SHARE = 0.25  # of the rest: an edge is stopped instead of killed, and has to be replaced all the same
 BROKEN_SHARE = 0.25
 
 
@@ -33,7 +39,7 @@ class Chaos:
         self.drains: list[tuple[float, float]] = []
         self._calm = threading.Event()
         self._over = threading.Event()
-        self._is_full = False
+        self._excused = 0.0  # until when a start may fail, for lack of room
         works: list[Callable[[random.Random], None]] = [self._deaths, self._reloads, self._full_disk]
         works += [self._sink_deaths(sink) for sink in sinks]
         self._threads = [
@@ -72,7 +78,10 @@ class Chaos:
 
     def _deaths(self, chance: random.Random) -> None:
         while not self._calm.wait(chance.uniform(*self.plan.life)):
-            self._die(is_drained=chance.random() < TERMINATE_SHARE)
+            if self.plan.edges and chance.random() < CHILD_SHARE:
+                self._hurt(chance)
+            else:
+                self._die(is_drained=chance.random() < TERMINATE_SHARE)
 
     def _die(self, *, is_drained: bool) -> None:
         relay = self.relay
@@ -83,7 +92,26 @@ class Chaos:
                 self.drains.append((began, time.time()))
             else:
                 relay.kill()
-            relay.start(lambda: self._is_full)
+            relay.start(lambda: time.time() < self._excused)
+
+    def _hurt(self, chance: random.Random) -> None:
+        """One of several processes dies or hangs; another must take its place."""
+        relay = self.relay
+        with relay.lock:
+            alive = descendants(relay.pid) if relay.pid else set[int]()
+            known = {name: pid for name, pid in relay.watch.processes.items() if pid in alive}
+            edges = sorted(set(known) - {"courier"})
+            name = "courier" if "courier" in known and chance.random() < COURIER_SHARE else ""
+            if not name and edges:
+                name = chance.choice(edges)
+            if not name:
+                return  # not everybody has begun yet
+            is_stopped = name != "courier" and chance.random() < HANG_SHARE
+            hurt = time.time()
+            send_signal(known[name], signal.SIGSTOP if is_stopped else signal.SIGKILL)
+            relay.lives.children.append((hurt, f"{name} {'stopped' if is_stopped else 'killed'}"))
+            if not relay.watch.await_record(STARTED, hurt, ANSWER_SECONDS, name):
+                self._trouble(f"nobody took the place of {name}")
 
     def _sink_deaths(self, sink: SinkProcess) -> Callable[[random.Random], None]:
         def work(chance: random.Random) -> None:
@@ -101,22 +129,20 @@ class Chaos:
         if self._calm.wait(self.plan.storm / 2):
             return
         began = time.time()
-        self._is_full = True
+        self._excused = float("inf")
         fill(self.disk)
         try:
-            self._over.wait(self.plan.disk_full / 2)
-            self.relay.kill()
-            threading.Thread(target=self._guard, args=(self._rise, 0), daemon=True).start()
-            self._over.wait(self.plan.disk_full / 2)
+            self._over.wait(self.plan.disk_full / 3)
+            threading.Thread(target=self._guard, args=(self._die_and_rise, 0), daemon=True).start()
+            self._over.wait(self.plan.disk_full * 2 / 3)
         finally:
             empty(self.disk)
-            self._is_full = False
+            self._excused = time.time() + ANSWER_SECONDS
             self.full = (began, time.time())
 
-    def _rise(self, chance: random.Random) -> None:
-        with self.relay.lock:
-            if not self.relay.pid:
-                self.relay.start(lambda: self._is_full)
+    def _die_and_rise(self, chance: random.Random) -> None:
+        """In a thread of its own: until there is room again it may not be able to start."""
+        self._die(is_drained=False)
 
     # -- reloads -------------------------------------------------------------------------------
 
@@ -135,15 +161,23 @@ class Chaos:
         relay = self.relay
         relay.configure(kind)
         with relay.lock:  # while it starts it may not be ready for signals
-            life, asked = relay.lives.relay[-1], time.time()
+            life, children, asked = relay.lives.relay[-1], len(relay.lives.children), time.time()
             relay.reload()
-        answer = relay.watch.await_record(ANSWERS, asked, ANSWER_SECONDS)
+        answer = self._answer(asked)
         if answer == "ConfigReloaded":
             self.reloads["done"] += 1
-        elif relay.lives.relay[-1] is not life or not relay.pid:
+        elif relay.lives.relay[-1] is not life or not relay.pid or len(relay.lives.children) > children:
             self.reloads["cut short by a death"] += 1
         else:
             self._trouble(f"a reload to configuration {kind} came to {answer or 'nothing'}")
+
+    def _answer(self, asked: float) -> str:
+        """What became of the reload that was asked for then; "" when nothing came of it, or the relay is gone."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not (answer := self.relay.watch.await_record(ANSWERS, asked, 0.5)):
+            if not self.relay.pid or time.monotonic() > deadline:
+                break
+        return answer
 
     def _break(self, what: str, kind: str) -> None:
         """A broken configuration: it must be refused; then the good one is put back, before anybody starts with it."""
@@ -154,7 +188,7 @@ class Chaos:
             relay.configure(what)
             asked = time.time()
             relay.reload()
-            answer = relay.watch.await_record(ANSWERS, asked, ANSWER_SECONDS)
+            answer = self._answer(asked)
             alive = relay.pid
             relay.configure(kind)
         if answer == "ConfigRefused":

@@ -19,6 +19,7 @@ from tests.soak.report import Findings
 from tests.soak.site import ClientProcess, Lives, Relay, SinkProcess
 from tests.soak.watch import Watch
 from tests.soak.wire import low_port
+from tests.support.postfix import descendants
 
 CLIENTS = 2
 DRAIN_SECONDS = 120.0
@@ -155,7 +156,9 @@ class Soak:
         if not relay.pid:
             self.faults.append("the relay does not run when it should be at rest")
             return 0.0, 0.0
-        return float(of_process(relay.pid)[1]), relay.metrics().get("postroad_tasks", 0.0)
+        family = (relay.pid, *descendants(relay.pid))
+        files = sum(of_process(pid)[1] for pid in family)
+        return float(files), relay.metrics().get("postroad_tasks", 0.0)
 
     def _come_to_rest(self, relay: Relay, before: tuple[float, float]) -> None:
         """After the load it must be as it was before."""
@@ -183,7 +186,10 @@ class Soak:
                 sent.read(notes)
         taken = _taken(sinks)
         deaths = Deaths(
-            relay=[life.ended for life in lives.relay if life.way in {"killed", "fell"}],
+            relay=[
+                *(life.ended for life in lives.relay if life.way in {"killed", "fell"}),
+                *(at for at, name in lives.children if name.startswith("courier")),
+            ],
             drains=chaos.drains,
             sinks=lives.sinks,
             full=chaos.full,
@@ -197,7 +203,7 @@ class Soak:
             sent=sent,
             taken=taken,
             verdict=verdict,
-            deaths=Counter(life.way for life in lives.relay),
+            deaths=Counter([*(life.way for life in lives.relay), *(name for _, name in lives.children)]),
             sink_deaths=Counter(name for _, name in lives.sinks),
             reloads=chaos.reloads,
             records=watch.counts,

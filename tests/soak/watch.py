@@ -13,7 +13,7 @@ import msgspec
 
 BUGS: Final = frozenset({"DeliveryFaulted", "DeskFaulted", "PolicyFaulted", "RecordsDropped", "SpoolDamaged"})
 FULL_DISK: Final = frozenset({"SpoolFull", "SpoolFaulted"})  # and what comes of it
-REMEMBERED: Final = frozenset({"ConfigReloaded", "ConfigRefused", "SpoolFull", "SpoolHasRoom", "ServerStarted"})
+REMEMBERED: Final = frozenset({"ConfigReloaded", "ConfigRefused", "ProcessStarted"})
 KNOWN_TEXT: Final = (b"warning: running as root",)
 KEPT_FAULTS: Final = 20
 PAUSE: Final = 0.1
@@ -27,6 +27,8 @@ class Entry(msgspec.Struct):
     at: int
     id: str = ""
     recipient: str = ""
+    name: str = ""
+    pid: int = 0
 
 
 class Watch:
@@ -37,6 +39,7 @@ class Watch:
         self.faults: list[str] = []
         self.fault_count = 0
         self.full: list[float] = []  # when a full disk was told
+        self.processes: dict[str, int] = {}  # by name, the process of that name that began last
         self._lock = threading.Condition()
         self._recent: deque[Entry] = deque(maxlen=1000)
         self._logs: deque[Path] = deque()
@@ -57,11 +60,13 @@ class Watch:
         self._thread.join(300)
         self._delivered.close()
 
-    def await_record(self, kinds: frozenset[str], since: float, seconds: float) -> str:
-        """The first record of `kinds` from `since` on; "" when none comes in time."""
+    def await_record(self, kinds: frozenset[str], since: float, seconds: float, name: str = "") -> str:
+        """The first record of `kinds`, about the process `name` if given, from `since` on; "": none came in time."""
 
         def found() -> str:
-            return next((e.record for e in self._recent if e.record in kinds and e.at >= since * 1e6), "")
+            return next(
+                (e.record for e in self._recent if e.record in kinds and e.at >= since * 1e6 and e.name == name), ""
+            )
 
         with self._lock:
             self._lock.wait_for(found, seconds)
@@ -119,6 +124,8 @@ class Watch:
                 self.full.append(entry.at / 1e6)
             if entry.record in REMEMBERED:
                 heard.append(entry)
+                if entry.pid:
+                    self.processes[entry.name] = entry.pid
         if heard:
             with self._lock:
                 self._recent.extend(heard)
