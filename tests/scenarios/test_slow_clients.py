@@ -116,6 +116,42 @@ async def test_an_octet_a_second_ends_with_the_time_of_its_phase(opening: bytes,
     assert desk.spool.messages == []
 
 
+async def test_nobody_waits_for_the_message_of_a_slow_session() -> None:
+    """The spool lets a message wait a moment for those that are on their way; of who is slow nothing is on its way."""
+    desk = Desk()
+    listeners = desk.listeners()
+    bound = await listeners.bind({"a": ListenerSettings(bind=("127.0.0.1:0",))})
+    await listeners.start()
+    port = int(bound[0].rpartition(":")[2])
+    peers = [await asyncio.open_connection("127.0.0.1", port) for _ in OPENINGS]
+    async with asyncio.timeout(60):
+        for (reader, writer), opening in zip(peers, OPENINGS, strict=True):
+            writer.write(b"HELO slow.example.org\r\n" + opening)
+            for _ in range(2 + min(opening.count(b"\r\n"), 3)):
+                await reader.readline()
+    assert desk.spool.expected == len(peers)
+    listeners.sweep()
+    assert desk.spool.expected == len(peers)
+    desk.time += 2
+    listeners.sweep()
+    assert desk.spool.expected == 0
+    async with asyncio.timeout(60):
+        reader, writer = peers[0]
+        writer.write(b"MAIL FROM:<a@example.org>\r\n")
+        assert (await reader.readline()).startswith(b"250")
+        assert desk.spool.expected == 1
+        writer.write(b"RCPT TO:<b@example.net>\r\nDATA\r\n\r\n.\r\n")
+        for _ in range(3):
+            await reader.readline()
+    assert desk.spool.expected == 0
+    assert len(desk.spool.messages) == 1
+    for _, writer in peers:
+        writer.close()
+        await writer.wait_closed()
+    await listeners.drain(5)
+    assert desk.spool.expected == 0
+
+
 async def heard(listeners: Listeners, now: float) -> None:
     """Return once the only session has had the octet that was sent `now`."""
     async with asyncio.timeout(60):

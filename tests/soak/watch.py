@@ -13,7 +13,7 @@ import msgspec
 
 BUGS: Final = frozenset({"DeliveryFaulted", "DeskFaulted", "PolicyFaulted", "RecordsDropped", "SpoolDamaged"})
 FULL_DISK: Final = frozenset({"SpoolFull", "SpoolFaulted"})  # and what comes of it
-REMEMBERED: Final = frozenset({"ConfigReloaded", "ConfigRefused", "ProcessStarted"})
+REMEMBERED: Final = frozenset({"ConfigReloaded", "ConfigRefused", "ProcessStarted", "ProcessEnded"})
 KNOWN_TEXT: Final = (b"warning: running as root",)
 KEPT_FAULTS: Final = 20
 PAUSE: Final = 0.1
@@ -124,7 +124,7 @@ class Watch:
                 self.full.append(entry.at / 1e6)
             if entry.record in REMEMBERED:
                 heard.append(entry)
-                if entry.pid:
+                if entry.record == "ProcessStarted":
                     self.processes[entry.name] = entry.pid
         if heard:
             with self._lock:
