@@ -26,7 +26,7 @@ check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a
 	$(BIN)/python -m pytest -q tests/meta
 
 .PHONY: soak
-soak: $(VENV)/.dev.stamp ## four minutes under load and fire, as root (LONG=1: half an hour; ARGS=...: for tests.soak)
+soak: $(VENV)/.dev.stamp ## under load and fire for five minutes, as root (LONG=1: for forty; ARGS=...: for tests.soak)
 	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m tests.soak $(ARGS)
 
 .PHONY: bench

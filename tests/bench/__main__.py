@@ -16,10 +16,11 @@ from tests.bench.cell import Result, measure
 from tests.bench.growth import grow
 from tests.bench.loris import loris
 from tests.bench.machine import facts
-from tests.bench.relays import RELAYS
+from tests.bench.relays import EDGES, RELAYS
 from tests.bench.scenarios import KIB, SCENARIOS, Scenario
 from tests.bench.spread import spread
 
+ALONE = ("postfix", "postroad")
 EXAMPLES = """\
 examples:
   python -m tests.bench                                       everything, three runs, medians
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("what", nargs="?", choices=("run", "growth", "spread", "loris"), default="run")
     parser.add_argument("--only", action="append", choices=tuple(SCENARIOS), help="scenario; may be repeated")
-    parser.add_argument("--relay", action="append", choices=RELAYS, help="may be repeated; growth: postroad alone")
+    parser.add_argument("--relay", action="append", choices=RELAYS, help="may be repeated; postroad-N has N edges")
     parser.add_argument("--runs", type=int, default=3, help="runs to take the median of (default 3)")
     parser.add_argument(
         "--messages", type=int, help="messages a measurement (growth: 1,000,000; spread: 20,000 destinations)"
@@ -86,6 +87,7 @@ def _run(options: argparse.Namespace) -> int:
     said = report.verdicts(middle)
     print(report.table(middle))
     print(report.verdict_lines(said))
+    print(report.several_lines(middle))
     if options.json:
         options.json.write_text(report.as_json(known, results, middle))
     if options.markdown:
@@ -95,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _cell(scenario: Scenario, relay: str, options: argparse.Namespace) -> Result | None:
     try:
-        result = measure(scenario, relay, options.dir, options.py_spy if relay == "postroad" else None)
+        result = measure(scenario, relay, options.dir, options.py_spy if relay in EDGES else None)
     except (RuntimeError, OSError, TimeoutError) as error:
         _say(f"{scenario.name} {relay}: failed: {error}")
         return None
@@ -125,7 +127,7 @@ def _growth(options: argparse.Namespace) -> int:
 def _spread(options: argparse.Namespace) -> int:
     known = facts(options.dir)
     _say("\n".join(f"{name}: {value}" for name, value in known.items()))
-    found = [spread(relay, options.messages or 20_000, options.dir) for relay in options.relay or RELAYS]
+    found = [spread(relay, options.messages or 20_000, options.dir) for relay in options.relay or ALONE]
     print(report.spread_lines(found))
     if options.json:
         options.json.write_text(dumps({"facts": known, "spread": [asdict(one) for one in found]}, indent=2) + "\n")

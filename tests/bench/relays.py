@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from tests.support.postfix import TUNED, Postfix, free_port, smtp_to
@@ -47,6 +49,10 @@ sessions_per_ip = {sessions}
 [log]
 format = "json"
 """
+
+PROCESSES = "\n[process]\nedges = {edges}\n"
+EDGES: Mapping[str, int] = MappingProxyType({"postroad": 0, "postroad-1": 1, "postroad-2": 2})
+"""Names of Postroad in the bench, by its edge processes; 0 is the default: one process does everything."""
 
 
 class Relay(Protocol):
@@ -93,15 +99,16 @@ class PostfixRelay:
 
 
 class PostroadRelay:
-    """`postroad serve` from the environment that runs the bench, as one process (the default)."""
+    """`postroad serve` from the environment that runs the bench; `name` is one of EDGES."""
 
-    def __init__(self, next_hop: str, parent: Path, *, sessions: int = 2000) -> None:
-        self.name = "postroad"
+    def __init__(self, next_hop: str, parent: Path, *, name: str = "postroad", sessions: int = 2000) -> None:
+        self.name = name
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="postroad-", dir=parent))
         self._config = self.folder / "postroad.toml"
         values = {"folder": self.folder, "port": self.port, "next_hop": next_hop, "sessions": sessions}
-        self._config.write_text(POSTROAD_CONFIG.format(**values))
+        processes = PROCESSES.format(edges=EDGES[name]) if EDGES[name] else ""
+        self._config.write_text(POSTROAD_CONFIG.format(**values) + processes)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -159,15 +166,15 @@ def postroad_command() -> str:
 
 
 def make_relay(name: str, next_hop: int, parent: Path) -> Relay:
-    """A new, not yet started relay of that name ("postroad" or "postfix"), whose mail all goes to one next hop."""
-    if name == "postroad":
-        return PostroadRelay(f"smtp://127.0.0.1:{next_hop}", parent)
+    """A new, not yet started relay of that name (of EDGES, or "postfix"), whose mail all goes to one next hop."""
+    if name in EDGES:
+        return PostroadRelay(f"smtp://127.0.0.1:{next_hop}", parent, name=name)
     return PostfixRelay(smtp_to(next_hop), parent)
 
 
 def make_spreader(name: str, parent: Path) -> Relay:
     """As `make_relay`, but each recipient's mail goes to the recipient's own domain."""
-    return PostroadRelay("mx", parent) if name == "postroad" else PostfixRelay("smtp:", parent)
+    return PostroadRelay("mx", parent, name=name) if name in EDGES else PostfixRelay("smtp:", parent)
 
 
-RELAYS = ("postfix", "postroad")
+RELAYS = ("postfix", *EDGES)

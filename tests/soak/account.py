@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from tests.soak.plan import DONE_TIMEOUT
 from tests.soak.wire import REFUSED_LOCAL_PART
 
 WITH_THE_REPLY: Final = 1.0  # seconds: the kernel had the reply of a sink that died this soon after
 UNSETTLED: Final = 2.0  # seconds: what a relay that was killed had not made durable yet is not older
 SLACK: Final = 1.0
+TIMER_SLACK: Final = 0.1  # both ends begin to count at slightly different instants
 FULL_SLACK: Final = 15.0  # seconds after there is room again in which a relay may still refuse
 SHOWN: Final = 10
 
@@ -46,6 +48,7 @@ class Sent:
     accepted: dict[str, Accepted] = field(default_factory=dict)
     refused: dict[str, tuple[float, str]] = field(default_factory=dict)
     unknown: Counter[str] = field(default_factory=Counter)
+    unanswered: list[str] = field(default_factory=list)
 
     def read(self, notes: Iterable[str]) -> None:
         """Take the notes of one client process."""
@@ -59,6 +62,8 @@ class Sent:
                 self.refused[number] = (float(at), " ".join(rest))
             else:
                 self.unknown[rest[0]] += 1
+                if rest[0] == "TimeoutError":
+                    self.unanswered.append(number)
 
 
 @dataclass
@@ -132,6 +137,7 @@ def judge(sent: Sent, taken: Taken, deaths: Deaths, settled: Mapping[Key, Sequen
     _say(verdict, "arrived although it was refused", [n for n, _ in taken.first if n in sent.refused])
     _say(verdict, "arrived under another queue id than the 250 said", _renamed(sent, taken))
     _say(verdict, "refused for no known reason", _unexplained(sent, deaths))
+    _say(verdict, "got no reply in a minute, nor an end of the connection", sent.unanswered)
     unexplained = []
     for key, arrivals in taken.doubled():
         for arrival, following in itertools.pairwise(arrivals):
@@ -192,6 +198,8 @@ def _reason(arrival: Arrival, following: Arrival, deaths: Deaths, settled: Seque
         return "!it was settled before"
     if not arrival.replied:
         return "no reply"
+    if arrival.replied - arrival.at > DONE_TIMEOUT - TIMER_SLACK:
+        return "the reply came after the relay had stopped waiting"
     if any(s == arrival.sink and 0 <= at - arrival.replied <= WITH_THE_REPLY for at, s in deaths.sinks):
         return "next hop died with the reply"
     if any(0 <= at - arrival.replied <= UNSETTLED for at in deaths.relay):

@@ -149,7 +149,8 @@ class Chaos:
     def _reloads(self, chance: random.Random) -> None:
         kind = "A"
         while not self._over.wait(chance.uniform(*self.plan.reload_every)):
-            if chance.random() < BROKEN_SHARE:
+            # A good one replaces all edges: in the calm they are to live, so that their growth would show.
+            if chance.random() < BROKEN_SHARE or (self.plan.edges and self._calm.is_set()):
                 self._break(chance.choice(sorted(BROKEN)), kind)
             else:
                 kind = "B" if kind == "A" else "A"

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 SINKS = ("calm", "moody", "slow", "rude")
 MIB = 1 << 20
+DONE_TIMEOUT = 5.0  # seconds that the relay waits for the reply to a message
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,12 @@ class Plan:
     seed: int = 20261126
 
 
-SHORT = Plan(storm=130.0, calm=75.0)
-LONG = Plan(storm=1140.0, calm=660.0, capacity=15.0, life=(3.0, 40.0), disk_full=15.0)
+SHORT = (Plan(storm=65.0, calm=52.0), Plan(storm=65.0, calm=52.0, edges=2))
+LONG = (
+    Plan(storm=300.0, calm=300.0, capacity=15.0, life=(3.0, 40.0), disk_full=15.0),
+    Plan(storm=1140.0, calm=660.0, capacity=15.0, life=(3.0, 40.0), disk_full=15.0, edges=2),
+)
+"""One after the other: everything in one process, and several processes."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,10 @@ class Ports:
 def configuration(kind: str, data: str, ports: Ports, edges: int) -> str:
     """The text of "A", "B" or of a broken configuration."""
     if kind == "A":
-        return _HEAD.format(data=json.dumps(data), ports=ports, retry='["1s", "2s"]', concurrency=10) + _rest(
-            ports, edges
-        )
+        return _head(data, ports, retry='["1s", "2s"]', concurrency=10) + _rest(ports, edges)
     if kind == "B":
         second = f'\n[listeners.second]\nbind = ["127.0.0.1:{ports.second}"]\n'
-        head = _HEAD.format(data=json.dumps(data), ports=ports, retry='["1s"]', concurrency=20)
+        head = _head(data, ports, retry='["1s"]', concurrency=20)
         more = (
             second + '\n[limits]\nsessions = 1500\n\n[[shaping]]\nmx = ["*"]\nper = "lane"\nconnection_messages = 100\n'
         )
@@ -62,6 +65,10 @@ def configuration(kind: str, data: str, ports: Ports, edges: int) -> str:
     if old not in good:
         raise AssertionError(f"nothing to break: {kind}")
     return good.replace(old, new.format(ports=ports) if "{" in new else new, 1)
+
+
+def _head(data: str, ports: Ports, *, retry: str, concurrency: int) -> str:
+    return _HEAD.format(data=json.dumps(data), ports=ports, retry=retry, concurrency=concurrency, done=DONE_TIMEOUT)
 
 
 def _rest(ports: Ports, edges: int) -> str:
@@ -120,7 +127,7 @@ greeting_timeout = "5s"
 command_timeout = "5s"
 data_timeout = "5s"
 block_timeout = "5s"
-done_timeout = "5s"
+done_timeout = "{done:.0f}s"
 
 [log]
 format = "json"

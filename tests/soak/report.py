@@ -15,6 +15,7 @@ class Findings:
     """Everything that the report tells."""
 
     disk: str
+    edges: int
     capacity: float
     rate: float
     seconds: float
@@ -38,7 +39,8 @@ def text_of(found: Findings) -> str:
     refused = Counter(" ".join(text.split()[:2]) for _, text in sent.refused.values())
     lines = [
         (
-            f"{found.seconds:.0f} s at {found.rate:.0f} messages/s, measured capacity {found.capacity:.0f}/s; "
+            f"edges = {found.edges}: {found.seconds:.0f} s at {found.rate:.0f} messages/s, "
+            f"measured capacity {found.capacity:.0f}/s; "
             f"spool on {found.disk}"
         ),
         (

@@ -197,6 +197,7 @@ class Soak:
         verdict = judge(sent, taken, deaths, self._settled(taken))
         return Findings(
             disk=self.disk_kind,
+            edges=self.plan.edges,
             capacity=0.0,
             rate=0.0,
             seconds=0.0,

@@ -110,7 +110,7 @@ class Relay:
         """SIGKILL; what it leaves behind must be gone at once, too."""
         pid = self.pid
         if not pid:
-            self._end("fell")
+            self._fallen()
             return
         family = descendants(pid)
         send_signal(pid, signal.SIGKILL)
@@ -127,7 +127,8 @@ class Relay:
     def terminate(self) -> None:
         """SIGTERM, and wait for the end: a drain, which must end in time and with status 0."""
         process = self._process
-        if process is None:
+        if process is None or not self.pid:
+            self._fallen()
             return
         process.terminate()
         try:
@@ -138,6 +139,12 @@ class Relay:
             self.lives.trouble(f"the relay was still there {STOP_SECONDS:.0f} s after SIGTERM")
             process.kill()
         self._end("terminated")
+
+    def _fallen(self) -> None:
+        """It does not run; it must not have ended by itself."""
+        if self._process is not None:
+            self.lives.trouble(f"the relay ended by itself with status {self._process.returncode}")
+            self._end("fell")
 
     def reload(self) -> None:
         """SIGHUP."""

@@ -59,6 +59,13 @@ def test_other_octets_and_another_queue_id_are_found() -> None:
     assert faults(sent(*ACCEPTED), other) == ["1 arrived under another queue id than the 250 said: n1: ID9"]
 
 
+def test_a_connection_that_ends_is_no_fault_but_silence_is() -> None:
+    assert faults(sent("100.0 D n1", "101.0 U n1 ConnectionResetError"), taken()) == []
+    assert faults(sent("100.0 D n1", "160.0 U n1 TimeoutError"), taken()) == [
+        "1 got no reply in a minute, nor an end of the connection: n1"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "deaths", "is_right"),
     [
@@ -78,6 +85,11 @@ def test_refusals_need_a_reason(text: str, deaths: Deaths, is_right: bool) -> No
     ("notes", "deaths", "reason"),
     [
         ((ARRIVED[0], *AGAIN), Deaths(), "no reply"),
+        (
+            (ARRIVED[0], "105.6 R n1 a@calm.example", *AGAIN),
+            Deaths(),
+            "the reply came after the relay had stopped waiting",
+        ),
         ((*ARRIVED, *AGAIN), Deaths(sinks=[(100.9, "calm")]), "next hop died with the reply"),
         ((*ARRIVED, *AGAIN), Deaths(relay=[101.0]), "relay died before it was settled"),
         (

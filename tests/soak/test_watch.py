@@ -34,6 +34,13 @@ def test_a_traceback_and_a_record_of_a_bug_are_faults_and_their_log_is_kept(tmp_
     assert len(list(tmp_path.glob("life-*.log"))) == 2
 
 
+def test_a_process_that_falls_by_itself_is_a_fault(tmp_path: Path) -> None:
+    lost = '{{"record":"ProcessLost","at":1,"name":"edge-1","pid":7,"reason":"{}"}}\n'
+    crash = lost.format("exit code 1")
+    watch = watched(tmp_path, lost.format("ended by SIGKILL") + lost.format("killed: it had been silent") + crash)
+    assert watch.faults == [crash.rstrip()]
+
+
 def test_a_record_can_be_waited_for(tmp_path: Path) -> None:
     watch = Watch(tmp_path / "delivered")
     log = tmp_path / "log"

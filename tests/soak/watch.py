@@ -14,6 +14,7 @@ import msgspec
 BUGS: Final = frozenset({"DeliveryFaulted", "DeskFaulted", "PolicyFaulted", "RecordsDropped", "SpoolDamaged"})
 FULL_DISK: Final = frozenset({"SpoolFull", "SpoolFaulted"})  # and what comes of it
 REMEMBERED: Final = frozenset({"ConfigReloaded", "ConfigRefused", "ProcessStarted", "ProcessEnded"})
+HURT: Final = ("ended by SIGKILL", "killed: it had been silent")  # what we do to processes, and a busy machine
 KNOWN_TEXT: Final = (b"warning: running as root",)
 KEPT_FAULTS: Final = 20
 PAUSE: Final = 0.1
@@ -29,6 +30,7 @@ class Entry(msgspec.Struct):
     recipient: str = ""
     name: str = ""
     pid: int = 0
+    reason: str = ""
 
 
 class Watch:
@@ -118,7 +120,7 @@ class Watch:
             self.counts[entry.record] += 1
             if entry.record == "RecipientDelivered":
                 self._delivered.write(f"{entry.at / 1e6:.6f} {entry.id} {entry.recipient}\n")
-            elif entry.record in BUGS:
+            elif entry.record in BUGS or (entry.record == "ProcessLost" and not entry.reason.startswith(HURT)):
                 self._fault(line)
             elif entry.record in FULL_DISK:
                 self.full.append(entry.at / 1e6)
