@@ -125,6 +125,24 @@ def test_a_disk_without_a_free_octet_loses_nothing(tmp_path: Path, small_disk: P
     assert sorted(set(numbers(sink))) == [*accepted, 1000]
 
 
+def test_a_relay_starts_on_a_disk_without_a_free_octet(tmp_path: Path, small_disk: Path) -> None:
+    """Its index has to be opened, and to be brought up to date: what was accepted is delivered before there is room."""
+    port = free_port()
+    relay = Relay(tmp_path / "relay", settings(floor=FLOOR, port=port), data=small_disk / "data")
+    with relay:
+        for number in range(10):
+            assert try_to_send(relay.port, number)[1] == 250
+        relay.wait_for("RecipientDeferred", 10)
+        assert (relay.data / "spool" / "reserve").exists()
+    fill(small_disk, 0)
+    with Sink(port=port) as sink, relay:
+        wait_until(lambda: len(numbers(sink)) >= 10, "everything at the sink", 60)
+        assert try_to_send(relay.port, 99)[1] == 452
+        (small_disk / "ballast").unlink()
+        wait_until(relay.is_idle, "an empty queue", 60)
+    assert sorted(set(numbers(sink))) == list(range(10))
+
+
 def test_a_spool_full_of_finished_mail_makes_room_by_itself(tmp_path: Path, small_disk: Path) -> None:
     """A little mail that waits in every segment keeps none of them once room is needed, not a minute later."""
     dead = free_port()

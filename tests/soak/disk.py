@@ -55,6 +55,15 @@ def empty(folder: Path) -> None:
     (folder / "ballast").unlink(missing_ok=True)
 
 
+def octets_below(folder: Path) -> int:
+    """What the files below `folder` take of their disk."""
+    octets = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            octets += path.lstat().st_blocks * 512
+    return octets
+
+
 def _run(*command: str) -> str:
     """What went wrong; "" when nothing did."""
     try:

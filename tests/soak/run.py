@@ -9,12 +9,14 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from postroad.queue.crew import PARKED_LIMIT
 from tests.soak.account import Deaths, Sent, Taken, judge
 from tests.soak.chaos import Chaos
+from tests.soak.disk import octets_below
 from tests.soak.gauges import Gauges, of_process
-from tests.soak.plan import SINKS, Plan, Ports
+from tests.soak.plan import MIB, SINKS, Plan, Ports
 from tests.soak.report import Findings
 from tests.soak.site import ClientProcess, Lives, Relay, SinkProcess
 from tests.soak.watch import Watch
@@ -25,12 +27,21 @@ CLIENTS = 2
 DRAIN_SECONDS = 120.0
 QUIET_SECONDS = 60.0
 SPARE_FILES = 4  # the index and segments are opened as they are needed
+SPARE_OCTETS = 64 * MIB  # of the spool without mail: the newest segment of each journal, the index, the reserve
 AT_REST = (
     "postroad_queue_messages",
     "postroad_sessions",
     "postroad_pool_idle_connections",
     "postroad_deliveries_running",
 )
+
+
+class Rest(NamedTuple):
+    """A relay that has nothing to do: open files, tasks, octets of its spool on the disk."""
+
+    files: int
+    tasks: float
+    octets: int
 
 
 class Soak:
@@ -151,30 +162,35 @@ class Soak:
                 return found
             time.sleep(0.5)
 
-    def _at_rest(self, relay: Relay) -> tuple[float, float]:
-        """Open files and tasks of a relay that nobody uses."""
+    def _at_rest(self, relay: Relay) -> Rest:
+        """The size of a relay that nobody uses."""
         if not relay.pid:
             self.faults.append("the relay does not run when it should be at rest")
-            return 0.0, 0.0
+            return Rest(0, 0.0, 0)
         family = (relay.pid, *descendants(relay.pid))
         files = sum(of_process(pid)[1] for pid in family)
-        return float(files), relay.metrics().get("postroad_tasks", 0.0)
+        return Rest(files, relay.metrics().get("postroad_tasks", 0.0), octets_below(relay.data / "spool"))
 
-    def _come_to_rest(self, relay: Relay, before: tuple[float, float]) -> None:
+    def _come_to_rest(self, relay: Relay, before: Rest) -> None:
         """After the load it must be as it was before."""
         self._wait(relay, DRAIN_SECONDS)
         deadline = time.monotonic() + QUIET_SECONDS
         while True:
-            files, tasks = self._at_rest(relay)
-            if files <= before[0] + SPARE_FILES and tasks <= before[1] + PARKED_LIMIT:
+            now = self._at_rest(relay)
+            if (
+                now.files <= before.files + SPARE_FILES
+                and now.tasks <= before.tasks + PARKED_LIMIT
+                and now.octets <= SPARE_OCTETS
+            ):
                 break
             if time.monotonic() > deadline:
-                self.faults.append(f"at rest: {files:.0f} files and {tasks:.0f} tasks, before the load {before}")
+                self.faults.append(f"at rest it does not become as small as it was before the load: {now}")
                 break
             time.sleep(1)
         self.quiet.append(
-            f"at rest before and after: files {before[0]:.0f} and {files:.0f}, tasks {before[1]:.0f} and {tasks:.0f} "
-            f"(of which {PARKED_LIMIT} may be parked for the next deliveries)"
+            f"at rest before and after: files {before.files} and {now.files}, tasks {before.tasks:.0f} and "
+            f"{now.tasks:.0f} (of which {PARKED_LIMIT} may be parked for the next deliveries), "
+            f"MiB of spool {before.octets / MIB:.0f} and {now.octets / MIB:.0f}"
         )
 
     def _compare(

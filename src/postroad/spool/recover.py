@@ -22,6 +22,7 @@ from postroad.spool.layout import Layout, make_mark, read_mark
 from postroad.spool.leases import SegmentUse, end_leases, set_aside, usage
 from postroad.spool.ledger import DeadlineOf, LaneOf
 from postroad.spool.replay import Replay
+from postroad.spool.room import make_way
 from postroad.spool.segments import list_segments
 
 BROKEN: Final = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError)
@@ -74,6 +75,7 @@ class Recovery:
     def _run(self) -> Opened:
         layout, disk = self._layout, self._disk
         layout.make(disk, self._journal)
+        make_way(layout, disk)
         mark = read_mark(layout, disk)
         if mark is None or not layout.mark.exists():
             mark = mark or os.urandom(MARK_LENGTH)

@@ -23,6 +23,12 @@ MARGIN: Final = 1 << 20
 RESERVE: Final = 4 << 20  # octets kept for outcomes and the index; enough for tens of thousands of outcomes
 
 
+def make_way(layout: Layout, disk: Disk) -> None:
+    """Before a start: it needs some room itself, which a full disk has in the reserve."""
+    if disk.free(layout.folder) < RESERVE:
+        disk.unlink(layout.reserve)
+
+
 class Room:
     """The answer of `Spool.has_room`, kept up to date."""
 
