@@ -28,6 +28,10 @@ check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a
 	$(BIN)/mypy --strict src tests
 	$(BIN)/python -m pytest -q tests/meta
 
+.PHONY: soak
+soak: $(VENV)/.dev.stamp ## under load and fire for five minutes, as root (LONG=1: for forty; ARGS=...: for tests.soak)
+	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m tests.soak $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev.stamp ## measure against a well-tuned Postfix on this machine (ARGS=...: for tests.bench)
 	@tools/debian.sh bench

@@ -1,4 +1,4 @@
-"""Command line of the bench: `python -m tests.bench [growth | spread] [options]`.
+"""Command line of the bench: `python -m tests.bench [growth | spread | loris] [options]`.
 
 Exit status 1 when a sink did not count exactly what was sent or a measurement failed; a missed target is printed,
 and is no failure, because machines differ and are shared.
@@ -15,11 +15,13 @@ from pathlib import Path
 from tests.bench import report
 from tests.bench.cell import Result, measure
 from tests.bench.growth import grow
+from tests.bench.loris import loris
 from tests.bench.machine import facts
-from tests.bench.relays import RELAYS, compiled
+from tests.bench.relays import EDGES, RELAYS, compiled
 from tests.bench.scenarios import KIB, SCENARIOS, Scenario
 from tests.bench.spread import spread
 
+ALONE = ("postfix", "postroad")
 EXAMPLES = """\
 examples:
   python -m tests.bench                                       everything, three runs, medians
@@ -29,6 +31,7 @@ examples:
   python -m tests.bench growth --messages 1000000
   python -m tests.bench spread --messages 20000
   python -m tests.bench spread --messages 20000 --answer-after 1
+  python -m tests.bench loris --only single --only reused --sessions 5000
 """
 
 
@@ -37,9 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if not options.interpreted:
         os.environ["PYTHONPATH"] = compiled()  # for every Postroad that is started
-    if options.what == "spread":
-        return _spread(options)
-    return _growth(options) if options.what == "growth" else _run(options)
+    works = {"run": _run, "growth": _growth, "spread": _spread, "loris": _loris}
+    return works[options.what](options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,9 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", choices=("run", "growth", "spread"), default="run")
+    parser.add_argument("what", nargs="?", choices=("run", "growth", "spread", "loris"), default="run")
     parser.add_argument("--only", action="append", choices=tuple(SCENARIOS), help="scenario; may be repeated")
-    parser.add_argument("--relay", action="append", choices=RELAYS, help="may be repeated; growth: postroad alone")
+    parser.add_argument("--relay", action="append", choices=RELAYS, help="may be repeated; postroad-N has N edges")
     parser.add_argument("--runs", type=int, default=3, help="runs to take the median of (default 3)")
     parser.add_argument(
         "--messages", type=int, help="messages a measurement (growth: 1,000,000; spread: 20,000 destinations)"
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         "--answer-after", type=int, default=0, metavar="SECONDS", help="spread: what hosts take to answer DATA"
     )
     parser.add_argument("--size", type=int, default=4 * KIB, help="octets a message of growth (default 4096)")
+    parser.add_argument("--sessions", type=int, default=5000, help="slow sessions of loris (default 5000)")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are made (default /var/tmp)")
     parser.add_argument("--interpreted", action="store_true", help="measure Postroad as it is before `make compile`")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
@@ -92,6 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     said = report.verdicts(middle)
     print(report.table(middle))
     print(report.verdict_lines(said))
+    print(report.several_lines(middle))
     if options.json:
         options.json.write_text(report.as_json(known, results, middle))
     if options.markdown:
@@ -101,7 +105,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _cell(scenario: Scenario, relay: str, options: argparse.Namespace) -> Result | None:
     try:
-        result = measure(scenario, relay, options.dir, options.py_spy if relay == "postroad" else None)
+        result = measure(scenario, relay, options.dir, options.py_spy if relay in EDGES else None)
     except (RuntimeError, OSError, TimeoutError) as error:
         _say(f"{scenario.name} {relay}: failed: {error}")
         return None
@@ -132,11 +136,24 @@ def _spread(options: argparse.Namespace) -> int:
     known = facts(options.dir)
     _say("\n".join(f"{name}: {value}" for name, value in known.items()))
     count, after = options.messages or 20_000, options.answer_after
-    found = [spread(relay, count, options.dir, answer_after=after) for relay in options.relay or RELAYS]
+    found = [spread(relay, count, options.dir, answer_after=after) for relay in options.relay or ALONE]
     print(report.spread_lines(found))
     if options.json:
         options.json.write_text(dumps({"facts": known, "spread": [asdict(one) for one in found]}, indent=2) + "\n")
     return 0 if all(one.delivered == one.destinations for one in found) else 1
+
+
+def _loris(options: argparse.Namespace) -> int:
+    known = facts(options.dir)
+    _say("\n".join(f"{name}: {value}" for name, value in known.items()))
+    chosen = [SCENARIOS[name] for name in options.only or ("single",)]
+    if options.messages:
+        chosen = [replace(scenario, messages=options.messages) for scenario in chosen]
+    found = [loris(scenario, options.sessions, options.runs, options.dir) for scenario in chosen]
+    print("\n".join(report.loris_lines(one) for one in found))
+    if options.json:
+        options.json.write_text(dumps({"facts": known, "loris": [asdict(one) for one in found]}, indent=2) + "\n")
+    return 0 if all(one.is_exact() for one in found) else 1
 
 
 def _say(text: str) -> None:

@@ -48,12 +48,16 @@ suspend = ["5s"]
 warn_after = "never"
 
 [limits]
-sessions = 2000
-sessions_per_ip = 2000
+sessions = {sessions}
+sessions_per_ip = {sessions}
 
 [log]
 format = "json"
 """
+
+PROCESSES = "\n[process]\nedges = {edges}\n"
+EDGES: Mapping[str, int] = MappingProxyType({"postroad": 0, "postroad-1": 1, "postroad-2": 2})
+"""Names of Postroad in the bench, by its edge processes; 0 is the default: one process does everything."""
 
 
 class Relay(Protocol):
@@ -100,16 +104,19 @@ class PostfixRelay:
 
 
 class PostroadRelay:
-    """`postroad serve` from the environment that runs the bench, as one process (the default)."""
+    """`postroad serve` from the environment that runs the bench; `name` is one of EDGES."""
 
-    def __init__(self, next_hop: str, parent: Path, *, deliveries: int = DELIVERIES) -> None:
-        self.name = "postroad"
+    def __init__(
+        self, next_hop: str, parent: Path, *, name: str = "postroad", sessions: int = 2000, deliveries: int = DELIVERIES
+    ) -> None:
+        self.name = name
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="postroad-", dir=parent))
         self._config = self.folder / "postroad.toml"
-        self._config.write_text(
-            POSTROAD_CONFIG.format(folder=self.folder, port=self.port, next_hop=next_hop, deliveries=deliveries)
-        )
+        values = {"folder": self.folder, "port": self.port, "next_hop": next_hop}
+        limits = {"sessions": sessions, "deliveries": deliveries}
+        processes = PROCESSES.format(edges=EDGES[name]) if EDGES[name] else ""
+        self._config.write_text(POSTROAD_CONFIG.format(**values, **limits) + processes)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -175,9 +182,9 @@ def compiled() -> str:
 
 
 def make_relay(name: str, next_hop: int, parent: Path) -> Relay:
-    """A new, not yet started relay of that name ("postroad" or "postfix"), whose mail all goes to one next hop."""
-    if name == "postroad":
-        return PostroadRelay(f"smtp://127.0.0.1:{next_hop}", parent)
+    """A new, not yet started relay of that name (of EDGES, or "postfix"), whose mail all goes to one next hop."""
+    if name in EDGES:
+        return PostroadRelay(f"smtp://127.0.0.1:{next_hop}", parent, name=name)
     return PostfixRelay(smtp_to(next_hop), parent)
 
 
@@ -187,9 +194,9 @@ def make_spreader(name: str, parent: Path, *, slow: bool = False) -> Relay:
     `slow`: next hops take their time to answer, so what counts is how many of them can be waited for at once. Each
     relay gets what its design bears: a process of Postfix takes 1.6 MiB of its own, a connection of Postroad 10 KiB.
     """
-    if name == "postroad":
-        return PostroadRelay("mx", parent, deliveries=SLOW_DELIVERIES if slow else DELIVERIES)
+    if name in EDGES:
+        return PostroadRelay("mx", parent, name=name, deliveries=SLOW_DELIVERIES if slow else DELIVERIES)
     return PostfixRelay("smtp:", parent, {"default_process_limit": str(SLOW_PROCESSES)} if slow else {})
 
 
-RELAYS = ("postfix", "postroad")
+RELAYS = ("postfix", *EDGES)

@@ -10,7 +10,9 @@ from statistics import median
 
 from tests.bench.cell import Result
 from tests.bench.growth import Growth
-from tests.bench.scenarios import KIB, SCENARIOS
+from tests.bench.loris import Loris
+from tests.bench.relays import EDGES
+from tests.bench.scenarios import KIB, SCENARIOS, Scenario
 from tests.bench.spread import Spread
 
 MIB = KIB * KIB
@@ -41,22 +43,41 @@ def verdicts(middle: Sequence[Result]) -> list[Verdict]:
     said = []
     for name, scenario in SCENARIOS.items():
         ours, theirs = found.get((name, "postroad")), found.get((name, "postfix"))
-        if ours is None or theirs is None:
-            continue
-        if scenario.target:
-            rate, cpu = ours.rate / theirs.rate, theirs.cpu_per_1000 / ours.cpu_per_1000
-            wanted = 1 / scenario.target.cpu
-            text = f"{rate:.2f}x messages/s (target {scenario.target.rate:g}x)"
-            said.append(Verdict(name, text, rate >= scenario.target.rate))
-            said.append(Verdict(name, f"1/{cpu:.1f} of the CPU (target 1/{wanted:.0f})", cpu >= wanted))
-        else:
-            for percent, mine, other in (
-                (50, ours.latency_p50, theirs.latency_p50),
-                (99, ours.latency_p99, theirs.latency_p99),
-            ):
-                text = f"p{percent} {mine * 1000:.2f} ms (Postfix {other * 1000:.2f} ms)"
-                said.append(Verdict(name, text, mine < other))
+        if ours is not None and theirs is not None:
+            said += _verdicts(scenario, ours, theirs)
     return said
+
+
+def _verdicts(scenario: Scenario, ours: Result, theirs: Result) -> list[Verdict]:
+    if scenario.target:
+        rate, cpu = ours.rate / theirs.rate, theirs.cpu_per_1000 / ours.cpu_per_1000
+        wanted = 1 / scenario.target.cpu
+        text = f"{rate:.2f}x messages/s (target {scenario.target.rate:g}x)"
+        return [
+            Verdict(scenario.name, text, rate >= scenario.target.rate),
+            Verdict(scenario.name, f"1/{cpu:.1f} of the CPU (target 1/{wanted:.0f})", cpu >= wanted),
+        ]
+    pairs = ((50, ours.latency_p50, theirs.latency_p50), (99, ours.latency_p99, theirs.latency_p99))
+    return [
+        Verdict(scenario.name, f"p{percent} {mine * 1000:.2f} ms (Postfix {other * 1000:.2f} ms)", mine < other)
+        for percent, mine, other in pairs
+    ]
+
+
+def several_lines(middle: Sequence[Result]) -> str:
+    """Postroad as several processes against the one that does everything, and against Postfix."""
+    found = {(result.scenario, result.relay): result for result in middle}
+    lines = []
+    for (scenario, relay), ours in found.items():
+        if EDGES.get(relay, 0):
+            ratios = [
+                f"{ours.rate / other.rate:.2f}x the messages/s and "
+                f"{ours.cpu_per_1000 / other.cpu_per_1000:.2f}x the CPU of {name}"
+                for name in ("postroad", "postfix")
+                if (other := found.get((scenario, name))) is not None
+            ]
+            lines += [f"{scenario}, edges = {EDGES[relay]}: {'; '.join(ratios)}"] if ratios else []
+    return "\n".join(lines)
 
 
 def table(middle: Sequence[Result]) -> str:
@@ -98,10 +119,24 @@ def spread_lines(found: Sequence[Spread]) -> str:
         for one in found
     ]
     rates = {one.relay: one.rate for one in found}
-    if len(rates) == 2:
+    if {"postroad", "postfix"} <= rates.keys():
         ratio = rates["postroad"] / rates["postfix"]
         lines.append(f"{'met   ' if ratio >= 3 else 'MISSED'}  {ratio:.2f}x destinations/s (target 3x)")
     return "\n".join(lines)
+
+
+def loris_lines(found: Loris) -> str:
+    """The measurement beside slow clients as lines of text."""
+    lines = []
+    for name, mails in (("alone", found.alone), (f"beside {found.sessions} slow sessions", found.beside)):
+        lines.append(
+            f"{found.scenario} {name}: {median(one.rate for one in mails):.0f}/s, "
+            f"{max(one.memory for one in mails) / MIB:.0f} MiB at most, runs {[round(one.rate) for one in mails]}"
+        )
+    more = max(one.memory for one in found.beside) - max(one.memory for one in found.alone)
+    lines.append(f"{more / KIB / found.sessions:.1f} KiB a slow session, {min(m.left for m in found.beside)} left open")
+    met = "met   " if found.kept >= 0.8 else "MISSED"
+    return "\n".join([*lines, f"{met}  {found.kept:.0%} of its rate kept (target 80 %)"])
 
 
 def markdown(facts: Mapping[str, str], middle: Sequence[Result], said: Sequence[Verdict]) -> str:

@@ -63,14 +63,14 @@ def fill(disk: Path, leave: int) -> Path:
     return ballast
 
 
-def try_to_send(port: int, number: int) -> tuple[str, int, bytes]:
+def try_to_send(port: int, number: int, recipient: str = RECIPIENT) -> tuple[str, int, bytes]:
     """(where it ended: mail, data or done; code; text) of one attempt."""
     with smtplib.SMTP("127.0.0.1", port, "client.example.org", timeout=60) as client:
         client.ehlo()
         code, text = client.mail(SENDER)
         if code != 250:
             return "mail", code, text
-        client.rcpt(RECIPIENT)
+        client.rcpt(recipient)
         code, text = client.docmd("DATA")
         if code != 354:
             return "data", code, text
@@ -123,6 +123,47 @@ def test_a_disk_without_a_free_octet_loses_nothing(tmp_path: Path, small_disk: P
             wait_until(lambda: {*accepted, 1000} <= set(numbers(sink)), "everything accepted at the sink", 60)
             wait_until(relay.is_idle, "an empty queue", 60)
     assert sorted(set(numbers(sink))) == [*accepted, 1000]
+
+
+def test_a_relay_starts_on_a_disk_without_a_free_octet(tmp_path: Path, small_disk: Path) -> None:
+    """Its index has to be opened, and to be brought up to date: what was accepted is delivered before there is room."""
+    port = free_port()
+    relay = Relay(tmp_path / "relay", settings(floor=FLOOR, port=port), data=small_disk / "data")
+    with relay:
+        for number in range(10):
+            assert try_to_send(relay.port, number)[1] == 250
+        relay.wait_for("RecipientDeferred", 10)
+        assert (relay.data / "spool" / "reserve").exists()
+    fill(small_disk, 0)
+    with Sink(port=port) as sink, relay:
+        wait_until(lambda: len(numbers(sink)) >= 10, "everything at the sink", 60)
+        assert try_to_send(relay.port, 99)[1] == 452
+        (small_disk / "ballast").unlink()
+        wait_until(relay.is_idle, "an empty queue", 60)
+    assert sorted(set(numbers(sink))) == list(range(10))
+
+
+def test_a_spool_full_of_finished_mail_makes_room_by_itself(tmp_path: Path, small_disk: Path) -> None:
+    """A little mail that waits in every segment keeps none of them once room is needed, not a minute later."""
+    dead = free_port()
+    waiting = route(f"smtp://127.0.0.1:{dead}", recipients=["dead.example"])
+    with Sink() as sink:
+        more = waiting + settings(floor=FLOOR, port=sink.port)
+        with Relay(tmp_path / "relay", more, data=small_disk / "data") as relay:
+            accepted: list[int] = []
+            code, number = 250, 0
+            while code == 250:
+                number += 1
+                _, code, _ = try_to_send(relay.port, number, "a@dead.example" if number % 10 == 0 else RECIPIENT)
+                accepted += [number] if code == 250 else []
+            assert code == 452
+            assert len(accepted) > 100
+            wait_until(lambda: try_to_send(relay.port, 10_000)[1] == 250, "room, without anybody's help")
+            with Sink(port=dead) as other:
+                late = [one for one in accepted if one % 10 == 0]
+                wait_until(lambda: set(late) == set(numbers(other)), "the mail that waited", 60)
+                wait_until(relay.is_idle, "an empty queue", 60)
+    assert sorted(numbers(sink)) == [one for one in accepted if one % 10] + [10_000]
 
 
 def test_the_queue_goes_on_by_itself_after_the_disk_was_full(tmp_path: Path, small_disk: Path) -> None:

@@ -169,6 +169,23 @@ async def test_house_keeping_goes_on_and_idle_lanes_are_forgotten() -> None:
     await world.stop()
 
 
+async def test_a_spool_without_room_is_tidied_at_once_and_until_it_has_some() -> None:
+    world = World()
+    await world.clock.run(10)
+    before = world.spool.maintained
+    world.spool.room = False
+    assert world.spool.full is not None
+    world.spool.full()
+    await world.clock.run(10)
+    assert world.spool.maintained >= before + 10
+    world.spool.room = True
+    await world.clock.run(2)
+    before = world.spool.maintained
+    await world.clock.run(50)
+    assert world.spool.maintained <= before + 1
+    await world.stop()
+
+
 async def test_deliveries_that_take_turns_never_share_work() -> None:
     world = World()
     seen: list[tuple[str, int]] = []

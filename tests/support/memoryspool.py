@@ -78,6 +78,8 @@ class MemorySpool:
         self.leases = 0
         self.bodies = 0
         self.maintained = 0
+        self.room = True
+        self.full: Callable[[], None] | None = None  # to be called when there is no room any more
 
     def restart(self) -> "MemorySpool":
         """The spool after a crash: what was durable, and nothing leased."""
@@ -205,6 +207,14 @@ class MemorySpool:
         """Nothing to do but count."""
         await asyncio.sleep(0)
         self.maintained += 1
+
+    def has_room(self) -> bool:
+        """What `room` says."""
+        return self.room
+
+    def when_full(self, ring: Callable[[], None]) -> None:
+        """Keep it for the test."""
+        self.full = ring
 
     def _soon(self) -> None:
         asyncio.get_running_loop().call_soon(self._commit)

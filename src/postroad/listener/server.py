@@ -27,6 +27,7 @@ from postroad.smtp.extensions import Offer
 
 SWEEP_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 1.0  # how long sessions that are not idle may take to come to their next command
+EXPECTED_SECONDS: Final = 1.0  # of a phase, after which the spool waits for no message of this session any more
 CUT_SECONDS: Final = 1.0  # for the event loop to tell cut connections that they are gone
 
 
@@ -208,7 +209,7 @@ class Listeners:
         return len(self._sessions)
 
     def sweep(self) -> None:
-        """Close the sessions whose time ran out; done once a second by itself."""
+        """Close the sessions whose time ran out, expect nothing of who is slow; done once a second by itself."""
         now = self._monotonic()
         for session in tuple(self._sessions):
             if not session.is_waiting:
@@ -225,7 +226,10 @@ class Listeners:
             if session.in_content
             else (limits.command_timeout, limits.transaction_time)
         )
-        if now - session.last_seen > idle + SWEEP_SECONDS or now - session.phase_began > phase:
+        lasted = now - session.phase_began
+        if lasted > EXPECTED_SECONDS:
+            session.doubt()
+        if now - session.last_seen > idle + SWEEP_SECONDS or lasted > phase:
             if session.has_timed_out:
                 session.abort()  # it does not even take our 421
             else:

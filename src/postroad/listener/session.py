@@ -165,6 +165,10 @@ class Conversation(asyncio.Protocol):
         """True once `time_out` was called; the connection is closing."""
         return self._session.is_closed
 
+    def doubt(self) -> None:
+        """Expect no message of this peer until it begins one: others must not wait for who idles."""
+        self._expect(is_coming=False)
+
     def time_out(self) -> None:
         """Close for lack of life; content that is open is lost with the connection."""
         self._session.close(replies.TIMED_OUT, "timeout while receiving content" if self.in_content else "timeout")

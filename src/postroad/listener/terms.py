@@ -44,6 +44,9 @@ class Guest(Protocol):
     def has_timed_out(self) -> bool:
         """True once the session is over, though the connection may linger."""
 
+    def doubt(self) -> None:
+        """It has not brought its message in the moment in which it was expected."""
+
     def time_out(self) -> None:
         """Say 421 and close."""
 

@@ -24,6 +24,7 @@ CHUNK: Final = 500  # recipients asked of the spool at once, so that no answer h
 SHORTEST_PAUSE: Final = 0.05  # between two looks into the spool that found nothing
 FEEDING: Final = "feeding"
 KEEPING: Final = "keeping"
+TIDY_PAUSE: Final = 1.0  # between two house-keepings while the spool has no room, which they may give back
 
 
 class Feeder:
@@ -57,6 +58,7 @@ class Feeder:
         self._trouble = Trouble(emit)
         self._feeding = Alarm(clock)
         self._keeping = Alarm(clock)
+        spool.when_full(self._keeping.ring)
 
     def ring(self) -> None:
         """Look into the spool now."""
@@ -122,7 +124,7 @@ class Feeder:
                 self._admit(group[0].stored, group)
 
     async def _keep_house(self) -> None:
-        """Act on deadlines that come while mail waits, and let the spool tidy up."""
+        """Act on deadlines that come while mail waits, and let the spool tidy up, at once when it has no room."""
         while not self._ready.draining:
             try:
                 await self._sweep()
@@ -132,7 +134,8 @@ class Feeder:
                 self._trouble.failed(KEEPING, str(error), self._clock.now())
             now = self._clock.now()
             self._ready.forget_idle(now)
-            self._keeping.ring_at(now + microseconds(self.sweep_every))
+            pause = self.sweep_every if self._spool.has_room() else min(self.sweep_every, TIDY_PAUSE)
+            self._keeping.ring_at(now + microseconds(pause))
             await self._keeping.wait()
 
     async def _sweep(self) -> None:

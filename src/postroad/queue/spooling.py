@@ -43,3 +43,9 @@ class Spooling(Protocol):
 
     async def maintain(self) -> None:
         """House-keeping, in pieces that hinder nobody."""
+
+    def has_room(self) -> bool:
+        """True while new mail is taken."""
+
+    def when_full(self, ring: Callable[[], None]) -> None:
+        """Call `ring` each time that room runs out."""

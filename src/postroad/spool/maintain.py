@@ -149,15 +149,25 @@ class Maintenance:
     async def run(self) -> None:
         """Copy what lives in mostly dead segments on, and remove them."""
         async with self._one:
-            await self._catalog.sync()
-            self.drop_dead()
-            for _ in range(ROUNDS):
-                number = await self._worth_copying()
-                if number is None or not await self._copy_out(number):
-                    break
-                await self._catalog.sync()
-                self.drop_dead()
+            try:
+                await self._tell_index()
+                for _ in range(ROUNDS):
+                    number = await self._worth_copying()
+                    if number is None or not await self._copy_out(number):
+                        break
+                    await self._tell_index()
+            finally:
+                self._ledger.touched = None
             await self._tidy()
+
+    async def _tell_index(self) -> None:
+        """The index learns everything; what changes after that it does not know when it is asked, and is not copied.
+
+        A copy of a message that is finished would never go, and be delivered again after a crash.
+        """
+        self._ledger.touched = set()
+        await self._catalog.sync()
+        self.drop_dead()
 
     async def _worth_copying(self) -> int | None:
         """The oldest segment, when copying it out pays."""
@@ -187,21 +197,16 @@ class Maintenance:
 
     async def _copy_out(self, number: int) -> bool:
         """Copy all live messages out of a segment; False when some had to stay for now."""
-        ledger = self._ledger
-        ledger.touched = set()
         complete = True
         offset = -1
-        try:
-            while True:
-                copies, records = await self._portion(number, offset)
-                for record in records:
-                    self._emit(record)
-                if not copies:
-                    return complete
-                offset = copies[-1].place.offset
-                complete = await self._write(copies) and complete
-        finally:
-            ledger.touched = None
+        while True:
+            copies, records = await self._portion(number, offset)
+            for record in records:
+                self._emit(record)
+            if not copies:
+                return complete
+            offset = copies[-1].place.offset
+            complete = await self._write(copies) and complete
 
     async def _portion(self, number: int, after: int) -> tuple[list[Copy], list[SpoolDamaged]]:
         damage = Damage(self._reader.layout, self._reader.disk, self._clock.now())

@@ -22,6 +22,7 @@ from postroad.spool.leases import SegmentUse, end_leases, set_aside, usage
 from postroad.spool.ledger import DeadlineOf, LaneOf
 from postroad.spool.ops import Position
 from postroad.spool.replay import Replay
+from postroad.spool.room import make_way
 from postroad.spool.segments import list_segments
 
 BROKEN: Final = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError)
@@ -76,6 +77,7 @@ class Recovery:
     def _run(self) -> Opened:
         layout, disk = self._layout, self._disk
         layout.make(disk, self._journal)
+        make_way(layout, disk)
         mark = ensure_mark(layout, disk)
         drafts = self._sweep_drafts()
         if layout.rebuild.exists():

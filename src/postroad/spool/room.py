@@ -7,6 +7,7 @@ file that only takes room is given up on a full disk, so that outcomes can be wr
 the disk is not full any more.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -20,6 +21,12 @@ LOOK_EVERY: Final = 1.0
 PROBE_AFTER: Final = 10.0  # seconds after ENOSPC until a message may try again, if the free space looks sufficient
 MARGIN: Final = 1 << 20
 RESERVE: Final = 4 << 20  # octets kept for outcomes and the index; enough for tens of thousands of outcomes
+
+
+def make_way(layout: Layout, disk: Disk) -> None:
+    """Before a start: it needs some room itself, which a full disk has in the reserve."""
+    if disk.free(layout.folder) < RESERVE:
+        disk.unlink(layout.reserve)
 
 
 class Room:
@@ -51,6 +58,7 @@ class Room:
         self._has_reserve = False
         self.has_room = True
         self.free = 0
+        self.ring: Callable[[], None] | None = None  # told when room runs out
 
     async def start(self) -> None:
         """Look once, then every second."""
@@ -130,3 +138,5 @@ class Room:
             self.has_room = False
             if self._is_leading:
                 self._emit(SpoolFull(at=self._clock.now(), free=self.free, floor=self._floor, reason=reason))
+            if self.ring is not None:
+                self.ring()

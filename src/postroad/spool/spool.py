@@ -56,6 +56,9 @@ class Spool(Protocol):
     def has_room(self) -> bool:
         """False while new mail must get 452 4.3.1."""
 
+    def when_full(self, ring: Callable[[], None]) -> None:
+        """Call `ring` each time that room runs out: housekeeping may find some."""
+
     def draft(self, on_drain: Callable[[], None]) -> Draft:
         """Begin to receive content; `on_drain` is called when a backlog has been written."""
 
@@ -128,6 +131,7 @@ class EmbeddedSpool(Inlet):
         self._disk = disk or Disk()
         self._drafts = 0
         self._closed = True
+        self._ring: Callable[[], None] | None = None
 
     async def open(self, *, beside: bool = False) -> Recovered:
         """Lock the folder, recover what is there, start the threads; SpoolError when that cannot be.
@@ -169,6 +173,7 @@ class EmbeddedSpool(Inlet):
         self._reading = Worker("reader")
         self._drafting = Worker("drafts")
         self._room = Room(layout, disk, self._reading, floor=self._settings.free_space, clock=clock, emit=self._emit)
+        self._room.ring = self._ring
         journal = Journal(layout, disk, opened.mark, name=name, segment_size=self._settings.segment_size)
         journal.resume(opened.previous, opened.trusted, opened.following)
         self._commits = commits = Commits(
@@ -218,6 +223,10 @@ class EmbeddedSpool(Inlet):
             self._drafting.to_loop,
             self._room.faulted,
         )
+
+    def when_full(self, ring: Callable[[], None]) -> None:
+        """See `Spool`; from `open` on."""
+        self._ring = ring
 
     def settle(
         self, changes: Sequence[Change], reports: Sequence[tuple[Envelope, bytes]], done: Settled | None

@@ -1,5 +1,8 @@
 """Segments go, the little that lives is copied on, and nothing finished ever comes back."""
 
+import asyncio
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,11 @@ def bench(tmp_path: Path, disk: FaultyDisk) -> Bench:
 
 def segments(bench: Bench) -> list[int]:
     return sorted(int(path.name[4:]) for path in (bench.folder / "journal" / "main").iterdir())
+
+
+def wait_for(event: threading.Event) -> None:
+    """A job that keeps a thread busy."""
+    event.wait(60)
 
 
 async def fill(spool: EmbeddedSpool, first: int, count: int, *, keep: int = 10**9) -> list[Work]:
@@ -104,6 +112,35 @@ async def test_mail_that_waits_in_the_index_is_copied_too(bench: Bench) -> None:
     (bench.folder / "index.db").unlink()
     spool = await bench.open()
     assert await lease_all(spool) == []
+    await spool.close()
+
+
+async def test_mail_that_is_finished_while_compaction_begins_is_not_copied(bench: Bench) -> None:
+    """Else the copy would stay for ever, with all segments behind it, and be delivered again after a crash."""
+    spool = await bench.open()
+    finished, *left = await fill(spool, 1, 24, keep=5)
+    assert finished.stored.place.segment == left[0].stored.place.segment == 1
+    await fill(spool, 25, 100)
+    await spool.flush()
+    index_thread = threading.Event()
+    spool._catalog.worker.submit(partial(wait_for, index_thread))  # busy with something else
+    tidying = asyncio.create_task(spool.maintain())
+    for _ in range(5):
+        await asyncio.sleep(0)  # it has handed over what the index is to know, and waits for it
+    await settle(spool, delivered(finished))
+    index_thread.set()
+    await tidying
+    await spool.maintain()
+    assert min(segments(bench)) > 1
+    octets = [work.stored.place.length for work in left]
+    assert (spool._ledger.octets, sum(live.messages for live in spool._ledger.live.values())) == (
+        sum(octets),
+        len(left),
+    )
+    await bench.crash(spool)
+    (bench.folder / "index.db").unlink()
+    spool = await bench.open()
+    assert [work.stored.id for work in await lease_all(spool)] == [work.stored.id for work in left]
     await spool.close()
 
 

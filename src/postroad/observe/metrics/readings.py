@@ -3,6 +3,7 @@
 Nothing is kept up to date for them while mail flows. What several processes have is added.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -45,6 +46,7 @@ READY: Final = Family(
 BUILD: Final = Family(
     "postroad_build_info", "gauge", "The version that runs, as a label; the value is 1.", ("version",), (), "min"
 )
+TASKS: Final = _gauge("postroad_tasks", "Tasks of the event loop that have not ended.")
 SESSIONS: Final = _gauge("postroad_sessions", "Clients' connections that are open.")
 IDLE: Final = _gauge("postroad_pool_idle_connections", "Connections to next hops kept for the next message.")
 RUNNING: Final = _gauge("postroad_deliveries_running", "Deliveries that run; each has a connection to a next hop.")
@@ -61,7 +63,7 @@ BEGAN: Final = Family(
     "process_start_time_seconds", "gauge", "When the oldest process began, in seconds since 1970.", (), (), "min"
 )
 
-OF_PROCESS: Final = (READY, BUILD, MEMORY, CPU, FILES, MOST_FILES, BEGAN, SESSIONS, IDLE)
+OF_PROCESS: Final = (READY, BUILD, MEMORY, CPU, FILES, MOST_FILES, BEGAN, TASKS, SESSIONS, IDLE)
 OF_QUEUE: Final = (MESSAGES, OCTETS, WAITING, RUNNING, LANES, FREE)
 
 
@@ -75,6 +77,7 @@ def process_series(sources: Sources, version: str, began: int) -> Iterator[Serie
         (FILES, used.files),
         (MOST_FILES, used.most_files),
         (BEGAN, began / 1_000_000),
+        (TASKS, len(asyncio.all_tasks())),
         (SESSIONS, sources.sessions()),
         (IDLE, sources.idle()),
     )
