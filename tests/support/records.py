@@ -266,10 +266,10 @@ SAMPLES: tuple[Record, ...] = (
         at=AT, by="user root", changes=("limits.hops: 50 -> 40",), kept=("spool.free_space",), warnings=("a doubt",)
     ),
     ConfigRefused(at=AT, by="SIGHUP", problems=("postroad.toml:3: limits.hop: unknown", "another")),
-    ServerStopping(at=AT, reason="SIGTERM"),
     ProcessStarted(at=AT, name="edge-1", pid=4711, seconds=0.0625),
     ProcessLost(
         at=AT, name="edge-2", pid=4712, reason="killed: it had been silent for 912 ms", seconds=61.5, pause=0.5
     ),
     ProcessEnded(at=AT, name="edge-3", pid=4713, reason="exit code 0", seconds=3.25),
+    ServerStopping(at=AT, reason="SIGTERM"),
 )
