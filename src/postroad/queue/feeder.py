@@ -16,7 +16,7 @@ from postroad.queue.alarm import Alarm
 from postroad.queue.lane import by_message
 from postroad.queue.ready import Ready
 from postroad.queue.spooling import Spooling
-from postroad.queue.times import microseconds
+from postroad.queue.times import NEVER, microseconds
 
 CHUNK: Final = 500  # recipients asked of the spool at once, so that no answer holds up the event loop for long
 SHORTEST_PAUSE: Final = 0.05  # between two looks into the spool that found nothing
@@ -82,9 +82,13 @@ class Feeder:
         clock = self._clock
         told = ""
         while not ready.draining:
+            opens = NEVER
             try:
                 await self._refill()
-                due = await self._spool.next_due(self._closed(clock.now()))
+                now = clock.now()
+                # Both of one instant: a lane that opens while the spool is asked would else be in neither answer.
+                closed, opens = self._closed(now), self._opens(now)
+                due = await self._spool.next_due(closed)
                 told = ""
             except SpoolError as error:
                 if str(error) != told:  # once, and then it is asked every second
@@ -94,7 +98,7 @@ class Feeder:
             now = clock.now()
             if due is not None:
                 self._feeding.ring_at(max(due, now + microseconds(SHORTEST_PAUSE)))
-            self._feeding.ring_at(self._opens(now))
+            self._feeding.ring_at(opens)
             await self._feeding.wait()
 
     async def _refill(self) -> None:
