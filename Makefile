@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILED := smtp listener queue delivery spool net policy policies observe model
 
 .PHONY: run
 run: $(VENV)/.run.stamp ## start the relay on 127.0.0.1:2525; mail lands in quickstart/data, nothing leaves the machine
@@ -18,8 +19,8 @@ test: $(VENV)/.dev.stamp ## install what the tests need and run them all (LONG=1
 	@$(if $(LONG),tools/debian.sh image)
 	@tools/node.sh tests/interop/node
 	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m pytest $(ARGS)
-	@$(if $(ARGS),,folder=$$($(BIN)/python tools/compile.py) && echo "The same, compiled:" && \
-		PYTHONPATH=$$folder $(BIN)/python -m pytest tests/dialogs tests/fuzz tests/scenarios tests/crash)
+	@$(if $(ARGS),,folder=$$($(BIN)/python tools/compile.py) && echo "What touches compiled modules, compiled:" && \
+		PYTHONPATH=$$folder $(BIN)/python -m pytest tests/dialogs tests/fuzz tests/scenarios $(COMPILED:%=tests/unit/%))
 
 .PHONY: check
 check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a minute
@@ -30,7 +31,9 @@ check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a
 
 .PHONY: soak
 soak: $(VENV)/.dev.stamp ## under load and fire for five minutes, as root (LONG=1: for forty; ARGS=...: for tests.soak)
-	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m tests.soak $(ARGS)
+	@tools/debian.sh tests
+	@folder=$$($(BIN)/python tools/compile.py) && \
+		PYTHONPATH=$$folder $(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m tests.soak $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.dev.stamp ## measure against a well-tuned Postfix on this machine (ARGS=...: for tests.bench)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from postroad.listener.intake import Expand, Intake
+from postroad.listener.intake import EXPAND_SECONDS, Expand, Intake
 from postroad.listener.server import Listeners, Welcome
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
@@ -155,6 +155,7 @@ class Desk:
         inline: int = 256 << 10,
         at_turn_end: AtTurnEnd | None = None,
         expand: Expand | None = None,
+        patience: float = EXPAND_SECONDS,
     ) -> None:
         self.at_turn_end = at_turn_end or Turns().add
         self.records: list[Record] = []
@@ -179,6 +180,7 @@ class Desk:
             limits=self.limits,
             inline=inline,
             expand=expand,
+            patience=patience,
             announce=lambda *told: self.announced.append(told),
         )
 

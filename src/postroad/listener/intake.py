@@ -128,11 +128,12 @@ class Intake:
         expand: Expand | None = None,
         announce: Announce | None = None,
         rewrite: Rewrite | None = None,
+        patience: float = EXPAND_SECONDS,
     ) -> None:
         """`admit` is the queue's one door; `now` gives microseconds since 1970; `inline` octets stay in memory.
 
-        `expand` may change recipients; `announce` tells a sender that asked for it which of them became several;
-        `rewrite` replaces recipients of the envelope, and tells what is to be reported of it.
+        `expand` may change recipients, within `patience` seconds; `announce` tells a sender that asked for it which of
+        them became several; `rewrite` replaces recipients of the envelope, and tells what is to be reported of it.
         """
         self.rewrite = rewrite  # a reload replaces it together with the routes
         self._spool = spool
@@ -144,6 +145,7 @@ class Intake:
         self._limits = limits
         self._in_memory = inline
         self._expand = expand
+        self._patience = patience
         self._announce = announce
         self._expanding: set[asyncio.Task[None]] = set()
         self._date_second = -1
@@ -220,10 +222,10 @@ class Intake:
         self, pending: Awaitable[Expanded | Unexpanded], proceed: Callable[[Expanded | Unexpanded], None]
     ) -> None:
         try:
-            async with asyncio.timeout(EXPAND_SECONDS):
+            async with asyncio.timeout(self._patience):
                 answer = await pending
         except TimeoutError:
-            answer = Unexpanded(replies.ALIASES_UNAVAILABLE, f"recipients: no answer within {EXPAND_SECONDS:g} s")
+            answer = Unexpanded(replies.ALIASES_UNAVAILABLE, f"recipients: no answer within {self._patience:g} s")
         except Exception as error:  # noqa: BLE001  the seam, as above
             answer = self._fault(repr(error))
         proceed(answer)

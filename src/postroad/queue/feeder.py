@@ -96,7 +96,10 @@ class Feeder:
         clock = self._clock
         try:
             await self._refill()
-            due = await self._spool.next_due(self._closed(clock.now()))
+            now = clock.now()
+            # Both of one instant: a lane that opens while the spool is asked would else be in neither answer.
+            closed, opens = self._closed(now), self._opens(now)
+            due = await self._spool.next_due(closed)
         except SpoolError as error:
             again = self._trouble.failed(FEEDING, str(error), clock.now())
             self._feeding.ring_at(again)
@@ -105,7 +108,7 @@ class Feeder:
         self._trouble.passed(FEEDING, now)
         if due is not None:
             self._feeding.ring_at(max(due, now + microseconds(SHORTEST_PAUSE)))
-        self._feeding.ring_at(self._opens(now))
+        self._feeding.ring_at(opens)
         return 0
 
     async def _refill(self) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable
 
 import pytest
 
-from postroad.listener import intake as intake_module
 from postroad.listener.intake import Expand
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
@@ -122,14 +121,12 @@ async def test_a_late_answer_keeps_the_order_and_stops_nobody() -> None:
     assert addresses(desk.spool.messages[1][0]) == ["b@y.example"]
 
 
-async def test_no_answer_in_time_defers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake_module, "EXPAND_SECONDS", 0.01)
-
+async def test_no_answer_in_time_defers() -> None:
     async def never(_: Incoming) -> Answer:
         await asyncio.Event().wait()
         raise AssertionError
 
-    desk = Desk(expand=never)
+    desk = Desk(expand=never, patience=0.01)
     conversation, transport = desk.connect()
     conversation.data_received(MAIL + RCPT + CONTENT)
     async with asyncio.timeout(20):
