@@ -76,6 +76,16 @@ def test_a_second_signal_cuts_the_drain_short(tmp_path: Path) -> None:
         client.close()
 
 
+def test_an_upgrade_is_refused_and_everything_goes_on(tmp_path: Path) -> None:
+    with Processes(tmp_path) as relay:
+        children = relay.children()
+        os.kill(relay.pid, signal.SIGUSR2)
+        relay.wait_for("ConfigRefused", by="SIGUSR2")
+        assert run_command("upgrade", "-c", relay.config).code != 0
+        assert relay.children() == children
+        assert greets(relay.port)
+
+
 def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None:
     with Processes(tmp_path / "one") as first:
         config = tmp_path / "two.toml"

@@ -20,7 +20,14 @@ from postroad.house.life import Life
 from postroad.house.reload import Reloader
 from postroad.house.seat import DRAIN, Kind, Seat
 from postroad.model.errors import ConfigError
-from postroad.model.records import ProcessEnded, ProcessLost, ProcessStarted, ServerStarted, ServerStopping
+from postroad.model.records import (
+    ConfigRefused,
+    ProcessEnded,
+    ProcessLost,
+    ProcessStarted,
+    ServerStarted,
+    ServerStopping,
+)
 from postroad.net.clock import Clock
 from postroad.net.inherited import Inherited
 from postroad.net.link import Link
@@ -29,7 +36,7 @@ from postroad.net.notify import Notifier
 BEAT: Final = 0.1  # seconds
 EXCHANGE_SECONDS: Final = 100.0  # longer than the supervisor gives it
 _decode_record: Final = msgspec.json.Decoder(
-    ProcessStarted | ProcessLost | ProcessEnded | ServerStarted | ServerStopping
+    ProcessStarted | ProcessLost | ProcessEnded | ServerStarted | ServerStopping | ConfigRefused
 ).decode
 _decode_problems: Final = msgspec.json.Decoder(list[str]).decode
 

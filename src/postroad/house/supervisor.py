@@ -25,7 +25,14 @@ from postroad.house.seat import DRAIN, RETIRE, Kind, Roles, Seat
 from postroad.house.teller import Teller
 from postroad.house.vigil import pause_after, quick_failures
 from postroad.model.errors import ConfigError, PostroadError
-from postroad.model.records import ProcessEnded, ProcessLost, ProcessStarted, ServerStarted, ServerStopping
+from postroad.model.records import (
+    ConfigRefused,
+    ProcessEnded,
+    ProcessLost,
+    ProcessStarted,
+    ServerStarted,
+    ServerStopping,
+)
 from postroad.net.clock import Clock
 from postroad.net.fork import CRASHED, Ended, Signals
 from postroad.net.inherited import Inherited
@@ -238,6 +245,9 @@ class Supervisor:
         if number == signal.SIGHUP and not (self._has_terminal and not os.isatty(_STDERR)):
             self._reload_asked = True
             self._ask_to_reload()
+        elif number == signal.SIGUSR2:  # an upgrade; without a handler it would be our end
+            problems = ("with process.edges a new version needs a restart",)
+            self._teller.tell(ConfigRefused(at=self._clock.now(), by=number.name, problems=problems))
         elif number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
             self._is_hurried = bool(self._stopping)
             self._stop(number.name)

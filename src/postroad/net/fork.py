@@ -17,7 +17,7 @@ from msgspec import Struct
 
 CRASHED: Final = 70  # what a child leaves with when a bug ended it
 _PR_SET_PDEATHSIG: Final = 1
-_HEARD: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_HEARD: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR2)
 
 
 class Ended(Struct, frozen=True):
@@ -55,6 +55,7 @@ def _live(parent: int, work: Callable[[], int]) -> None:
         _die_with_parent()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR2, signal.SIG_DFL)
         # From a terminal or a service manager these reach all processes; the parent decides what they mean.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
