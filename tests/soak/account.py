@@ -17,6 +17,7 @@ from tests.soak.wire import REFUSED_LOCAL_PART
 WITH_THE_REPLY: Final = 1.0  # seconds: the kernel had the reply of a sink that died this soon after
 UNSETTLED: Final = 2.0  # seconds: what a relay that was killed had not made durable yet is not older
 SLACK: Final = 1.0
+DYING: Final = 0.2  # seconds that a death may come later than it was noted
 TIMER_SLACK: Final = 0.1  # both ends begin to count at slightly different instants
 FULL_SLACK: Final = 15.0  # seconds after there is room again in which a relay may still refuse
 SHOWN: Final = 10
@@ -202,7 +203,7 @@ def _reason(arrival: Arrival, following: Arrival, deaths: Deaths, settled: Seque
         return "the reply came after the relay had stopped waiting"
     if any(s == arrival.sink and 0 <= at - arrival.replied <= WITH_THE_REPLY for at, s in deaths.sinks):
         return "next hop died with the reply"
-    if any(0 <= at - arrival.replied <= UNSETTLED for at in deaths.relay):
+    if any(-DYING <= at - arrival.replied <= UNSETTLED for at in deaths.relay):
         return "relay died before it was settled"
     if deaths.full and any(
         deaths.full[0] <= at <= deaths.full[1] + FULL_SLACK and arrival.replied <= at for at in deaths.relay

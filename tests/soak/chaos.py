@@ -109,7 +109,7 @@ class Chaos:
             is_stopped = name != "courier" and chance.random() < HANG_SHARE
             hurt = time.time()
             send_signal(known[name], signal.SIGSTOP if is_stopped else signal.SIGKILL)
-            relay.lives.children.append((hurt, f"{name} {'stopped' if is_stopped else 'killed'}"))
+            relay.lives.children.append((time.time(), f"{name} {'stopped' if is_stopped else 'killed'}"))
             if not relay.watch.await_record(REPLACED, hurt, ANSWER_SECONDS, name):
                 self._trouble(f"nobody took the place of {name}")
 
