@@ -230,7 +230,7 @@ def test_promtool_takes_every_query_of_the_dashboard(tmp_path: Path) -> None:
     assert len(queries) > 30
 
 
-def series(name: str, values: str, **labels: str) -> dict[str, str]:
+def series(name: str, values: str, /, **labels: str) -> dict[str, str]:
     """A time series as promtool wants it: `0+10x180` begins at 0 and grows by 10 in each of 180 minutes."""
     inside = ",".join(f'{key}="{value}"' for key, value in {"job": "postroad", "instance": "a", **labels}.items())
     return {"series": f"{name}{{{inside}}}", "values": values}
@@ -269,6 +269,7 @@ ILL = [
     series("postroad_log_records_left_out_total", "0x170 12x10"),
     series("postroad_records_dropped_total", "_x170 12x10", sink="siem"),
     series("postroad_work_failed_total", "_x170 1x10", job="message.mime.to_quoted_printable", cause="timeout"),
+    series("postroad_process_lost_total", "_x170 1x10", name="edge 1"),
     series("process_open_fds", "900x180"),
     series("process_max_fds", "1000x180"),
 ]
@@ -299,7 +300,7 @@ def test_the_alerts_come_when_they_should_and_not_before(tmp_path: Path) -> None
         [promtool(), "test", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(names) == 15
+    assert len(names) == 16
 
 
 def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None:
