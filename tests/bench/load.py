@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,16 +26,20 @@ SESSIONS = "10000"
 
 
 class Sink:
-    """A running smtp-sink on `host`:`port`; `count` is how many messages it has taken."""
+    """A running sink on `host`:`port`; `count` is how many messages it has taken.
+
+    It is smtp-sink, or with `answer_after` seconds `tests.bench.slowsink`.
+    """
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", answer_after: int = 0) -> None:
         self.port = port
         memory = Path("/dev/shm")
         self._output = tempfile.TemporaryFile(dir=memory if memory.is_dir() else None)  # noqa: SIM115  # as long as self
-        slow = ["-w", str(answer_after)] if answer_after else []
         drop_root = ["-u", "postfix"] if os.geteuid() == 0 else []
+        quick = [program("smtp-sink"), *drop_root, "-c", "-m", SESSIONS, f"{host}:{port}", BACKLOG]
+        slow = [sys.executable, "-m", "tests.bench.slowsink", f"{host}:{port}", str(answer_after)]
         self._process = subprocess.Popen(
-            [program("smtp-sink"), *drop_root, "-c", "-m", SESSIONS, *slow, f"{host}:{port}", BACKLOG],
+            slow if answer_after else quick,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.PIPE,
