@@ -18,6 +18,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 DEADLINE: Final = 5.0  # seconds for one connection, and for one send
+_FAREWELL: Final = 2.0  # seconds for the peer to take what it was sent before its stream is closed
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
@@ -57,19 +58,24 @@ class LogSocket:
                 self._send_datagram(peer, message)
                 sent += 1
         except OSError as error:  # TimeoutError, ssl.SSLError and name look-ups are too
-            self.close()
+            self._leave()
             return sent, f"{self._address}: {error.strerror or error}"
         return sent, ""
 
     def close(self) -> None:
-        """Close it; the next `send` connects again."""
+        """Close it; the next `send` connects again. Waits shortly until a stream's peer has taken everything."""
+        if self._socket is not None and self._is_stream:
+            _say_farewell(self._socket)
+        self._leave()
+
+    def _leave(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def _connected(self) -> socket.socket:
         if self._socket is not None and self._is_stream and _is_over(self._socket):
-            self.close()
+            self._leave()
         if self._socket is None:
             self._socket = self._connect()
         return self._socket
@@ -116,7 +122,7 @@ class LogSocket:
             while done < len(data):
                 done += peer.send(data[done:])
         except OSError as error:
-            self.close()
+            self._leave()
             return _whole(frames, done), f"{self._address}: {error.strerror or error}"
         return len(messages), ""
 
@@ -128,6 +134,23 @@ def _whole(frames: Sequence[bytes], done: int) -> int:
         if done < 0:
             return count
     return len(frames)
+
+
+def _say_farewell(peer: socket.socket) -> None:
+    """End the stream in order (RFC 5425 4.4) and wait for the peer to do so.
+
+    To close with anything unread, and TLS 1.3 sends session tickets unasked, resets the connection, and a reset
+    takes along what the peer has not read yet.
+    """
+    try:
+        peer.settimeout(_FAREWELL)
+        if isinstance(peer, ssl.SSLSocket):
+            peer.unwrap()
+        else:
+            peer.shutdown(socket.SHUT_WR)
+            peer.recv(4096)
+    except OSError:
+        return  # it is gone already, or slow: there is nothing more to be done for it
 
 
 def _is_over(peer: socket.socket) -> bool:

@@ -23,12 +23,16 @@ class Server(threading.Thread):
         self.context = context
         self.received: list[bytes] = []
 
+    @staticmethod
+    def _secured(context: ssl.SSLContext, peer: socket.socket) -> ssl.SSLSocket:
+        return context.wrap_socket(peer, server_side=True, suppress_ragged_eofs=False)
+
     def run(self) -> None:
         try:
             peer, _ = self.listener.accept()
             with peer:
                 peer.settimeout(30)
-                stream = peer if self.context is None else self.context.wrap_socket(peer, server_side=True)
+                stream = peer if self.context is None else self._secured(self.context, peer)
                 with stream:
                     data = b""
                     while more := stream.recv(65536):
@@ -60,6 +64,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSL
     subprocess.run([*command, *names, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # an end without the word of TLS is one cut short (RFC 5425 4.4)
     return cert, context
 
 
