@@ -14,6 +14,7 @@ from postroad.config.checkaliases import check_aliases
 from postroad.config.checkapi import check_api
 from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checksinks import check_sinks
+from postroad.config.checktls import tls_rules
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
@@ -132,4 +133,5 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_api,
     check_desk,
     check_sinks,
+    tls_rules,
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from postroad.config.apihost import check_api_places
 from postroad.config.checksinks import check_sink_places
+from postroad.config.checktls import check_key_access
 from postroad.config.egress import check_egress
 from postroad.config.problem import Problem
 from postroad.config.schema import Config
@@ -24,6 +25,7 @@ def check_host(config: Config) -> list[Problem]:
         *check_egress(config),
         *check_sink_places(config),
         *check_api_places(config),
+        *check_key_access(config),
     ]
 
 

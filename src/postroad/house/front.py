@@ -16,6 +16,7 @@ from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.house.policing import Policing
+from postroad.house.securing import tls_of
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite
@@ -25,6 +26,7 @@ from postroad.model.errors import ConfigError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.model.work import Stored, Work
+from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
@@ -49,6 +51,7 @@ class Front(Struct, frozen=True):
 
     config: Config
     aliases: AliasService
+    certificates: Certificates
     welcome: Welcome
     announcer: Announcer
 
@@ -63,7 +66,9 @@ def read_aliases(config: Config, old: Front | None = None) -> AliasService:
     return aliases
 
 
-def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way) -> Front:
+def front_of(
+    config: Config, aliases: AliasService, certificates: Certificates, rewrite: Rewrite | None, way: Way
+) -> Front:
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
@@ -92,8 +97,9 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
+        tls=tls_of(config, certificates, way.clock),
     )
-    return Front(config, aliases, welcome, announcer)
+    return Front(config, aliases, certificates, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

@@ -23,10 +23,13 @@ from postroad.house.courier import courier_of
 from postroad.house.front import Front, front_of, read_aliases
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
+from postroad.house.securing import read_certificates
 from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
 from postroad.model.records import ConfigRefused, ConfigReloaded
+from postroad.net.certificates import Certificates
+from postroad.net.keyfiles import KeyStore
 from postroad.net.notify import Notifier
 
 Others = Callable[[Config], Awaitable[None]]
@@ -83,7 +86,9 @@ class Reloader:
     async def _exchange(self) -> Reloaded:
         house = self._house
         try:
-            read, aliases = await asyncio.to_thread(read_all, house.config, self._file, house.front)
+            read, certificates, aliases = await asyncio.to_thread(
+                read_all, house.config, self._file, house.front, house.keys
+            )
         except ConfigError:
             raise
         except Exception as error:  # whatever it is, the configuration in force must stay
@@ -91,7 +96,7 @@ class Reloader:
         courier = None
         try:
             courier = courier_of(read.config, house.tools, house.courier)
-            front = front_of(read.config, aliases, courier.rewrite, house.way)
+            front = front_of(read.config, aliases, certificates, courier.rewrite, house.way)
             around = around_of(read.config)
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
@@ -129,10 +134,10 @@ def read_for(running: Config, file: Path) -> Read:
     return Read(keep_running(running, loaded.config), tuple(changes), _warnings(loaded, changes))
 
 
-def read_all(running: Config, file: Path, front: Front) -> tuple[Read, AliasService]:
-    """The same, with its tables of aliases; may take its time."""
+def read_all(running: Config, file: Path, front: Front, keys: KeyStore) -> tuple[Read, Certificates, AliasService]:
+    """The same, with its certificates and tables of aliases; may take its time."""
     read = read_for(running, file)
-    return read, read_aliases(read.config, front)
+    return read, read_certificates(read.config, keys, front.certificates), read_aliases(read.config, front)
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

@@ -305,8 +305,12 @@ class Intake:
         only = (
             given[0].address.text if len(given) == 1 and not transaction.adjustments else ""
         )  # never what an alias hides
-        protocol = "UTF8SMTP" if mail.smtputf8 and origin.protocol != "HTTP" else origin.protocol
-        hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only)
+        protocol = origin.protocol
+        if mail.smtputf8:
+            protocol = protocol.replace("ESMTP", "UTF8SMTP")  # RFC 6531 4.3; what follows the word stays (RFC 3848)
+        state = transaction.peer.tls
+        tls = "" if state is None else f"{state.version} with cipher {state.cipher} ({state.bits}/{state.bits} bits)"
+        hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only, tls)
         return Envelope(
             id=queue_id,
             sender=mail.path,

@@ -12,6 +12,7 @@ from typing import Final
 from postroad.listener.terms import Terms
 from postroad.listener.transaction import Pending, Transaction
 from postroad.model.envelope import Origin, Recipient
+from postroad.model.identity import TlsState
 from postroad.model.records import CommandRefused
 from postroad.model.reply import Reply
 from postroad.policy.conduct import Conduct, Kind
@@ -35,7 +36,8 @@ class Judge:
         """Judge on `terms`; `session_id` names the connection in records."""
         self._terms = terms
         self._id = session_id
-        self._facts = Facts()
+        self._ground = self._facts = Facts()
+        self._since_hello = -1  # how many of those below are older than the last EHLO
         self._for_all: list[Adjust] = []  # what policies of the connection want done to each of its messages
         self.peer = NOBODY
         self.port = 0
@@ -62,13 +64,29 @@ class Judge:
     def hello(self, event: Hello) -> Answer:
         """EHLO or HELO."""
         peer = self.peer
-        protocol = "ESMTP" if event.extended else "SMTP"
+        protocol = "SMTP" if not event.extended else "ESMTP" if peer.tls is None else "ESMTPS"
         self.origin = Origin(peer.ip, self.port, event.name, protocol, self._terms.name, self._id)
         chain = self._terms.stages.hello
         if chain is None:
             return replies.OK
+        self._begin_anew()
         pending = chain.decide(HelloContext(peer, self.origin, self._facts), self._for_all)
         return self._rule(pending, partial(self._decided, "hello", replies.OK))
+
+    def secured(self, state: TlsState) -> None:
+        """TLS has begun: what was said or found before it by EHLO is forgotten (RFC 3207 4.2)."""
+        peer = self.peer
+        self.peer = Peer(peer.ip, relays=peer.relays, tls=state)
+        self.origin = Origin(peer.ip, self.port, "", "SMTP", self._terms.name, self._id)
+        self.transaction = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Keep of all facts and adjustments those that are older than the first EHLO."""
+        if self._since_hello < 0:
+            self._since_hello = len(self._for_all)
+        del self._for_all[self._since_hello :]
+        self._facts = Facts(self._ground)
 
     def mail(self, event: MailFrom) -> Answer:
         """A transaction begins."""

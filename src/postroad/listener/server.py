@@ -8,11 +8,13 @@ RFC 5321 4.5.3.2.7 (time-outs), 3.8 (421 when shutting down).
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from postroad.listener.doors import Door, Doors
+from postroad.listener.handshakes import Tls
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.listener.terms import Guest, Terms
@@ -23,7 +25,7 @@ from postroad.net.inherited import Given, Inherited
 from postroad.policy.conduct import Conduct
 from postroad.policy.stages import Stages
 from postroad.smtp import replies
-from postroad.smtp.extensions import Offer
+from postroad.smtp.extensions import Offer, under_tls
 
 SWEEP_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 1.0  # how long sessions that are not idle may take to come to their next command
@@ -35,7 +37,7 @@ class Welcome(Struct, frozen=True, kw_only=True):
     """What the configuration says to sessions to come; those that run keep the one that they began with.
 
     `stages_of` gives the policies of a listener by its name; drops and the HTTP API have names too. `watch`, when there
-    is one, is told how peers behave.
+    is one, is told how peers behave. `tls` has that of listeners by name, but for those without.
     """
 
     hostname: str
@@ -45,6 +47,7 @@ class Welcome(Struct, frozen=True, kw_only=True):
     relays: Callable[[str], bool]
     intake: Intake
     watch: Callable[[Conduct], None] | None = None
+    tls: Mapping[str, Tls] = MappingProxyType({})
 
 
 class Census(Protocol):
@@ -145,6 +148,7 @@ class Listeners:
 
     def _terms(self, name: str, settings: ListenerSettings, welcome: Welcome, loop: asyncio.AbstractEventLoop) -> Terms:
         limits = welcome.limits
+        tls = welcome.tls.get(name)
         offer = Offer(
             hostname=welcome.hostname,
             message_size=limits.message_size,
@@ -154,6 +158,8 @@ class Listeners:
             errors=limits.errors_per_session,
             junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
+            starttls=tls is not None and not tls.is_implicit,
+            needs_tls=tls is not None and tls.is_required,
         )
         return Terms(
             name=name,
@@ -173,6 +179,8 @@ class Listeners:
             at_turn_end=self._at_turn_end,
             enter=self._enter,
             leave=self._leave,
+            secured=None if tls is None else under_tls(offer),
+            tls=tls,
         )
 
     def _next_id(self) -> str:

@@ -48,6 +48,25 @@ def become_user(user: str) -> None:
         os.setuid(entry.pw_uid)
 
 
+def can_read(user: str, file: Path) -> bool:
+    """True when `user` may read `file`, as modes of files and folders have it."""
+    try:
+        entry = _entry(user)
+        groups = os.getgrouplist(user, entry.pw_gid)
+        real = file.resolve(strict=True)
+        wanted = [(real, 0o4), *((folder, 0o1) for folder in real.parents)]
+        return all(_allows(path.stat(), bit, entry.pw_uid, groups) for path, bit in wanted)
+    except (OSError, ConfigError):
+        return False
+
+
+def _allows(found: os.stat_result, bit: int, user: int, groups: list[int]) -> bool:
+    if user == 0:
+        return True
+    shift = 6 if found.st_uid == user else 3 if found.st_gid in groups else 0
+    return bool(found.st_mode & bit << shift)
+
+
 def is_root() -> bool:
     """True while we have root's rights."""
     return os.geteuid() == 0

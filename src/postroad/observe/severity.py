@@ -25,6 +25,8 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.ProcessLost: WARNING,
         r.PolicyFaulted: WARNING,
         r.TableRefused: WARNING,
+        r.CertificateRefused: WARNING,
+        r.CertificateExpiring: WARNING,
         r.LaneSuspended: WARNING,
         r.TargetSuspended: WARNING,
         r.SourceSuspended: WARNING,

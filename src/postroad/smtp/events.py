@@ -1,6 +1,6 @@
 """What a peer did, as values: the server session asks with these and is answered with a reply.
 
-`Hello`, `MailFrom`, `RcptTo`, `DataStarted` and `MessageEnded` wait for an answer, and no further event
+`Hello`, `MailFrom`, `RcptTo`, `DataStarted`, `MessageEnded` and `StartTls` wait for an answer, and no further event
 comes before it (RFC 5321 4.1.4 fixes the order of commands). The others only tell.
 """
 
@@ -108,5 +108,5 @@ class AuthResponse(Struct, frozen=True, gc=False):
     data: bytes
 
 
-Question = Hello | MailFrom | RcptTo | DataStarted | MessageEnded
+Question = Hello | MailFrom | RcptTo | DataStarted | MessageEnded | StartTls
 Event = Question | DataChunk | Refused | Aborted

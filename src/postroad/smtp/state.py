@@ -23,9 +23,9 @@ class State(IntEnum):
 
 
 # What RFC 5321 4.1.1 and its extensions name, but is not done here.
-NOT_IMPLEMENTED: Final = frozenset(
-    (b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"AUTH", b"STARTTLS", b"ATRN")
-)
+NOT_IMPLEMENTED: Final = frozenset((b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"AUTH", b"ATRN"))
+# What may come before TLS where that is required (RFC 3207 4).
+BEFORE_TLS: Final = frozenset((b"EHLO", b"HELO", b"NOOP", b"RSET", b"QUIT", b"STARTTLS"))
 # Lines obeyed before replies are sent and other sessions get their turn: one peer never keeps the others waiting.
 LINES_A_TURN: Final = 100
 # First words of HTTP requests: a browser, or a page in it, was made to talk to us.
