@@ -66,17 +66,17 @@ class Securing(Channel):
     async def _shake(self, tls: Tls, raw: asyncio.Transport) -> None:
         began = self._terms.monotonic()
         early, self._apart = self._apart, b""
+        why = ""
         try:
             secured = await secure(raw, self, tls.context(), seconds=tls.timeout, early=early)
+            self._transport = secured.transport
         except PeerError as error:
-            self._fail(raw, self._why_cut or str(error), began)
-            return
+            why = self._why_cut or str(error)
         finally:
             tls.handshakes.end(self)
             self._shaking = self._raw = None
-        self._transport = secured.transport
-        if self._is_gone:
-            self._fail(raw, "the client closed the connection", began)
+        if why or self._is_gone:
+            self._fail(raw, why or "the client closed the connection", began)
             return
         self.secured = secured
         self._tell(secured, began)

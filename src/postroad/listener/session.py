@@ -51,7 +51,7 @@ class Conversation(Greeting):
     def eof_received(self) -> bool:
         """The peer will send no more: finish what was asked, then close."""
         self._ended = True
-        if self.secured is not None:
+        if self.secured is not None or self._shaking is not None:
             return False  # the other half of TLS cannot stay open
         return (
             self._session.waiting or self._session.is_behind
