@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from postroad.model.identity import Identity
-from postroad.smtp.scram import KeyPair
+from postroad.smtp.scram import Stored
 
 # What a source can be asked for; the names of SCRAM's are those of the hash as hashlib has them.
 PASSWORDS: Final = "password"
@@ -50,15 +50,13 @@ class Unavailable(Struct, frozen=True, gc=False):
 
 
 class ScramKeys(Struct, frozen=True, gc=False):
-    """What SCRAM needs of a login instead of its passwords (RFC 5802 3).
+    """What SCRAM needs of a login instead of its passwords, and who that is.
 
-    A login may have several passwords; their keys share `salt` and `iterations`. Whose `keys` match is the identity of
-    the same place in `identities`, or what stands there against it although the password is right.
+    A login may have several passwords. Whoever proves a key in `stored` is the identity of the same place in
+    `identities`, or is denied by what stands there although the password is right.
     """
 
-    salt: bytes
-    iterations: int
-    keys: tuple[KeyPair, ...]
+    stored: Stored
     identities: tuple[Identity | Denied, ...]
 
 
