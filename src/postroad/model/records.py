@@ -5,6 +5,7 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
+from postroad.model.authrecords import Authenticated, AuthFailed, UserLineIgnored
 from postroad.model.envelope import Origin
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
 from postroad.model.record import Emit, Record
@@ -13,6 +14,8 @@ from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovere
 
 # All that follow too.
 __all__ = [
+    "AuthFailed",
+    "Authenticated",
     "Emit",
     "ProcessEnded",
     "ProcessLost",
@@ -21,6 +24,7 @@ __all__ = [
     "RecordsDropped",
     "SinkFaulted",
     "SinkRecovered",
+    "UserLineIgnored",
 ]
 
 
@@ -329,7 +333,7 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
 
 
 class TableLoaded(Record, frozen=True, tag="TableLoaded"):
-    """A file of aliases is in force with so many `entries`, at start and after it changed; `doubts` are odd lines."""
+    """A file of aliases or users is in force with `entries`, at start and after it changed; `doubts` are odd lines."""
 
     table: str
     entries: int
@@ -337,7 +341,7 @@ class TableLoaded(Record, frozen=True, tag="TableLoaded"):
 
 
 class TableRefused(Record, frozen=True, tag="TableRefused"):
-    """A file of aliases changed and cannot be used, the old one stays in force: the first of `problems`, at `line`."""
+    """A file of aliases or users changed and cannot be used, the old one stays: the first of `problems`, at `line`."""
 
     table: str
     line: int
