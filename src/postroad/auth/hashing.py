@@ -1,11 +1,9 @@
-"""How hashes of passwords are had: by a library that is imported only when somebody logs in or is given a password.
+"""What makes and verifies hashes of passwords, for those who are handed one (pure).
 
-The other end is auth/passwords.py.
+The library is imported late, with auth/passwords.py, once there are passwords to be verified.
 """
 
-from typing import Final, Protocol
-
-from postroad.model.late import Late
+from typing import Protocol
 
 
 class Hashing(Protocol):
@@ -16,6 +14,3 @@ class Hashing(Protocol):
 
     def verify(self, hashed: str, secret: str) -> bool:
         """Whether `hashed` is a hash of `secret`; a damaged hash is of nothing."""
-
-
-HASHING: Final = Late[Hashing]("postroad.auth.passwords", "ARGON2")

@@ -69,21 +69,23 @@ class Source(Protocol):
     def offers(self) -> frozenset[str]:
         """What it can be asked for at this moment: PASSWORDS, TOKENS, SCRAM_SHA256, SCRAM_SHA1; cheap to ask."""
 
-    async def verify(self, login: str, secret: str, attempt: Attempt) -> Identity | Denied | Unavailable | None:
+    async def verify(self, login: str, secret: str, attempt: Attempt, /) -> Identity | Denied | Unavailable | None:
         """Whether `secret` is a password of `login`; None when it does not know the login.
 
         A login that is unknown costs as much time as a wrong password, as far as that is the source's to say: the
         driver makes up for it once, when no source at all has known the login.
         """
 
-    async def scram_keys(self, login: str, hash_name: str, attempt: Attempt) -> ScramKeys | Denied | Unavailable | None:
+    async def scram_keys(
+        self, login: str, hash_name: str, attempt: Attempt, /
+    ) -> ScramKeys | Denied | Unavailable | None:
         """The keys of `login` for SCRAM with `hash_name`; None when it does not know the login."""
 
-    async def token(self, login: str, token: str, attempt: Attempt) -> Identity | Denied | Unavailable | None:
+    async def token(self, login: str, token: str, attempt: Attempt, /) -> Identity | Denied | Unavailable | None:
         """Whose access token `token` is; None when it is none of this source's (another issuer's).
 
         `login` is what the client claims, "" when it claims nothing; a token of somebody else is `Denied`.
         """
 
-    async def look_up(self, login: str, attempt: Attempt) -> Identity | Denied | Unavailable | None:
+    async def look_up(self, login: str, attempt: Attempt, /) -> Identity | Denied | Unavailable | None:
         """Who `login` is, for somebody who has proved it otherwise (a client certificate); None when not known."""

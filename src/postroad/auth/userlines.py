@@ -16,6 +16,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from postroad.model.address import Mailbox, parse_domain, parse_mailbox
+from postroad.model.errors import AddressError
 from postroad.smtp.sasl import LOGIN_LIMIT
 from postroad.smtp.saslprep import prepare
 from postroad.smtp.scram import SHA1, SHA256, KeyPair
@@ -122,6 +124,20 @@ def check_word(word: str) -> None:
         raise LineError("a value is empty, or has spaces, commas, colons or equals signs")
 
 
+def parse_address(text: str) -> Mailbox:
+    """What a user may send as: an address, or "@domain" for all of a domain; LineError."""
+    try:
+        if text.startswith("@"):
+            domain = parse_domain(text[1:])
+            return Mailbox(f"@{domain}", "", domain)
+        mailbox = parse_mailbox(text)
+    except AddressError as error:
+        raise LineError(f"addresses has something that is neither an address nor @domain: {error}") from None
+    if not mailbox.domain:
+        raise LineError("addresses has an address without a domain")
+    return mailbox
+
+
 def show_scram(line: ScramLine) -> str:
     """The credential as it stands in the file."""
     mark = next(mark for mark, name, _ in _SCRAM if name == line.hash_name)
@@ -195,6 +211,9 @@ def _attributes(words: str, *, user: bool) -> Attributes:
             found[key] = True
         elif key in _LISTS and value:
             found[key] = tuple(value.split(","))
+            if key == "addresses":
+                for address in value.split(","):
+                    parse_address(address)
         elif key == "expires":
             found[key] = _day(value)
         elif key == "app" and value:

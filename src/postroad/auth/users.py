@@ -71,7 +71,7 @@ class UsersFile:
         stored, passwords = known
         return ScramKeys(stored, tuple(self._judge(user, password, attempt) for password in passwords))
 
-    async def token(self, login: str, token: str, attempt: Attempt) -> Identity | Denied | Unavailable | None:
+    async def token(self, _login: str, _token: str, _attempt: Attempt) -> Identity | Denied | Unavailable | None:
         """There are no tokens here."""
         return None
 

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.auth.source import EXPIRED, SCRAM_SHA1, SCRAM_SHA256, WEAK, Denied
-from postroad.auth.userlines import Attributes, Flaw, Line, ScramLine, key_of
+from postroad.auth.userlines import Attributes, Flaw, Line, ScramLine, key_of, parse_address
 from postroad.model.identity import Identity
 from postroad.smtp.scram import SHA256, Stored
 
@@ -91,7 +91,7 @@ class User(Struct):
     def identity(self, source: str, mechanism: str, said: Attributes) -> Identity:
         """Who it is."""
         about = self.about
-        addresses = said.addresses or about.addresses
+        addresses = tuple(map(parse_address, said.addresses or about.addresses))
         return Identity(self.name, source, mechanism, addresses, frozenset(about.groups), said.scope)
 
 

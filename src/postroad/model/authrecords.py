@@ -27,11 +27,3 @@ class AuthFailed(Record, frozen=True, tag="AuthFailed"):
     reason: str
     code: int
     seconds: float
-
-
-class UserLineIgnored(Record, frozen=True, tag="UserLineIgnored"):
-    """A line of the users file cannot be used, the others are: `line` counts from 1."""
-
-    table: str
-    line: int
-    reason: str
