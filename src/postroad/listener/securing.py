@@ -18,7 +18,7 @@ from postroad.net.handshake import Secured, secure
 
 
 class Securing(Channel):
-    """The base of listener/session.py; under TLS, `bindings` say what an authentication can be bound to."""
+    """The base of listener/session.py; `secured` is there once TLS has begun."""
 
     def __init__(self, terms: Terms, session_id: str) -> None:
         """Converse on `terms`; `session_id` names the connection in records."""
@@ -80,7 +80,7 @@ class Securing(Channel):
             return
         self.secured = secured
         self._tell(secured, began)
-        self._judge.secured(secured.state)
+        self._judge.secured(secured.state, secured.bindings)
         early, self._apart = self._apart, b""
         self._go_on(early)
 

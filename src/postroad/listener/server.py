@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from postroad.auth.logins import Logins
 from postroad.listener.doors import Door, Doors
 from postroad.listener.handshakes import Tls
 from postroad.listener.intake import Intake
@@ -37,7 +38,8 @@ class Welcome(Struct, frozen=True, kw_only=True):
     """What the configuration says to sessions to come; those that run keep the one that they began with.
 
     `stages_of` gives the policies of a listener by its name; drops and the HTTP API have names too. `watch`, when there
-    is one, is told how peers behave. `tls` has that of listeners by name, but for those without.
+    is one, is told how peers behave. `logins` is who knows who may log in, None when nobody does. `tls` has that of
+    listeners by name, but for those without.
     """
 
     hostname: str
@@ -48,6 +50,7 @@ class Welcome(Struct, frozen=True, kw_only=True):
     intake: Intake
     watch: Callable[[Conduct], None] | None = None
     tls: Mapping[str, Tls] = MappingProxyType({})
+    logins: Logins | None = None
 
 
 class Census(Protocol):
@@ -146,9 +149,14 @@ class Listeners:
         loop = asyncio.get_running_loop()
         return {name: self._terms(name, settings, welcome, loop) for name, settings in listeners.items()}
 
+    def terms(self, name: str, settings: ListenerSettings) -> Terms:
+        """What sessions at a listener of this name are held on."""
+        return self._terms(name, settings, self._welcome, asyncio.get_running_loop())
+
     def _terms(self, name: str, settings: ListenerSettings, welcome: Welcome, loop: asyncio.AbstractEventLoop) -> Terms:
         limits = welcome.limits
         tls = welcome.tls.get(name)
+        logins = None if settings.auth == "off" else welcome.logins
         offer = Offer(
             hostname=welcome.hostname,
             message_size=limits.message_size,
@@ -160,6 +168,8 @@ class Listeners:
             normalise=settings.newlines == "normalise",
             starttls=tls is not None and not tls.is_implicit,
             needs_tls=tls is not None and tls.is_required,
+            auth=logins is not None,
+            auth_required=settings.auth == "required",
         )
         return Terms(
             name=name,
@@ -171,6 +181,7 @@ class Listeners:
             stages=welcome.stages_of(name),
             watch=welcome.watch,
             relays=welcome.relays,
+            logins=logins,
             intake=welcome.intake,
             emit=self._emit,
             now=self._now,

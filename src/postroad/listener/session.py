@@ -17,7 +17,19 @@ from postroad.listener.terms import Terms
 from postroad.model.records import ConnectionClosed
 from postroad.model.reply import Reply
 from postroad.smtp import replies
-from postroad.smtp.events import DataChunk, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused, StartTls
+from postroad.smtp.events import (
+    AuthResponse,
+    AuthStarted,
+    DataChunk,
+    DataStarted,
+    Event,
+    Hello,
+    MailFrom,
+    MessageEnded,
+    RcptTo,
+    Refused,
+    StartTls,
+)
 
 INPUT_LIMIT: Final = 256 << 10  # octets taken ahead while an answer is open
 BACKLOG_LIMIT: Final = 1 << 20  # octets of content waiting for the disk
@@ -163,12 +175,16 @@ class Conversation(Greeting):
         if isinstance(event, DataStarted):
             return self._start_content()
         if isinstance(event, Hello):
-            return self._heed(self._judge.hello(event))
+            return self._meet(event)
         if isinstance(event, Refused):
             self._refused(event)
             return None
         if isinstance(event, StartTls):
             return self._start_tls()
+        if isinstance(event, AuthStarted):
+            return self._heed(self._judge.auth(event))
+        if isinstance(event, AuthResponse):
+            return self._heed(self._judge.respond(event))
         self._discard()
         return None
 
@@ -194,6 +210,12 @@ class Conversation(Greeting):
         self._pump()
 
     # -- one method an event -------------------------------------------------------------------
+
+    def _meet(self, event: Hello) -> Reply | None:
+        answer = self._judge.hello(event)
+        if self._terms.logins is not None:
+            self._session.extras = self._judge.extras()
+        return self._heed(answer)
 
     def _ask_mail(self, event: MailFrom) -> Reply | None:
         self.phase_began = self.last_seen

@@ -45,7 +45,9 @@ class ListenerSettings(Settings):
         False,
         description="Also speak TLS 1.0 and 1.1, with ciphers that are broken, to devices that know no better; give them a listener of their own.",
     )
-    auth: Literal["off"] = Field("off", description="SMTP AUTH: off.")
+    auth: Literal["off", "optional", "required"] = Field(
+        "off", description="SMTP AUTH (RFC 4954): not offered, offered, or needed before MAIL."
+    )
     greeting_delay: Duration = Field(
         "0s", description="Pause before the banner; a peer that talks in it is refused (554 5.5.1).", ge=0, le=60
     )

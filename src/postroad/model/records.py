@@ -5,6 +5,7 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
+from postroad.model.authrecords import Authenticated, AuthFailed
 from postroad.model.envelope import Origin
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
@@ -19,6 +20,7 @@ from postroad.model.spoolrecords import (
     SpoolMended,
     SpoolRecovered,
 )
+from postroad.model.tablerecords import TableLoaded, TableRefused, UserLineIgnored
 from postroad.model.tlsrecords import (
     CertificateExpiring,
     CertificateLoaded,
@@ -29,6 +31,8 @@ from postroad.model.tlsrecords import (
 
 # All that follow too.
 __all__ = [
+    "AuthFailed",
+    "Authenticated",
     "CertificateExpiring",
     "CertificateLoaded",
     "CertificateRefused",
@@ -51,6 +55,9 @@ __all__ = [
     "SpoolHasRoom",
     "SpoolMended",
     "SpoolRecovered",
+    "TableLoaded",
+    "TableRefused",
+    "UserLineIgnored",
 ]
 
 
@@ -311,23 +318,6 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
     policy: str
     stage: str
     reason: str
-
-
-class TableLoaded(Record, frozen=True, tag="TableLoaded"):
-    """A file of aliases is in force with so many `entries`, at start and after it changed; `doubts` are odd lines."""
-
-    table: str
-    entries: int
-    doubts: int = 0
-
-
-class TableRefused(Record, frozen=True, tag="TableRefused"):
-    """A file of aliases changed and cannot be used, the old one stays in force: the first of `problems`, at `line`."""
-
-    table: str
-    line: int
-    reason: str
-    problems: int
 
 
 class OperatorActed(Record, frozen=True, tag="OperatorActed"):

@@ -6,6 +6,7 @@ before its protocol gets its turn. What fails is a PeerError in words for people
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from postroad.model.errors import PeerError
 from postroad.model.identity import TlsState
-from postroad.net.servertls import Bindings, bindings_of, state_of
+from postroad.net.servertls import bindings_of, state_of
 
 SHUTDOWN_SECONDS: Final = 5.0  # for a peer to confirm the end of TLS
 _WORDS: Final = MappingProxyType(
@@ -38,11 +39,11 @@ _WORDS: Final = MappingProxyType(
 
 
 class Secured(Struct, frozen=True):
-    """A connection under TLS: its transport, what was agreed on, and what an authentication can be bound to."""
+    """A connection under TLS, what was agreed on, and what an authentication can be bound to, by type."""
 
     transport: asyncio.Transport
     state: TlsState
-    bindings: Bindings
+    bindings: Mapping[str, bytes]
     is_resumed: bool
 
 

@@ -34,17 +34,6 @@ class Security(Struct, frozen=True):
     authorities: str = ""
 
 
-class Bindings(Struct, frozen=True, gc=False):
-    """What an authentication can be bound to, so that nobody in the middle can pass it on (RFC 5056).
-
-    `end_point` is tls-server-end-point, the digest of our certificate (RFC 5929 4.1); `unique` is tls-unique (RFC 5929
-    3.1), b"" under TLS 1.3, where it is not defined. The ssl module has no tls-exporter (RFC 9266 2).
-    """
-
-    end_point: bytes
-    unique: bytes
-
-
 class ServerSide(ssl.SSLObject):
     """Our end of one TLS connection, which remembers the name that the client called us by, and our certificate."""
 
@@ -131,11 +120,19 @@ def state_of(connection: ssl.SSLObject) -> TlsState:
     )
 
 
-def bindings_of(connection: ssl.SSLObject) -> Bindings:
-    """What an authentication can be bound to."""
-    end_point = connection.end_point if isinstance(connection, ServerSide) else b""
-    unique = connection.get_channel_binding("tls-unique") if connection.version() != "TLSv1.3" else None
-    return Bindings(end_point, unique or b"")
+def bindings_of(connection: ssl.SSLObject) -> dict[str, bytes]:
+    """What an authentication can be bound to, so that nobody in the middle can pass it on (RFC 5056 2), by type.
+
+    tls-server-end-point is the digest of our certificate (RFC 5929 4); tls-unique is not defined for TLS 1.3, and
+    tls-exporter in its place (RFC 9266 2) is nothing that the ssl module gives.
+    """
+    found: dict[str, bytes] = {}
+    if isinstance(connection, ServerSide) and connection.end_point:
+        found["tls-server-end-point"] = connection.end_point
+    unique = None if connection.version() == "TLSv1.3" else connection.get_channel_binding("tls-unique")
+    if unique:
+        found["tls-unique"] = unique
+    return found
 
 
 def _subject(found: object) -> str:

@@ -27,6 +27,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.TableRefused: WARNING,
         r.CertificateRefused: WARNING,
         r.CertificateExpiring: WARNING,
+        r.UserLineIgnored: WARNING,
         r.LaneSuspended: WARNING,
         r.TargetSuspended: WARNING,
         r.SourceSuspended: WARNING,

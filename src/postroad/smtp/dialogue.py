@@ -12,7 +12,7 @@ from postroad.smtp import replies
 from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, Input
 from postroad.smtp.events import Aborted, Event, MailFrom, Refused, StartTls
 from postroad.smtp.extensions import Offer
-from postroad.smtp.state import LINES_A_TURN, State
+from postroad.smtp.state import AUTH_LINE, LINES_A_TURN, State
 from postroad.smtp.tally import Tally
 
 
@@ -23,7 +23,8 @@ class Dialogue:
         """Begin a session on the terms of `offer`; the caller calls `greet` first."""
         self._offer = offer
         self._needs_tls = offer.needs_tls
-        self._input = Input(offer.command_line)
+        self._line_limit = offer.command_line - 2
+        self._input = Input(max(offer.command_line, AUTH_LINE) if offer.auth else offer.command_line)
         self.receive_data = self._input.add  # takes octets from the peer
         self._lines_left = LINES_A_TURN
         self._out: list[bytes] = []
@@ -37,6 +38,9 @@ class Dialogue:
         self.state = State.BANNER
         self.hello = ""
         self.extended = False
+        self.extras: tuple[str, ...] = ()  # keywords of EHLO that not everybody is offered
+        self.needs_login = offer.auth_required
+        self.has_login = False
         self.mail: MailFrom | None = None
         self.taken = 0  # recipients of this transaction
         self.rejected = 0  # refused ones
@@ -106,6 +110,9 @@ class Dialogue:
         self._queue.clear()
         self.hello = ""
         self.extended = False
+        self.extras = ()
+        self.has_login = False
+        self.needs_login = offer.auth_required
         self._end_transaction()
 
     @property
