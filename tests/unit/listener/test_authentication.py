@@ -1,4 +1,4 @@
-"""Log-ins of one connection: when they are answered and told, each mechanism from AUTH to 235, and policies before it."""
+"""Log-ins of one connection: when they are answered and told, each mechanism from AUTH to 235, and policies."""
 
 import asyncio
 from base64 import b64decode, b64encode
