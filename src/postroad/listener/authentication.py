@@ -234,7 +234,7 @@ class Authentication:
         answer = None if found is None else found.answer
         reason = answer.reason if isinstance(answer, Denied | Unavailable) else "refused"
         self._record("" if found is None else found.source, reason, reply)
-        if reply.is_permanent:
+        if reply is replies.BAD_CREDENTIALS:  # who knows the password is nobody to be banned
             self._candidate.conduct("auth_failed", login=self._login)
 
     def _malformed(self, error: SaslError) -> Reply:
