@@ -112,20 +112,28 @@ async def test_who_leaves_during_a_question_is_forgotten() -> None:
 
 
 async def test_scram_from_the_command_to_the_record(tmp_path: Path) -> None:
-    users = users_file(
-        tmp_path / "users", [scram_line("alice", "one"), scram_line("alice", "two", app="p", scope=("x",))]
-    )
+    past = 1_600_000_000_000_000
+    lines = [
+        scram_line("alice", "one"),
+        scram_line("alice", "two", app="p", scope=("x",)),
+        scram_line("old", "one", expires=past),
+    ]
+    users = users_file(tmp_path / "users", lines)
     talk = Talk(users)
     assert "AUTH SCRAM-SHA-256\r\n" in (await talk.say("EHLO c"))
     for secret, reason in (("three", "wrong password"), ("two", "the app password p is not for listener test")):
         assert (await scram(talk, "alice", secret)).startswith("535 ")
         assert talk.told(AuthFailed)[-1].reason == reason
+    assert (await scram(talk, "old", "wrong")).startswith("535 ")  # who has not proved it hears nothing of it
+    assert talk.told(AuthFailed)[-1].reason == "wrong password"
+    assert (await scram(talk, "old", "one")).startswith("432 ")
     assert (await scram(talk, "nobody", "one")).startswith("535 ")
     assert talk.told(AuthFailed)[-1].reason == "no source knows the login"
     assert (await scram(talk, "alice", "one")).startswith("235 ")
     (done,) = talk.told(Authenticated)
     assert (done.login, done.mechanism, done.source) == ("alice", "SCRAM-SHA-256", "users")
-    assert talk.kinds() == [("auth_failed", "alice")] * 2 + [("auth_failed", "nobody"), ("auth_done", "alice")]
+    failed = [("auth_failed", name) for name in ("alice", "alice", "old", "nobody")]
+    assert talk.kinds() == [*failed, ("auth_done", "alice")]
 
 
 async def scram(talk: Talk, login: str, secret: str) -> str:

@@ -26,13 +26,14 @@ def test_by_the_mode(tmp_path: Path, mode: int, mine: bool, others: bool) -> Non
 def test_by_the_group(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    file.chmod(0o040)
-    uid, gid = file.stat().st_uid, file.stat().st_gid
-    entry = next(
-        (one for one in pwd.getpwall() if one.pw_uid != uid and gid in os.getgrouplist(one.pw_name, one.pw_gid)), None
-    )
-    if entry is not None:  # there may be nobody else in that group
-        assert can_read(entry.pw_name, file)
+    me = pwd.getpwuid(os.geteuid())
+    other = next(entry for entry in pwd.getpwall() if entry.pw_uid != me.pw_uid) if me.pw_uid == 0 else me
+    if other is not me:
+        os.chown(file, -1, other.pw_gid)
+    file.chmod(0o440)
+    assert can_read(other.pw_name, file)
+    file.chmod(0)
+    assert not can_read(other.pw_name, file)
 
 
 def test_what_is_told_elsewhere(tmp_path: Path) -> None:
