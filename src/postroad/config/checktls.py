@@ -5,6 +5,7 @@ a certificate that has expired is a doubt alone, for mail must go on, and a key 
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -19,7 +20,7 @@ from postroad.model.option import parse_endpoint
 from postroad.net.certfacts import CertificateFacts
 from postroad.net.certificates import WARN_DAYS, Plan
 from postroad.net.keyfiles import KeyFiles, KeyStore
-from postroad.net.process import can_read
+from postroad.net.process import can_reach, can_read
 from postroad.net.servertls import Security
 from postroad.net.tlssettings import NONE
 
@@ -116,6 +117,8 @@ def check_tls_files(config: Config, now: int) -> Iterator[Problem]:
             yield Problem(path, str(error))
         else:
             yield from _times(path, files, pair.facts, now)
+            if files.key.stat().st_mode & stat.S_IROTH:
+                yield Warned(path, f"{value_text(str(files.key))}: everybody can read the key; chmod 640, or 600")
     for name, listener in config.listeners.items():
         if listener.client_certificates != "off" and listener.client_ca != NONE:
             try:
@@ -151,7 +154,7 @@ def check_key_access(config: Config) -> Iterator[Problem]:
         return
     for path, files in _pairs(config):
         for file in files.paths:
-            if file.exists() and not can_read(user, file):
+            if file.exists() and not (can_read(user, file) and can_reach(user, file)):
                 yield Warned(path, _shut(user, file))
                 break
 

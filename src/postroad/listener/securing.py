@@ -15,6 +15,7 @@ from postroad.listener.terms import Terms
 from postroad.model.errors import PeerError
 from postroad.model.records import ConnectionSecured, HandshakeFailed
 from postroad.net.handshake import Secured, secure
+from postroad.net.servertls import bindings_of
 
 
 class Securing(Channel):
@@ -80,7 +81,8 @@ class Securing(Channel):
             return
         self.secured = secured
         self._tell(secured, began)
-        self._judge.secured(secured.state, secured.bindings)
+        needs_bindings = self._terms.logins is not None
+        self._judge.secured(secured.state, bindings_of(secured.connection, tls.exporter) if needs_bindings else {})
         early, self._apart = self._apart, b""
         self._go_on(early)
 
