@@ -44,7 +44,10 @@ class Securing(Channel):
 
     def give_way(self) -> None:
         """Others wait for a handshake."""
-        self._why_cut = "not done yet when others waited (tls.handshakes)"
+        self._cut_handshake("not done yet when others waited (tls.handshakes)")
+
+    def _cut_handshake(self, why: str) -> None:
+        self._why_cut = why
         self.abort()
 
     @abstractmethod
