@@ -133,13 +133,10 @@ class Slapd:
         """For LDAPS, by an address that the certificate has."""
         return f"ldaps://127.0.0.1:{self.tls_port}"
 
-    def start(self) -> None:
+    def start(self, *, with_tls: bool = True) -> None:
         """Start, and wait until it answers."""
-        urls = [
-            f"{scheme}://{host}:{port}/"
-            for host in ("127.0.0.1", "127.0.0.2")
-            for scheme, port in (("ldap", self.port), ("ldaps", self.tls_port))
-        ]
+        ports = (("ldap", self.port), ("ldaps", self.tls_port)) if with_tls else (("ldap", self.port),)
+        urls = [f"{scheme}://{host}:{port}/" for host in ("127.0.0.1", "127.0.0.2") for scheme, port in ports]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 ["/usr/sbin/slapd", "-d", "0", "-f", str(self.folder / "slapd.conf"), "-h", " ".join(urls)],

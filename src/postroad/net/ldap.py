@@ -111,6 +111,7 @@ class Directory:
         Text of others is in the filter by `fill` alone. The scope BASE looks at the entry `base` alone, and finds
         nothing when there is none. DirectoryError: it cannot be known now; ValueError: the filter is none.
         """
+        assert limit > 0, "answers are bounded"
         query = Query(base, scope, pack_filter(filter_text), attributes or (NO_ATTRIBUTES,), limit)
 
         async def ask(connection: LdapConnection) -> Found:
@@ -144,18 +145,21 @@ class Directory:
 
         return await self._ask(self._binders, ask)
 
-    async def probe(self) -> list[str]:
-        """What is wrong with each server, one line each, none when all are well."""
-        faults = []
-        for standing in self._standing:
+    async def probe(self) -> dict[int, str]:
+        """What is wrong with a server, by its place among them; all are asked at once."""
+
+        async def ask(server: LdapServer) -> str:
             try:
                 async with asyncio.timeout(self._terms.timeout):
-                    (await self._connect(standing.server, is_searcher=True)).close()
+                    (await self._connect(server, is_searcher=True)).close()
             except TimeoutError:
-                faults.append(f"{standing.server}: no answer within {self._terms.timeout:g} s")
+                return f"no answer within {self._terms.timeout:g} s"
             except PeerError as error:
-                faults.append(f"{standing.server}: {error}")
-        return faults
+                return str(error)
+            return ""
+
+        words = await asyncio.gather(*(ask(server) for server in self._terms.servers))
+        return {at: text for at, text in enumerate(words) if text}
 
     def close(self) -> None:
         """Close the connections that nobody uses; those in use are closed when their question is answered."""

@@ -115,7 +115,7 @@ def bind_request(number: int, dn: str, password: str) -> bytes:
 def search_request(
     number: int, base: str, scope: int, packed_filter: bytes, attributes: tuple[str, ...], limits: tuple[int, int]
 ) -> bytes:
-    """A search (RFC 4511 4.5.1); `limits` are entries and seconds, 0 for none. Aliases are not followed."""
+    """A search (RFC 4511 4.5.1); `limits` are entries and seconds. Aliases are not followed."""
     size, seconds = limits
     names = b"".join(pack(_OCTETS, name.encode()) for name in attributes)
     content = (

@@ -36,7 +36,7 @@ _LONG: Final = 600.0  # seconds; whoever calls has a shorter deadline around the
 
 
 class Query(Struct, frozen=True):
-    """What a search asks for; at most `limit` entries, 0 for as many as the server gives."""
+    """What a search asks for; at most `limit` entries."""
 
     base: str
     scope: int
