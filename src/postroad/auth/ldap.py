@@ -8,7 +8,7 @@ what the directory cannot say now is `Unavailable`, never "wrong" and never "unk
 from collections.abc import Iterable
 from typing import Final
 
-from postroad.auth.ldapaccount import STATE_ATTRIBUTES, refusal_of, state_of
+from postroad.auth.ldapaccount import STATE_ATTRIBUTES, is_unknown, refusal_of, state_of
 from postroad.auth.ldapgroups import in_chain, names_of, walk
 from postroad.auth.ldapsettings import LdapSettings
 from postroad.auth.source import PASSWORDS, Attempt, Denied, ScramKeys, Unavailable
@@ -116,7 +116,9 @@ class LdapSource:
             return await self._identity(search, found, login, attempt, by_password=True)
 
         bound, who = await self._directory.bind_and(name, secret, read)
-        return who if bound.is_bound else refusal_of(bound.result)
+        if bound.is_bound:
+            return who
+        return None if is_unknown(bound.result) else refusal_of(bound.result)
 
     # -- who it is ---------------------------------------------------------------------------------
 

@@ -27,9 +27,10 @@ _NEVER: Final = frozenset((0, 2**63 - 1))  # accountExpires
 _EPOCH: Final = 116_444_736_000_000_000  # 1970 in tenths of a microsecond since 1601
 
 _CODE: Final = re.compile(r"\bdata ([0-9a-f]{1,8})\b", re.IGNORECASE)
+_NO_SUCH_USER: Final = "525"
 _REASONS: Final = MappingProxyType(
     {
-        "525": "no such user",
+        _NO_SUCH_USER: "no such user",
         "52e": "wrong password",
         "530": "not permitted to log in at this time",
         "531": "not permitted to log in from this workstation",
@@ -46,12 +47,21 @@ _CHANGE_FIRST: Final = frozenset(("532", "773"))
 
 def refusal_of(result: Result) -> Denied:
     """What the refused bind `result` says of the account."""
-    found = _CODE.search(result.text)
-    code = found[1].lower() if found else ""
+    code = _code(result)
     reason = _REASONS.get(code)
     if reason is None:
         return Denied(f"the directory refuses: {result}")
     return Denied(f"{reason} (data {code})", EXPIRED if code in _CHANGE_FIRST else "")
+
+
+def is_unknown(result: Result) -> bool:
+    """True when the directory tells that it has no such account; most tell only that it is not right."""
+    return _code(result) == _NO_SUCH_USER
+
+
+def _code(result: Result) -> str:
+    found = _CODE.search(result.text)
+    return found[1].lower() if found else ""
 
 
 def state_of(entry: Entry, now: int, *, by_password: bool) -> Denied | None:
