@@ -12,9 +12,11 @@ from msgspec import Struct
 
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
+from postroad.auth.service import AuthService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
+from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
@@ -49,6 +51,7 @@ class Front(Struct, frozen=True):
 
     config: Config
     aliases: AliasService
+    auth: AuthService
     welcome: Welcome
     announcer: Announcer
 
@@ -63,7 +66,14 @@ def read_aliases(config: Config, old: Front | None = None) -> AliasService:
     return aliases
 
 
-def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way) -> Front:
+def read_identities(config: Config, clock: Clock, old: Front | None = None) -> AuthService:
+    """Who may log in, as `old` has it when the options are the same; ConfigError when a source is broken. Slow."""
+    if old is not None and has_same_auth(old.config, config):
+        return old.auth
+    return read_auth(config, clock)
+
+
+def front_of(config: Config, aliases: AliasService, auth: AuthService, rewrite: Rewrite | None, way: Way) -> Front:
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
@@ -92,8 +102,9 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
+        logins=auth.logins,
     )
-    return Front(config, aliases, welcome, announcer)
+    return Front(config, aliases, auth, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:
