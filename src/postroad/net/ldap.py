@@ -97,15 +97,13 @@ def client_context(ca: str = "") -> ssl.SSLContext:
 class Directory:
     """The servers of one directory; used on one event loop. `told` hears of servers that fail and come back."""
 
-    def __init__(
-        self, terms: DirectoryTerms, password: str, clock: Clock, told: Callable[[ServerFault], None] | None = None
-    ) -> None:
+    def __init__(self, terms: DirectoryTerms, password: str, clock: Clock) -> None:
         """Nothing is opened yet; `password` is that of `terms.bind_dn`."""
         assert not terms.bind_dn or password, "a name to bind as, without a password"
+        self.told: Callable[[ServerFault], None] | None = None
         self._terms = terms
         self._password = password
         self._clock = clock
-        self._told = told
         self._standing = [_Standing(server) for server in terms.servers]
         self._turns = asyncio.Semaphore(terms.connections)
         self._searchers = _Kept()
@@ -296,12 +294,12 @@ class Directory:
         pause = standing.fail(self._clock.monotonic(), reason)
         for kept in (self._searchers, self._binders):
             self._leave(kept.drop(lambda connection: connection.server is standing.server))
-        if pause and self._told is not None:
-            self._told(ServerFault(str(standing.server), reason, pause))
+        if pause and self.told is not None:
+            self.told(ServerFault(str(standing.server), reason, pause))
 
     def _works(self, standing: "_Standing") -> None:
-        if standing.succeed() and self._told is not None:
-            self._told(ServerFault(str(standing.server), "", 0.0))
+        if standing.succeed() and self.told is not None:
+            self.told(ServerFault(str(standing.server), "", 0.0))
 
 
 def _query(base: str, filter_text: str, attributes: tuple[str, ...], limit: int, scope: int) -> Query:

@@ -64,7 +64,8 @@ class Kit:
     def __call__(self, *urls: str, ca: str = "", password: str = READER_PASSWORD, **options: Any) -> Directory:
         given = {"bind_dn": READER, "connect_timeout": LONG, "answer_timeout": LONG, "timeout": 2 * LONG, **options}
         settings = DirectorySettings(servers=urls, ca=ca, **given)
-        directory = make_directory(settings, password, self.clock, self.faults.append)
+        directory = make_directory(settings, password, self.clock)
+        directory.told = self.faults.append
         self.made.append(directory)
         return directory
 
