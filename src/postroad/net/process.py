@@ -40,7 +40,7 @@ def _below(folder: Path, apart: Path | None) -> Iterator[Path]:
         yield from (Path(where, name) for name in (*folders, *files))
 
 
-def can_read(user: str, file: Path) -> bool:
+def may_read(user: str, file: Path) -> bool:
     """True when `user` has the right to read `file`, by its mode; also when there is no such user or file."""
     try:
         entry, found = _entry(user), file.stat()
