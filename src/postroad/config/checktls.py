@@ -20,7 +20,7 @@ from postroad.model.option import parse_endpoint
 from postroad.net.certfacts import CertificateFacts
 from postroad.net.certificates import WARN_DAYS, Plan
 from postroad.net.keyfiles import KeyFiles, KeyStore
-from postroad.net.process import can_reach, can_read
+from postroad.net.process import can_read
 from postroad.net.servertls import Security
 from postroad.net.tlssettings import NONE
 
@@ -154,7 +154,7 @@ def check_key_access(config: Config) -> Iterator[Problem]:
         return
     for path, files in _pairs(config):
         for file in files.paths:
-            if file.exists() and not (can_read(user, file) and can_reach(user, file)):
+            if file.exists() and not can_read(user, file):
                 yield Warned(path, _shut(user, file))
                 break
 

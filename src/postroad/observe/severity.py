@@ -28,6 +28,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.CertificateRefused: WARNING,
         r.CertificateExpiring: WARNING,
         r.UserLineIgnored: WARNING,
+        r.DirectoryFaulted: WARNING,
         r.LaneSuspended: WARNING,
         r.TargetSuspended: WARNING,
         r.SourceSuspended: WARNING,
