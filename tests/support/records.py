@@ -9,6 +9,7 @@ import msgspec
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Origin
 from postroad.model.records import (
+    CatchAllFound,
     CommandRefused,
     ConfigRefused,
     ConfigReloaded,
@@ -31,6 +32,7 @@ from postroad.model.records import (
     ProcessEnded,
     ProcessLost,
     ProcessStarted,
+    RecipientAsked,
     RecipientDeferred,
     RecipientDelivered,
     RecipientDiscarded,
@@ -277,6 +279,15 @@ SAMPLES: tuple[Record, ...] = (
     OperatorActed(at=AT, action="suspend", by="mail", uid=8, selection="next-hop example.net"),
     PolicyFaulted(at=AT, policy="dnsbl", stage="rcpt", reason="TimeoutError"),
     TableLoaded(at=AT, table="/etc/postroad/virtual", entries=2000, doubts=1),
+    RecipientAsked(
+        at=AT,
+        recipient="who@example.org",
+        target="mail.example.org[192.0.2.7]:25",
+        answer="unknown",
+        reply="550 5.1.1 <who@example.org>: No such user",
+        seconds=0.25,
+    ),
+    CatchAllFound(at=AT, domain="example.org", target="mail.example.org[192.0.2.7]:25"),
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
     WorkFailed(

@@ -14,6 +14,7 @@ from postroad.cli.exits import CONFIG, OK, complain, guarded
 from postroad.cli.options import ConfigFile, Json
 from postroad.cli.reload import compared, json_of, tell
 from postroad.config.checkaliases import check_tables
+from postroad.config.checkrecipients import check_known
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
 from postroad.config.problem import Problem, Warned, path_text, place_of
@@ -60,14 +61,14 @@ def check(
     loaded = inspect_config(file)
     warnings = list(loaded.warnings)
     if loaded.config is not None:
-        tables = check_tables(loaded.config)
+        tables, known = check_tables(loaded.config), check_known(loaded.config)
         host = check_host(loaded.config)
-        problems = tables.problems
+        problems = [*tables.problems, *known.problems]
         if start:
             problems = [*problems, *(problem for problem in host if not isinstance(problem, Warned))]
             problems += _start(loaded.config, have or [], data_dir)
             host = [problem for problem in host if isinstance(problem, Warned)]
-        warnings += [*host, *tables.warnings]
+        warnings += [*host, *tables.warnings, *known.warnings]
         if problems:
             loaded = Loaded(None, problems, warnings, loaded.places)
     if as_json:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from postroad.config.checkaliases import check_aliases
 from postroad.config.checkapi import check_api
 from postroad.config.checkdesk import check_desk, overlap
+from postroad.config.checkrecipients import check_recipients
 from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
@@ -129,6 +130,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _sizes,
     egress_rules,
     check_aliases,
+    check_recipients,
     check_api,
     check_desk,
     check_sinks,

@@ -22,11 +22,12 @@ from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Way, drops_of, front_of, read_aliases
+from postroad.house.front import Front, Way, drops_of, front_of
 from postroad.house.injection import Injection, rules_of
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
 from postroad.house.seat import Seat
+from postroad.house.tables import read_tables
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops, Parts
@@ -108,7 +109,7 @@ class House:
         )
         self.dispatcher = self._dispatcher(queue_ids)
         self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
-        self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way)
+        self.front = front_of(config, read_tables(config, clock, emit), self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
@@ -203,8 +204,7 @@ class House:
         if self.monitor is not None:
             self.monitor.follow()
         self._logs.sinks.change(front.config.sinks, around)
-        if front.aliases is not old_front.aliases:
-            front.aliases.start(self.clock, self.emit)
+        front.tables.start(self.clock, self.emit, before=old_front.tables)
         self._retire(couriers.retire(old_courier, courier, self.clock))
         self._retire(self._retire_front(old_front))
 
@@ -218,8 +218,7 @@ class House:
         while self.injection is not None and self.injection.uses(old):
             await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
-        if all(one.aliases is not old.aliases for one in self._fronts):
-            await old.aliases.close()
+        await old.tables.close(*(one.tables for one in self._fronts))
 
     async def close(self) -> None:
         """Close everything that is open; nothing may be running any more."""
@@ -228,8 +227,8 @@ class House:
         for task in retiring:
             task.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
-        for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
-            await aliases.close()
+        while self._fronts:
+            await self._fronts.pop().tables.close(*(one.tables for one in self._fronts))
         await self.courier.deliverer.close()
         await self.workshop.pool.close()
         if self.injection is not None:

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from postroad.aliases.service import AliasService
 from postroad.config.checkaliases import passwords_of
+from postroad.config.checkrecipients import recipient_passwords
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, inspect_config
@@ -20,9 +20,10 @@ from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
 from postroad.house.courier import courier_of
-from postroad.house.front import Front, front_of, read_aliases
+from postroad.house.front import Front, front_of
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
+from postroad.house.tables import Before, Tables, read_tables
 from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
@@ -83,7 +84,7 @@ class Reloader:
     async def _exchange(self) -> Reloaded:
         house = self._house
         try:
-            read, aliases = await asyncio.to_thread(read_all, house.config, self._file, house.front)
+            read, tables = await asyncio.to_thread(read_all, house, self._file)
         except ConfigError:
             raise
         except Exception as error:  # whatever it is, the configuration in force must stay
@@ -91,13 +92,12 @@ class Reloader:
         courier = None
         try:
             courier = courier_of(read.config, house.tools, house.courier)
-            front = front_of(read.config, aliases, courier.rewrite, house.way)
+            front = front_of(read.config, tables, courier.rewrite, house.way)
             around = around_of(read.config)
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
         except BaseException as error:
-            if aliases is not house.front.aliases:
-                await aliases.close()
+            await tables.close(house.front.tables)
             if courier is not None and courier.resolver is not house.courier.resolver:
                 courier.resolver.close()
             if isinstance(error, PostroadError) and not isinstance(error, ConfigError):
@@ -110,7 +110,7 @@ class Reloader:
         """Nothing can fail any more after this."""
         if self._others is None:
             return await self._house.listeners.prepare(config.listeners, front.welcome)
-        if config != self._house.config or passwords_of(config):
+        if config != self._house.config or passwords_of(config) or recipient_passwords(config):
             await self._others(config)
         return []
 
@@ -129,10 +129,11 @@ def read_for(running: Config, file: Path) -> Read:
     return Read(keep_running(running, loaded.config), tuple(changes), _warnings(loaded, changes))
 
 
-def read_all(running: Config, file: Path, front: Front) -> tuple[Read, AliasService]:
-    """The same, with its tables of aliases; may take its time."""
-    read = read_for(running, file)
-    return read, read_aliases(read.config, front)
+def read_all(house: House, file: Path) -> tuple[Read, Tables]:
+    """The same, with its tables; may take its time."""
+    read = read_for(house.config, file)
+    before = Before(house.front.config, house.front.tables)
+    return read, read_tables(read.config, house.clock, house.emit, before)
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

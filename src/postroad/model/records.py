@@ -11,20 +11,25 @@ from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStar
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
+from postroad.model.tablerecords import CatchAllFound, RecipientAsked, TableLoaded, TableRefused
 
 # All that follow too.
 __all__ = [
+    "CatchAllFound",
     "Emit",
     "MessageAdjusted",
     "MessageDiscarded",
     "ProcessEnded",
     "ProcessLost",
     "ProcessStarted",
+    "RecipientAsked",
     "RecipientDiscarded",
     "Record",
     "RecordsDropped",
     "SinkFaulted",
     "SinkRecovered",
+    "TableLoaded",
+    "TableRefused",
 ]
 
 
@@ -330,23 +335,6 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
     policy: str
     stage: str
     reason: str
-
-
-class TableLoaded(Record, frozen=True, tag="TableLoaded"):
-    """A file of aliases is in force with so many `entries`, at start and after it changed; `doubts` are odd lines."""
-
-    table: str
-    entries: int
-    doubts: int = 0
-
-
-class TableRefused(Record, frozen=True, tag="TableRefused"):
-    """A file of aliases changed and cannot be used, the old one stays in force: the first of `problems`, at `line`."""
-
-    table: str
-    line: int
-    reason: str
-    problems: int
 
 
 class OperatorActed(Record, frozen=True, tag="OperatorActed"):

@@ -137,6 +137,18 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.PolicyFaulted: Rule(("policy", "stage")),
         r.TableLoaded: Rule(("table",)),
         r.TableRefused: Rule(("table",)),
+        r.RecipientAsked: Rule(
+            ("answer",),
+            (
+                Measure(
+                    "recipient_asked_seconds",
+                    "How long next hops took to tell of a recipient.",
+                    _field("seconds"),
+                    SECONDS,
+                ),
+            ),
+        ),
+        r.CatchAllFound: PLAIN,
         r.OperatorActed: Rule(("action",)),
         r.RecipientHandled: Rule(("action",)),
         r.DeliveryFaulted: PLAIN,
