@@ -16,6 +16,7 @@ from tests.support.postgres import PASSWORD, Postgres
 from tests.support.processes import Processes
 from tests.support.relay import CAPTURE, Relay, route, wait_until
 from tests.support.sink import Sink
+from tests.support.slapd import READER, READER_PASSWORD, SUFFIX, Slapd, folder_of, user
 
 SENDER = "alice@example.org"
 NO = (550, b"5.1.1 <nobody@known.example>: No such recipient")
@@ -151,6 +152,36 @@ def test_a_list_that_changes_and_a_reload(tmp_path: Path) -> None:
         os.kill(relay.pid, signal.SIGHUP)
         relay.wait_for("ConfigReloaded")
         assert codes(relay, "ann", "eve", "sales") == [250, 550, 250]
+
+
+def test_a_directory_knows_addresses_and_proxy_addresses(tmp_path: Path) -> None:
+    proxies = ["SMTP:bob@known.example", "smtp:robert@known.example"]
+    people = folder_of("users") + user("bob", mail="bob@known.example", proxyAddresses=proxies)
+    people += user("ann", mail="ann@known.example")
+    with Slapd(people) as slapd:
+        listed = f"""
+[[recipients]]
+domains = ["known.example"]
+ldap = {{ directory = "office", base = "{SUFFIX}", known_for = "1s", unknown_for = "1s" }}
+
+[directories.office]
+servers = ["{slapd.url}"]
+ca = "{slapd.ca}"
+bind_dn = "{READER}"
+bind_password = "{READER_PASSWORD}"
+connect_timeout = "20s"
+answer_timeout = "20s"
+timeout = "25s"
+"""
+        with Relay(tmp_path / "relay", CAPTURE + listed) as relay:
+            assert codes(relay, "bob", "Robert", "ann", "ann+x", "nobody", "postmaster") == [250] * 4 + [550, 250]
+            assert codes(relay, "*", "bob)(mail=*", '"b*"') == [550, 501, 550]
+            slapd.kill()
+            assert ask(relay, "other@known.example", "other@else.example") == [LATER, (250, b"2.1.5 Ok")]
+            assert codes(relay, "bob") == [250]
+            slapd.start()
+            wait_until(lambda: codes(relay, "other") == [550], "the directory is asked again")
+            assert READER_PASSWORD not in str(relay.records())
 
 
 def test_postgresql_knows_who_has_a_row(tmp_path: Path) -> None:

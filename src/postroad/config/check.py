@@ -13,6 +13,7 @@ from msgspec import Struct
 from postroad.config.checkaliases import check_aliases
 from postroad.config.checkapi import check_api
 from postroad.config.checkdesk import check_desk, overlap
+from postroad.config.checkdirectories import check_directories
 from postroad.config.checkrecipients import check_recipients
 from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
@@ -133,5 +134,6 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_recipients,
     check_api,
     check_desk,
+    check_directories,
     check_sinks,
 )

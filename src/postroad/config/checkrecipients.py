@@ -16,7 +16,7 @@ from postroad.recipients.listed import parse_addresses
 from postroad.recipients.load import load
 from postroad.recipients.settings import RecipientSettings
 
-_KINDS = "file, addresses, sql or call_ahead"
+_KINDS = "file, addresses, sql, ldap or call_ahead"
 
 
 def check_recipients(config: Config) -> Iterator[Problem]:
@@ -24,6 +24,12 @@ def check_recipients(config: Config) -> Iterator[Problem]:
     for number, entry in enumerate(config.recipients):
         for key, text in _mistakes(entry):
             yield Problem(("recipients", number, *key), text)
+        if entry.ldap is not None and entry.ldap.directory not in config.directories:
+            known = ", ".join(config.directories) or "none"
+            yield Problem(
+                ("recipients", number, "ldap", "directory"),
+                f'"{entry.ldap.directory}": no such section of [directories]; there are: {known}',
+            )
 
 
 def _mistakes(entry: RecipientSettings) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -1,4 +1,4 @@
-"""What next hops are asked with about recipients: a resolver, a router and connections of their own.
+"""What is asked about recipients over the network: next hops, by a resolver and a router of their own, and directories.
 
 Whoever takes mail asks, and with several processes that one has no queue and no deliveries to share these with. Where
 mail would go is decided as for real mail, rewriting by routes included; a route that sends nothing leaves nobody to
@@ -8,6 +8,7 @@ ask.
 import secrets
 from functools import partial
 
+from postroad.config.checkdirectories import directory_password
 from postroad.config.egress import egress_of
 from postroad.config.schema import Config
 from postroad.delivery.probing import Prober
@@ -18,11 +19,14 @@ from postroad.model.outcome import Decided, Held
 from postroad.model.records import Emit
 from postroad.model.route import NextHop, Route
 from postroad.net.clock import Clock
+from postroad.net.directories import make_directory
+from postroad.net.ldap import Directory
 from postroad.net.resolver import Resolver
 from postroad.net.stream import open_stream
 from postroad.net.tls import opportunistic_context
 from postroad.recipients.callahead import CallAhead, Way
-from postroad.recipients.settings import CallAheadSettings
+from postroad.recipients.directory import DirectoryTable
+from postroad.recipients.settings import CallAheadSettings, LdapSettings
 from postroad.routing.lanes import LaneSpec, format_lane, parse_next_hop
 from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.rules import filled
@@ -33,6 +37,8 @@ class Asker:
 
     def __init__(self, config: Config, clock: Clock, emit: Emit) -> None:
         """Nothing is opened before the first question; ConfigError when a secret cannot be read."""
+        self._config = config
+        self._directories: dict[str, Directory] = {}
         self._clock = clock
         self._emit = emit
         self._resolver = Resolver(config.resolver, clock)
@@ -60,8 +66,19 @@ class Asker:
             invent=_invent,
         )
 
+    def directory(self, settings: LdapSettings) -> DirectoryTable:
+        """The directory of `settings` as a table; ConfigError when its certificates or password cannot be read."""
+        name = settings.directory
+        opened = self._directories.get(name)
+        if opened is None:
+            given = self._config.directories[name]
+            opened = self._directories[name] = make_directory(given, directory_password(name, given), self._clock)
+        return DirectoryTable(settings, opened.search, self._clock)
+
     async def close(self) -> None:
         """Close the connections and the resolver."""
+        for directory in self._directories.values():
+            directory.close()
         await self._prober.close()
         self._resolver.close()
 

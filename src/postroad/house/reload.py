@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from postroad.config.checkaliases import passwords_of
-from postroad.config.checkrecipients import recipient_passwords
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, inspect_config
@@ -23,7 +22,7 @@ from postroad.house.courier import courier_of
 from postroad.house.front import Front, front_of
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
-from postroad.house.tables import Before, Tables, read_tables
+from postroad.house.tables import Before, Tables, may_differ, read_tables
 from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
@@ -110,7 +109,7 @@ class Reloader:
         """Nothing can fail any more after this."""
         if self._others is None:
             return await self._house.listeners.prepare(config.listeners, front.welcome)
-        if config != self._house.config or passwords_of(config) or recipient_passwords(config):
+        if config != self._house.config or passwords_of(config) or may_differ(config):
             await self._others(config)
         return []
 

@@ -83,7 +83,7 @@ def _read_recipients(config: Config, clock: Clock, emit: Emit) -> RecipientServi
     if not config.recipients:
         return RecipientService(Loaded([], [], [], [], []))
     asker = Asker(config, clock, emit)
-    return RecipientService(load(config.recipients, asker.call_ahead, recipient_passwords(config)), asker.close)
+    return RecipientService(load(config.recipients, asker, recipient_passwords(config)), asker.close)
 
 
 def _has_same_aliases(old: Config, new: Config) -> bool:
@@ -92,13 +92,23 @@ def _has_same_aliases(old: Config, new: Config) -> bool:
 
 
 def _asks_alike(old: Config, new: Config) -> bool:
-    """True when all that decides who is asked, and how, is the same; secrets may be others behind the same option."""
-    is_hidden = any(source.proxy.file or source.proxy.env for source in new.sources.values())
-    if recipient_passwords(new) or old.recipients != new.recipients or (is_hidden and new.recipients):
+    """True when all that decides who is asked, and how, is the same."""
+    if may_differ(new) or old.recipients != new.recipients:
         return False
-    if not any(entry.call_ahead for entry in new.recipients):
+    if any(entry.ldap for entry in new.recipients) and old.directories != new.directories:
+        return False
+    return not any(entry.call_ahead for entry in new.recipients) or _way_of(old) == _way_of(new)
+
+
+def may_differ(config: Config) -> bool:
+    """True when what recipients are asked with may be another though no option is: files and secrets behind options."""
+    if recipient_passwords(config):
         return True
-    return _way_of(old) == _way_of(new)
+    used = {entry.ldap.directory for entry in config.recipients if entry.ldap is not None}
+    if any(config.directories[name].bind_password or config.directories[name].ca for name in used):
+        return True
+    is_asked = any(entry.call_ahead for entry in config.recipients)
+    return is_asked and any(source.proxy.file or source.proxy.env for source in config.sources.values())
 
 
 def _way_of(config: Config) -> tuple[object, ...]:

@@ -5,16 +5,20 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
+from postroad.model.authrecords import Authenticated, AuthFailed
 from postroad.model.envelope import Origin
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
+from postroad.model.recipientrecords import CatchAllFound, RecipientAsked
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
-from postroad.model.tablerecords import CatchAllFound, RecipientAsked, TableLoaded, TableRefused
+from postroad.model.tablerecords import TableLoaded, TableRefused, UserLineIgnored
 
 # All that follow too.
 __all__ = [
+    "AuthFailed",
+    "Authenticated",
     "CatchAllFound",
     "Emit",
     "MessageAdjusted",
@@ -30,6 +34,7 @@ __all__ = [
     "SinkRecovered",
     "TableLoaded",
     "TableRefused",
+    "UserLineIgnored",
 ]
 
 

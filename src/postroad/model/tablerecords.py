@@ -1,33 +1,13 @@
-"""What is told of tables that recipients are looked up in, and of next hops that are asked about them.
+"""Records about files that are looked into while we run: aliases and users. Everybody imports them from `records`.
 
-Part of `records`, which is what everybody imports.
+What a line holds is never repeated where it could be a secret.
 """
 
 from postroad.model.record import Record
 
 
-class RecipientAsked(Record, frozen=True, tag="RecipientAsked"):
-    """The next hop `target` was asked whether it takes mail for `recipient`, and `answer` is what it means.
-
-    `reply` is what was said, or why nothing was. `answer` is "known", "unknown" or "unclear".
-    """
-
-    recipient: str
-    target: str
-    answer: str
-    reply: str
-    seconds: float
-
-
-class CatchAllFound(Record, frozen=True, tag="CatchAllFound"):
-    """The next hop `target` takes mail for every name in `domain`, an invented one too: asking it tells nothing."""
-
-    domain: str
-    target: str
-
-
 class TableLoaded(Record, frozen=True, tag="TableLoaded"):
-    """A file of aliases or recipients is in force, at start and after it changed; `doubts` are odd lines."""
+    """A file of aliases or users is in force with `entries`, at start and after it changed; `doubts` are odd lines."""
 
     table: str
     entries: int
@@ -35,9 +15,17 @@ class TableLoaded(Record, frozen=True, tag="TableLoaded"):
 
 
 class TableRefused(Record, frozen=True, tag="TableRefused"):
-    """A changed file of aliases or recipients cannot be used, the old stays: the first of `problems`, at `line`."""
+    """A file of aliases or users changed and cannot be used, the old one stays: the first of `problems`, at `line`."""
 
     table: str
     line: int
     reason: str
     problems: int
+
+
+class UserLineIgnored(Record, frozen=True, tag="UserLineIgnored"):
+    """A line of the users file cannot be used, the others are: `line` counts from 1."""
+
+    table: str
+    line: int
+    reason: str

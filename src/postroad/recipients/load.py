@@ -14,18 +14,22 @@ from postroad.aliases.files import FileTable
 from postroad.aliases.load import NO_PASSWORDS, Fault, database_of, inspect_database
 from postroad.aliases.table import Domains, Entries, Find, Found, Table
 from postroad.recipients.callahead import EXISTS, CallAhead
+from postroad.recipients.directory import DirectoryTable
 from postroad.recipients.listed import parse_addresses, parse_list
-from postroad.recipients.settings import CallAheadSettings, RecipientSettings
+from postroad.recipients.settings import CallAheadSettings, LdapSettings, RecipientSettings
 from postroad.store.sqltable import SqlTable
 
-_COSTS: Final = ("file", "addresses", "sql", "call_ahead")
+_COSTS: Final = ("file", "addresses", "sql", "ldap", "call_ahead")
 
 
-class MakeCallAhead(Protocol):
-    """How a next hop becomes a table."""
+class Makers(Protocol):
+    """Who makes tables of what is asked over the network."""
 
-    def __call__(self, settings: CallAheadSettings) -> CallAhead:
-        """Over the connections of this process."""
+    def call_ahead(self, settings: CallAheadSettings) -> CallAhead:
+        """A table of next hops."""
+
+    def directory(self, settings: LdapSettings) -> DirectoryTable:
+        """A table of a directory; ConfigError when its files or secrets cannot be read."""
 
 
 class Loaded(Struct):
@@ -63,18 +67,18 @@ class RowTable:
 
 def load(
     settings: Sequence[RecipientSettings],
-    make: MakeCallAhead | None,
+    makers: Makers | None,
     passwords: Mapping[int, str] = NO_PASSWORDS,
     *,
     inspect: bool = False,
 ) -> Loaded:
-    """Read every table; `make` None: next hops are left out. `inspect`: also look into databases."""
+    """Read every table; `makers` None: those asked over the network are left out. `inspect`: look into databases."""
     out = Loaded([], [], [], [], [])
     for kind in _COSTS:
         for number, entry in enumerate(settings):
             if entry.kinds[:1] != (kind,):
                 continue
-            find = _source(out, number, entry, make, passwords.get(number, ""), inspect=inspect)
+            find = _source(out, number, entry, makers, passwords.get(number, ""), inspect=inspect)
             if find is None:
                 continue
             out.tables.append(
@@ -96,7 +100,7 @@ def name_of(number: int, entry: RecipientSettings) -> str:
 
 
 def _source(
-    out: Loaded, number: int, entry: RecipientSettings, make: MakeCallAhead | None, password: str, *, inspect: bool
+    out: Loaded, number: int, entry: RecipientSettings, makers: Makers | None, password: str, *, inspect: bool
 ) -> Find | None:
     if entry.file:
         file = FileTable(Path(entry.file), parse=parse_list)
@@ -110,10 +114,12 @@ def _source(
         if inspect:
             out.faults += inspect_database(database, number)
         return RowTable(database).find
+    if entry.ldap is not None:
+        return None if makers is None else makers.directory(entry.ldap).find
     if entry.call_ahead is not None:
-        if make is None:
+        if makers is None:
             return None
-        caller = make(entry.call_ahead)
+        caller = makers.call_ahead(entry.call_ahead)
         out.callers.append(caller)
         return caller.find
     return Entries(parse_addresses(entry.addresses)).find  # their flaws are told as those of the configuration

@@ -1,6 +1,6 @@
 """Options of recipients (`[[recipients]]`): who exists in which domains, and who is asked about it.
 
-Each section is of one kind: a file, addresses in the configuration, a query to a database, or the next hop.
+Each section is of one kind: a file, addresses in the configuration, a database, a directory, or the next hop.
 What the kinds need of one another is checked in config/checkrecipients.py.
 """
 
@@ -14,6 +14,7 @@ from postroad.model.address import parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import Duration, Settings
 from postroad.model.route import CAPTURE
+from postroad.net.ldapfilter import escape_filter, fill, pack_filter
 from postroad.policy.settings import DomainPattern
 from postroad.routing.lanes import parse_next_hop
 
@@ -74,6 +75,31 @@ class CallAheadSettings(Settings):
     )
 
 
+def _filter(text: str) -> str:
+    if "{address}" not in text:
+        raise ValueError('has no {address}; write it like "(mail={address})"')
+    pack_filter(fill(text, {"address": "a@example.com"}, escape_filter))
+    return text
+
+
+class LdapSettings(Settings):
+    """A search in a directory."""
+
+    directory: str = Field(description="Name of a section of `[directories]`.")
+    base: str = Field(
+        description='Where the search begins, like "dc=example,dc=com"; all below is found.', min_length=1
+    )
+    filter: Annotated[str, AfterValidator(_filter)] = Field(
+        "(|(mail={address})(proxyAddresses=smtp:{address}))",
+        description="What an entry must have; any entry means that {address} exists.",
+    )
+    known_for: Duration = Field("5m", description="How long a yes is remembered.", ge=1, le=86400)
+    unknown_for: Duration = Field("1m", description="How long a no is remembered.", ge=1, le=86400)
+    cache_size: int = Field(
+        50_000, description="How many yes are remembered at most, and how many no.", ge=1, le=10_000_000
+    )
+
+
 class RecipientSettings(Settings):
     """Who exists in some domains."""
 
@@ -88,6 +114,9 @@ class RecipientSettings(Settings):
     addresses: tuple[str, ...] = Field((), description='Addresses written here, or "@domain" for every name there.')
     sql: KnownSqlSettings = Field(
         KnownSqlSettings(), description="A query to a database.", json_schema_extra={"default": "none"}
+    )
+    ldap: LdapSettings | None = Field(
+        None, description="A search in a directory.", json_schema_extra={"default": "none"}
     )
     call_ahead: CallAheadSettings | None = Field(
         None, description="Ask the next hop.", json_schema_extra={"default": "none"}
@@ -105,6 +134,7 @@ class RecipientSettings(Settings):
             ("file", self.file),
             ("addresses", self.addresses),
             ("sql", self.sql.database or self.sql.query),
+            ("ldap", self.ldap),
             ("call_ahead", self.call_ahead),
         )
         return tuple(name for name, value in given if value)

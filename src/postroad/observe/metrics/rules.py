@@ -135,6 +135,9 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.SpoolFaulted: PLAIN,
         r.SpoolMended: PLAIN,
         r.PolicyFaulted: Rule(("policy", "stage")),
+        r.Authenticated: Rule(("origin.listener", "mechanism", "source")),
+        r.AuthFailed: Rule(("origin.listener", "code")),
+        r.UserLineIgnored: Rule(("table",)),
         r.TableLoaded: Rule(("table",)),
         r.TableRefused: Rule(("table",)),
         r.RecipientAsked: Rule(
