@@ -25,17 +25,18 @@ from postroad.store.usersfile import read_users
 LOOK_EVERY: Final = 2.0  # seconds
 TOLD: Final = 20  # broken lines of one reading that are told one by one
 NAME: Final = "users"
-NOBODY: Final = Users({}, frozenset(), [])
+NOBODY: Final = Users({}, frozenset(), frozenset(), [])
 
 
 class UsersFile:
     """The source; `name` is that of the section."""
 
-    def __init__(self, path: Path, gate: Gate, hashing: Hashing, clock: Clock) -> None:
-        """Nobody is known before `load`."""
+    def __init__(self, path: Path, gate: Gate, hashing: Hashing, clock: Clock, *, is_forced: bool = False) -> None:
+        """Nobody is known before `load`; SCRAM is offered though not everybody can use it when that `is_forced`."""
         self.name = NAME
         self.path = path
         self.changed: Callable[[], None] | None = None  # who wants to hear that other passwords hold
+        self._is_forced = is_forced
         self._gate = gate
         self._hashing = hashing
         self._clock = clock
@@ -47,8 +48,9 @@ class UsersFile:
 
     @property
     def offers(self) -> frozenset[str]:
-        """Passwords, and SCRAM when every password of every user has a form for it."""
-        return self._users.offers | {PASSWORDS}
+        """Passwords, and SCRAM when every password of every user has a form for it, or any that `is_forced`."""
+        users = self._users
+        return (users.some if self._is_forced else users.all) | {PASSWORDS}
 
     async def verify(self, login: str, secret: str, attempt: Attempt) -> Identity | Denied | Unavailable | None:
         """Whether `secret` is one of the passwords of `login`."""

@@ -96,10 +96,11 @@ class User(Struct):
 
 
 class Users(Struct):
-    """All of them, by the key of their names; `offers` is what SCRAM can be offered for everybody."""
+    """All of them, by the key of their names; with which hashes SCRAM works for `all` of them, and for `some`."""
 
     users: dict[str, User]
-    offers: frozenset[str]
+    all: frozenset[str]
+    some: frozenset[str]
     flaws: list[Flaw]
 
 
@@ -127,9 +128,10 @@ def users_of(lines: Iterable[Line], flaws: list[Flaw]) -> Users:
                 )
     with_passwords = [user for user in users.values() if user.passwords]
     names = (SCRAM_SHA256, SCRAM_SHA1)
-    offers = frozenset(n for n in names if with_passwords and all(user.has_all(n) for user in with_passwords))
+    for_all = frozenset(n for n in names if with_passwords and all(user.has_all(n) for user in with_passwords))
+    for_some = frozenset(n for n in names if any(user.stored(n) for user in with_passwords))
     flaws.sort(key=lambda flaw: flaw.line)
-    return Users(users, offers, flaws)
+    return Users(users, for_all, for_some, flaws)
 
 
 def _is_same(password: Password, line: Line) -> bool:

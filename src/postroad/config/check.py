@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from postroad.config.checkaliases import check_aliases
 from postroad.config.checkapi import check_api
+from postroad.config.checkauth import check_auth
 from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checkdirectories import check_directories
 from postroad.config.checkrecipients import check_recipients
@@ -133,6 +134,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_aliases,
     check_recipients,
     check_api,
+    check_auth,
     check_desk,
     check_directories,
     check_sinks,

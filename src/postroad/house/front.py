@@ -10,7 +10,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from postroad.auth.service import AuthService
 from postroad.config.schema import Config
+from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
 from postroad.house.tables import Tables
 from postroad.listener.drops import LISTENER as DROPS
@@ -45,11 +47,19 @@ class Front(Struct, frozen=True):
 
     config: Config
     tables: Tables
+    auth: AuthService
     welcome: Welcome
     announcer: Announcer
 
 
-def front_of(config: Config, tables: Tables, rewrite: Rewrite | None, way: Way) -> Front:
+def read_identities(config: Config, clock: Clock, old: Front | None = None) -> AuthService:
+    """Who may log in, as `old` has it when the options are the same; ConfigError when a source is broken. Slow."""
+    if old is not None and has_same_auth(old.config, config):
+        return old.auth
+    return read_auth(config, clock)
+
+
+def front_of(config: Config, tables: Tables, auth: AuthService, rewrite: Rewrite | None, way: Way) -> Front:
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
@@ -78,8 +88,9 @@ def front_of(config: Config, tables: Tables, rewrite: Rewrite | None, way: Way) 
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
+        logins=auth.logins,
     )
-    return Front(config, tables, welcome, announcer)
+    return Front(config, tables, auth, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

@@ -22,7 +22,7 @@ from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Way, drops_of, front_of
+from postroad.house.front import Front, Way, drops_of, front_of, read_identities
 from postroad.house.injection import Injection, rules_of
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
@@ -109,7 +109,8 @@ class House:
         )
         self.dispatcher = self._dispatcher(queue_ids)
         self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
-        self.front = front_of(config, read_tables(config, clock, emit), self.courier.rewrite, self.way)
+        tables, auth = read_tables(config, clock, emit), read_identities(config, clock)
+        self.front = front_of(config, tables, auth, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
@@ -205,6 +206,8 @@ class House:
             self.monitor.follow()
         self._logs.sinks.change(front.config.sinks, around)
         front.tables.start(self.clock, self.emit, before=old_front.tables)
+        if front.auth is not old_front.auth:
+            front.auth.start(self.emit)
         self._retire(couriers.retire(old_courier, courier, self.clock))
         self._retire(self._retire_front(old_front))
 
@@ -219,6 +222,8 @@ class House:
             await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
         await old.tables.close(*(one.tables for one in self._fronts))
+        if all(one.auth is not old.auth for one in self._fronts):
+            await old.auth.close()
 
     async def close(self) -> None:
         """Close everything that is open; nothing may be running any more."""
@@ -227,6 +232,8 @@ class House:
         for task in retiring:
             task.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
+        for auth in {id(one.auth): one.auth for one in self._fronts}.values():
+            await auth.close()
         while self._fronts:
             await self._fronts.pop().tables.close(*(one.tables for one in self._fronts))
         await self.courier.deliverer.close()

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from postroad.auth.service import AuthService
 from postroad.config.checkaliases import passwords_of
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
@@ -19,7 +20,7 @@ from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
 from postroad.house.courier import courier_of
-from postroad.house.front import Front, front_of
+from postroad.house.front import Front, front_of, read_identities
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
 from postroad.house.tables import Before, Tables, may_differ, read_tables
@@ -83,7 +84,7 @@ class Reloader:
     async def _exchange(self) -> Reloaded:
         house = self._house
         try:
-            read, tables = await asyncio.to_thread(read_all, house, self._file)
+            read, tables, auth = await asyncio.to_thread(read_all, house, self._file)
         except ConfigError:
             raise
         except Exception as error:  # whatever it is, the configuration in force must stay
@@ -91,12 +92,14 @@ class Reloader:
         courier = None
         try:
             courier = courier_of(read.config, house.tools, house.courier)
-            front = front_of(read.config, tables, courier.rewrite, house.way)
+            front = front_of(read.config, tables, auth, courier.rewrite, house.way)
             around = around_of(read.config)
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
         except BaseException as error:
             await tables.close(house.front.tables)
+            if auth is not house.front.auth:
+                await auth.close()
             if courier is not None and courier.resolver is not house.courier.resolver:
                 courier.resolver.close()
             if isinstance(error, PostroadError) and not isinstance(error, ConfigError):
@@ -128,11 +131,12 @@ def read_for(running: Config, file: Path) -> Read:
     return Read(keep_running(running, loaded.config), tuple(changes), _warnings(loaded, changes))
 
 
-def read_all(house: House, file: Path) -> tuple[Read, Tables]:
-    """The same, with its tables; may take its time."""
+def read_all(house: House, file: Path) -> tuple[Read, Tables, AuthService]:
+    """The same beside that of `house`, with its tables and who may log in; may take its time."""
     read = read_for(house.config, file)
+    auth = read_identities(read.config, house.clock, house.front)
     before = Before(house.front.config, house.front.tables)
-    return read, read_tables(read.config, house.clock, house.emit, before)
+    return read, read_tables(read.config, house.clock, house.emit, before), auth
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:
