@@ -1,4 +1,4 @@
-"""What tests of access tokens share: sources over a fake provider with a clock driven by hand, and how they are asked."""
+"""What tests of access tokens share: sources over a fake provider with a clock driven by hand, and how to ask them."""
 
 import time
 from typing import Any

@@ -1,13 +1,19 @@
 """Rules about authentication: listeners that ask for it, sources that know somebody, mechanisms that can work.
 
-What can never work is a problem; what works otherwise than most people expect is a doubt.
+What can never work is a problem; what works otherwise than most people expect is a doubt. What the users file says is
+told beside them, since a line that cannot be used costs one user's log-in and nothing else.
 """
 
 from collections.abc import Iterator
 
 from postroad.auth.settings import AuthSettings
+from postroad.auth.userlines import Flaw, parse_lines
+from postroad.auth.users import TOLD
+from postroad.auth.usertable import users_of
 from postroad.config.problem import Problem, Warned
 from postroad.config.schema import Config
+from postroad.store.tablefile import TableFileError
+from postroad.store.usersfile import read_users
 
 
 def check_auth(config: Config) -> Iterator[Problem]:
@@ -28,6 +34,25 @@ def check_auth(config: Config) -> Iterator[Problem]:
             )
     elif not asking and auth != AuthSettings():
         yield Warned(("auth",), "nobody is asked to log in: no listener has auth")
+
+
+def check_auth_places(config: Config) -> Iterator[Problem]:
+    """The users file: whether it can be read, and its lines that cannot be used."""
+    users = config.auth.users
+    if users is None:
+        return
+    path = ("auth", "users", "file")
+    try:
+        text = read_users(users.file)
+    except TableFileError as error:
+        yield Problem(path, f'"{users.file}" {error}')
+        return
+    flaws: list[Flaw] = []
+    flaws = users_of(list(parse_lines(text, flaws)), flaws).flaws
+    for flaw in flaws[:TOLD]:
+        yield Warned(path, f"{users.file}:{flaw.line}: {flaw.text}")
+    if len(flaws) > TOLD:
+        yield Warned(path, f"{users.file}: {len(flaws) - TOLD} more lines cannot be used")
 
 
 def known_sources(auth: AuthSettings) -> tuple[str, ...]:

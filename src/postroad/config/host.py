@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postroad.config.apihost import check_api_places
+from postroad.config.checkauth import check_auth_places
 from postroad.config.checkdirectories import check_directory_files
 from postroad.config.checksinks import check_sink_places
 from postroad.config.egress import check_egress
@@ -26,6 +27,7 @@ def check_host(config: Config) -> list[Problem]:
         *check_sink_places(config),
         *check_directory_files(config),
         *check_api_places(config),
+        *check_auth_places(config),
     ]
 
 

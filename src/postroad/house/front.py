@@ -17,7 +17,7 @@ from postroad.house.policing import Policing
 from postroad.house.tables import Tables
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
-from postroad.listener.intake import Intake, Rewrite
+from postroad.listener.intake import Intake, Rewrite, Spooling
 from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
 from postroad.model.queueid import QueueIds
@@ -26,7 +26,6 @@ from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
-from postroad.spool.inlet import Inlet
 from postroad.store.drops import DropFolder
 
 LOOK_SECONDS: Final = 1.0
@@ -35,7 +34,7 @@ LOOK_SECONDS: Final = 1.0
 class Way(Struct, frozen=True):
     """How accepted mail goes on, the same for every front of the process."""
 
-    spool: Inlet
+    spool: Spooling
     admit: Callable[[Stored, list[Work]], None]
     queue_ids: QueueIds
     emit: Emit
