@@ -63,11 +63,15 @@ class IdentityProvider:
         self.stop()
 
     def stop(self) -> None:
-        """Serve no more; its port refuses connections. Safe to call twice."""
+        """Serve no more; its port refuses connections."""
         self.gate.set()
         self._server.shutdown()
-        self._server.server_close()
+        self.close()
         self._thread.join(30)
+
+    def close(self) -> None:
+        """Give up the port, when it never served."""
+        self._server.server_close()
 
     @property
     def issuer(self) -> str:

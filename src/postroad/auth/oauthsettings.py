@@ -5,6 +5,7 @@ about others the issuer can be asked (RFC 7662). No algorithm can be chosen that
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -105,6 +106,12 @@ class OAuthSettings(Settings):
     introspection: IntrospectionSettings | None = Field(
         None, description="For tokens that are no JWTs.", json_schema_extra={"default": "they are not taken"}
     )
+
+    def anchored(self, folder: Path) -> "OAuthSettings":
+        """The same, with a relative file taken from `folder`."""
+        if not self.ca:
+            return self
+        return self.model_copy(update={"ca": str((folder / Path(self.ca).expanduser()).absolute())})
 
 
 class OAuthSource(Source, Protocol):

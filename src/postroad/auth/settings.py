@@ -10,10 +10,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from postroad.auth.oauthsettings import OAuthSettings
 from postroad.auth.userlines import LEAST_ROUNDS, LineError, check_name
 from postroad.model.option import Duration, Settings
 
 _HEX: Final = frozenset("0123456789abcdef")
+_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_NAME_LIMIT: Final = 64  # names stand in records
 _DIGEST: Final = 64  # hexadecimal digits of a SHA-256
 
 Mechanism = Literal[
@@ -65,8 +68,17 @@ def _certificate(text: str) -> str:
     return f"email:{text.lower()}" if "@" in text else f"DNS:{text.lower()}"
 
 
+def _issuer_name(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME or text == "users":
+        raise ValueError(
+            f'a name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores, and not "users", which is the file'
+        )
+    return text
+
+
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 File = Annotated[Path, BeforeValidator(_path)]
+IssuerName = Annotated[str, AfterValidator(_issuer_name)]
 Login = Annotated[str, AfterValidator(_login)]
 CertificateName = Annotated[str, AfterValidator(_certificate)]
 
@@ -101,6 +113,11 @@ class AuthSettings(Settings):
     )
     users: UsersSettings | None = Field(
         None, description="Users in a file.", json_schema_extra={"default": "no users file"}
+    )
+    oauth: dict[IssuerName, OAuthSettings] = Field(
+        {},
+        description="Issuers of access tokens, for XOAUTH2 and OAUTHBEARER, by name.",
+        json_schema_extra={"default": "none"},
     )
     certificates: dict[CertificateName, Login] = Field(
         {},
@@ -138,10 +155,11 @@ class AuthSettings(Settings):
 
     def anchored(self, folder: Path) -> "AuthSettings":
         """The same, with relative files taken from `folder`."""
+        oauth = {name: issuer.anchored(folder) for name, issuer in self.oauth.items()}
         if self.users is None:
-            return self
+            return self.model_copy(update={"oauth": oauth})
         file = (folder / self.users.file.expanduser()).absolute()
-        return self.model_copy(update={"users": self.users.model_copy(update={"file": file})})
+        return self.model_copy(update={"oauth": oauth, "users": self.users.model_copy(update={"file": file})})
 
     def order(self, known: Iterable[str]) -> tuple[str, ...]:
         """The names of the sources that are there, in the order in which they are asked; those named come first."""

@@ -15,6 +15,7 @@ from postroad.config.checkapi import check_api
 from postroad.config.checkauth import check_auth
 from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checkdirectories import check_directories
+from postroad.config.checkoauth import check_oauth
 from postroad.config.checkrecipients import check_recipients
 from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
@@ -135,6 +136,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_recipients,
     check_api,
     check_auth,
+    check_oauth,
     check_desk,
     check_directories,
     check_sinks,

@@ -57,4 +57,4 @@ def check_auth_places(config: Config) -> Iterator[Problem]:
 
 def known_sources(auth: AuthSettings) -> tuple[str, ...]:
     """The names of the sources that have a section, in the order of the reference."""
-    return ("users",) if auth.users is not None else ()
+    return (*(("users",) if auth.users is not None else ()), *auth.oauth)

@@ -13,6 +13,7 @@ from postroad.auth.service import AuthService, Close
 from postroad.auth.source import Source
 from postroad.auth.users import NAME, UsersFile
 from postroad.config.schema import Config
+from postroad.house.issuers import has_same_issuers, open_issuers
 from postroad.model.errors import ConfigError, TableError
 from postroad.model.late import Late
 from postroad.model.record import Record
@@ -40,6 +41,9 @@ def read_auth(config: Config, clock: Clock) -> AuthService:
         except TableError as error:
             raise ConfigError([f"auth.users.file: {settings.users.file} {error}"]) from None
         sources[NAME] = users
+    issuers = open_issuers(config, clock)
+    sources |= issuers.sources
+    closing += [source.close for source in issuers.sources.values()]
     try:
         key = lasting_key(config.auth_key_file)
     except OSError as error:
@@ -47,7 +51,7 @@ def read_auth(config: Config, clock: Clock) -> AuthService:
     logins = Logins(
         settings,
         [sources[name] for name in settings.order(sources)],
-        Tools(gate, hashing, clock.monotonic, key),
+        Tools(gate, hashing, clock.monotonic, key, issuers.hint),
     )
     return AuthService(logins, gate=gate, users=users, told=told, closing=closing)
 
@@ -55,4 +59,4 @@ def read_auth(config: Config, clock: Clock) -> AuthService:
 def has_same_auth(old: Config, new: Config) -> bool:
     """True when the sources of `old` are good for `new`."""
     listeners = [{listener.auth != "off" for listener in config.listeners.values()} >= {True} for config in (old, new)]
-    return old.auth == new.auth and listeners[0] == listeners[1]
+    return old.auth == new.auth and listeners[0] == listeners[1] and has_same_issuers(new)
