@@ -12,6 +12,7 @@ from postroad.auth.users import TOLD
 from postroad.auth.usertable import users_of
 from postroad.config.problem import Problem, Warned
 from postroad.config.schema import Config
+from postroad.net.process import can_read, is_root
 from postroad.store.tablefile import TableFileError
 from postroad.store.usersfile import read_users
 
@@ -47,6 +48,11 @@ def check_auth_places(config: Config) -> Iterator[Problem]:
     except TableFileError as error:
         yield Problem(path, f'"{users.file}" {error}')
         return
+    user = config.process.user
+    if user and is_root() and not can_read(user, users.file):
+        yield Problem(
+            path, f'"{users.file}" cannot be read by the user {user} (process.user); chgrp {user} {users.file}'
+        )
     flaws: list[Flaw] = []
     flaws = users_of(list(parse_lines(text, flaws)), flaws).flaws
     for flaw in flaws[:TOLD]:
