@@ -156,8 +156,8 @@ def test_a_list_that_changes_and_a_reload(tmp_path: Path) -> None:
 
 def test_a_directory_knows_addresses_and_proxy_addresses(tmp_path: Path) -> None:
     proxies = ["SMTP:bob@known.example", "smtp:robert@known.example"]
-    people = folder_of("users") + user("bob", mail="bob@known.example", proxyAddresses=proxies)
-    people += user("ann", mail="ann@known.example")
+    people = folder_of("users") + user("bob", attributes={"mail": "bob@known.example", "proxyAddresses": proxies})
+    people += user("ann", attributes={"mail": "ann@known.example"})
     with Slapd(people) as slapd:
         listed = f"""
 [[recipients]]

@@ -11,8 +11,9 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from tests.support.postfix import free_port
@@ -24,6 +25,9 @@ READER: Final = f"cn=reader,{SUFFIX}"  # sees everything but passwords
 READER_PASSWORD: Final = "of the reader"
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 20.0
+
+Attributes = Mapping[str, str | list[str]]
+NONE: Final[Attributes] = MappingProxyType({})
 
 SCHEMA: Final = """\
 attributetype ( 1.2.840.113556.1.4.656 NAME 'userPrincipalName' EQUALITY caseIgnoreMatch
@@ -114,7 +118,11 @@ class Slapd:
 
     def __enter__(self) -> Self:
         self.start()
-        self.change(self._ldif, add=True)
+        try:
+            self.change(self._ldif, add=True)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -162,6 +170,9 @@ class Slapd:
     def freeze(self) -> None:
         """Let it hear and say nothing until `thaw`; the system still takes connections for it."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._process is not None and not _is_stopped(self._process.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def thaw(self) -> None:
         """Go on."""
@@ -190,6 +201,12 @@ class Slapd:
         )
 
 
+def _is_stopped(pid: int) -> bool:
+    """True when every thread of the process stands still."""
+    states = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all(state.read_text().rpartition(")")[2].split()[0] == "T" for state in states)
+
+
 def make_ca(folder: Path) -> None:
     """A CA (ca.pem), and a certificate of it for localhost and 127.0.0.1 (server.pem, server.key), in `folder`."""
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -211,14 +228,15 @@ def _openssl(folder: Path, *arguments: str) -> None:
     subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder, timeout=START_SECONDS)
 
 
-def user(name: str, *, password: str = "", below: str = f"cn=users,{SUFFIX}", **attributes: str | list[str]) -> str:
-    """The LDIF of a user; an underscore in an attribute's name stands for a hyphen."""
-    lines = [f"dn: cn={name},{below}", "objectClass: user", f"cn: {name}", f"sn: {name}"]
+def user(name: str, *, password: str = "", below: str = f"cn=users,{SUFFIX}", attributes: Attributes = NONE) -> str:
+    """The LDIF of a user."""
+    comma = "\\,"
+    lines = [f"dn: cn={name.replace(',', comma)},{below}", "objectClass: user", f"cn: {name}", f"sn: {name}"]
     lines += [f"userPassword: {password}"] if password else []
     return "\n".join((*lines, *_values(attributes))) + "\n\n"
 
 
-def group(name: str, *members: str, below: str = f"cn=groups,{SUFFIX}", **attributes: str | list[str]) -> str:
+def group(name: str, *members: str, below: str = f"cn=groups,{SUFFIX}", attributes: Attributes = NONE) -> str:
     """The LDIF of a group with these members' names."""
     lines = [f"dn: cn={name},{below}", "objectClass: group", f"cn: {name}"]
     lines += [f"member: {member}" for member in members]
@@ -230,9 +248,9 @@ def folder_of(name: str) -> str:
     return f"dn: cn={name},{SUFFIX}\nobjectClass: organizationalRole\ncn: {name}\n\n"
 
 
-def _values(attributes: dict[str, str | list[str]]) -> list[str]:
+def _values(attributes: Attributes) -> list[str]:
     return [
-        f"{name.replace('_', '-')}: {value}"
+        f"{name}: {value}"
         for name, values in attributes.items()
         for value in ([values] if isinstance(values, str) else values)
     ]

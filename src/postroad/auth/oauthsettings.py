@@ -88,20 +88,37 @@ class OAuthSettings(Settings):
         description='Claims that a token must have, each with one of these values: hd = ["example.com"].',
         json_schema_extra={"default": "`{}`"},
     )
-    leeway: Duration = Field(30.0, description="How far the issuer's clock may be off.", ge=0, le=300)
-    token_size: Size = Field(12 << 10, description="Octets of a token at most.", ge=256, le=65536)
+    leeway: Duration = Field(
+        30.0,
+        description="How far the issuer's clock may be off.",
+        ge=0,
+        le=300,
+        json_schema_extra={"default": '`"30s"`'},
+    )
+    token_size: Size = Field(
+        12 << 10, description="Octets of a token at most.", ge=256, le=65536, json_schema_extra={"default": '`"12KiB"`'}
+    )
     ca: str = Field(
         "",
         description="File of the certificates that the issuer's is checked with.",
         json_schema_extra={"default": "the system's"},
     )
-    timeout: Duration = Field(5.0, description="Time for one answer of the issuer.", ge=0.1, le=30)
-    refresh: Duration = Field(3600.0, description="How old keys may be before they are fetched again.", ge=60, le=86400)
+    timeout: Duration = Field(
+        5.0, description="Time for one answer of the issuer.", ge=0.1, le=30, json_schema_extra={"default": '`"5s"`'}
+    )
+    refresh: Duration = Field(
+        3600.0,
+        description="How old keys may be before they are fetched again.",
+        ge=60,
+        le=86400,
+        json_schema_extra={"default": '`"1h"`'},
+    )
     keep_for: Duration = Field(
         86400.0,
         description="How old they may be while the issuer does not answer; then 454 4.7.0.",
         ge=60,
         le=30 * 86400,
+        json_schema_extra={"default": '`"1d"`'},
     )
     introspection: IntrospectionSettings | None = Field(
         None, description="For tokens that are no JWTs.", json_schema_extra={"default": "they are not taken"}

@@ -10,13 +10,16 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from postroad.auth.httpsettings import HttpSettings
+from postroad.auth.ldapsettings import LdapSettings
 from postroad.auth.oauthsettings import OAuthSettings
 from postroad.auth.userlines import LEAST_ROUNDS, LineError, check_name
 from postroad.model.option import Duration, Settings
 
-_HEX: Final = frozenset("0123456789abcdef")
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-_NAME_LIMIT: Final = 64  # names stand in records
+_NAME_LIMIT: Final = 64
+_TAKEN: Final = frozenset(("certificates", "users"))  # names of other sources
+_HEX: Final = frozenset("0123456789abcdef")
 _DIGEST: Final = 64  # hexadecimal digits of a SHA-256
 
 Mechanism = Literal[
@@ -53,6 +56,13 @@ def _login(text: str) -> str:
     return text
 
 
+def _source(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME or text in _TAKEN:
+        taken = " and ".join(sorted(_TAKEN))
+        raise ValueError(f"a source's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores, not {taken}")
+    return text
+
+
 def _certificate(text: str) -> str:
     """One form for each: `sha256:` and digits, `email:` and an address, or `DNS:` and a name."""
     kind, colon, rest = text.partition(":")
@@ -68,18 +78,10 @@ def _certificate(text: str) -> str:
     return f"email:{text.lower()}" if "@" in text else f"DNS:{text.lower()}"
 
 
-def _issuer_name(text: str) -> str:
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME or text == "users":
-        raise ValueError(
-            f'a name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores, and not "users", which is the file'
-        )
-    return text
-
-
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 File = Annotated[Path, BeforeValidator(_path)]
-IssuerName = Annotated[str, AfterValidator(_issuer_name)]
 Login = Annotated[str, AfterValidator(_login)]
+SourceName = Annotated[str, AfterValidator(_source)]
 CertificateName = Annotated[str, AfterValidator(_certificate)]
 
 
@@ -114,7 +116,13 @@ class AuthSettings(Settings):
     users: UsersSettings | None = Field(
         None, description="Users in a file.", json_schema_extra={"default": "no users file"}
     )
-    oauth: dict[IssuerName, OAuthSettings] = Field(
+    ldap: dict[SourceName, LdapSettings] = Field(
+        {}, description="Users in directories, by name.", json_schema_extra={"default": "none"}
+    )
+    http: dict[SourceName, HttpSettings] = Field(
+        {}, description="Services that are asked by HTTP, by name.", json_schema_extra={"default": "none"}
+    )
+    oauth: dict[SourceName, OAuthSettings] = Field(
         {},
         description="Issuers of access tokens, for XOAUTH2 and OAUTHBEARER, by name.",
         json_schema_extra={"default": "none"},

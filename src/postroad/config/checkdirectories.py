@@ -82,6 +82,7 @@ async def _probe(config: Config) -> list[Problem]:
             continue  # told as a problem of the file
         for at, fault in (await directory.probe()).items():
             found.append(Warned(("directories", name, "servers", at), f'"{settings.servers[at]}": {fault}'))
+        await directory.close()
     return found
 
 

@@ -21,6 +21,9 @@ def check_oauth(config: Config) -> Iterator[Problem]:
     """Issuers that stand in two sections: only the first would ever be asked."""
     seen: dict[str, str] = {}
     for name, issuer in config.auth.oauth.items():
+        for kind in ("ldap", "http"):
+            if name in getattr(config.auth, kind):
+                yield Problem(("auth", "oauth", name), f"auth.{kind}.{name} has this name already")
         before = seen.setdefault(issuer.issuer, name)
         if before != name:
             yield Problem(

@@ -19,7 +19,7 @@ from postroad.model.outcome import Decided, Held
 from postroad.model.records import Emit
 from postroad.model.route import NextHop, Route
 from postroad.net.clock import Clock
-from postroad.net.directories import make_directory
+from postroad.net.directories import make_directory, tell
 from postroad.net.ldap import Directory
 from postroad.net.resolver import Resolver
 from postroad.net.stream import open_stream
@@ -73,12 +73,13 @@ class Asker:
         if opened is None:
             given = self._config.directories[name]
             opened = self._directories[name] = make_directory(given, directory_password(name, given), self._clock)
+            tell(opened, name, self._clock, self._emit)
         return DirectoryTable(settings, opened.search, self._clock)
 
     async def close(self) -> None:
         """Close the connections and the resolver."""
         for directory in self._directories.values():
-            directory.close()
+            await directory.close()
         await self._prober.close()
         self._resolver.close()
 

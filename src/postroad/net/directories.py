@@ -1,12 +1,11 @@
-"""Directories from their settings (`[directories.NAME]`), opened once for all who ask them.
+"""Directories from their settings (`[directories.NAME]`), and records of how their servers do.
 
-A directory is one object however many sources and policies look into it, so that its connections and what is known
-of its servers are shared. Invariant: nothing is sent before the first question.
+Whoever looks into a directory for one purpose opens it once, so that connections and what is known of its servers are
+shared. Invariant: nothing is sent before the first question.
 """
 
-from collections.abc import Callable
-
 from postroad.model.errors import ConfigError
+from postroad.model.records import DirectoryFaulted, DirectoryRecovered, Emit
 from postroad.net.clock import Clock
 from postroad.net.ldap import Directory, DirectoryTerms, ServerFault, client_context
 from postroad.net.ldapserver import parse_server
@@ -34,8 +33,22 @@ def terms_of(settings: DirectorySettings) -> DirectoryTerms:
     )
 
 
-def make_directory(
-    settings: DirectorySettings, password: str, clock: Clock, told: Callable[[ServerFault], None] | None = None
-) -> Directory:
+def make_directory(settings: DirectorySettings, password: str, clock: Clock) -> Directory:
     """The directory of `settings`; `password` is the secret `bind_password`, read. ConfigError."""
-    return Directory(terms_of(settings), password, clock, told)
+    return Directory(terms_of(settings), password, clock)
+
+
+def tell(directory: Directory, name: str, clock: Clock, emit: Emit) -> None:
+    """Make records of its servers' faults from now on; `name` is that of its section."""
+
+    def told(fault: ServerFault) -> None:
+        if fault.reason:
+            emit(
+                DirectoryFaulted(
+                    at=clock.now(), directory=name, server=fault.server, reason=fault.reason, pause=fault.pause
+                )
+            )
+        else:
+            emit(DirectoryRecovered(at=clock.now(), directory=name, server=fault.server))
+
+    directory.told = told

@@ -1,11 +1,11 @@
-"""Outgoing HTTP: POSTs one at a time to one address over a kept connection, or questions to several; with deadlines.
+"""Outgoing HTTP: POSTs to one address, over kept connections, one unless told otherwise, each within a deadline.
 
-Redirects are not followed, cookies not kept, proxies of the environment not used; of an answer's body no more than a
-bound is read. Invariant: whatever the peer or the network does is an `Answer`, never an exception.
+Redirects are not followed, cookies not kept, proxies of the environment not used; of an answer's body no more than
+64 KiB is read. Invariant: whatever the peer or the network does is an `Answer`, never an exception.
 """
 
+import asyncio
 import ssl
-import sys
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
@@ -14,12 +14,6 @@ import aiohttp
 from msgspec import Struct
 
 BODY_LIMIT: Final = 64 << 10  # octets read of an answer's body, so that the connection can be used again
-CONNECTIONS: Final = 10  # of one Fetcher
-_LINGERS: Final = sys.version_info < (
-    3,
-    12,
-    7,
-)  # connections under TLS outlive their closing until the peer closes, too
 FIRST_PAUSE: Final = 1.0  # seconds before a second attempt
 
 
@@ -48,29 +42,38 @@ def pause_after(tries: int, answer: Answer, *, longest: float) -> float:
 class Poster:
     """POSTs to `url`; used by one event loop, within `async with`. `ca` is a file of certificates."""
 
-    def __init__(self, url: str, *, timeout: float, agent: str, ca: str = "") -> None:
+    def __init__(self, url: str, *, timeout: float, agent: str, ca: str = "", connections: int = 1) -> None:
         """`timeout` is that of a whole exchange, the look-up of the name included."""
         self._url = url
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._agent = agent
         self._ca = ca
+        self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Read the certificates."""
+        """As `open`."""
+        self.open()
+        return self
+
+    def open(self) -> None:
+        """Read the certificates; OSError when that fails."""
         context: ssl.SSLContext | bool = ssl.create_default_context(cafile=self._ca) if self._ca else True
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1, ssl=context),
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=context),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": self._agent},
             timeout=self._timeout,
         )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connection."""
+        """As `close`."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 
@@ -86,63 +89,37 @@ class Poster:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(0, str(error) or type(error).__name__)
 
+    async def ask(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """The same, with the whole body of the answer; one that is longer than 64 KiB is no answer.
 
-class Fetcher:
-    """GETs and POSTs to whatever address is asked for, each whole answer within `timeout`; used on one event loop.
-
-    No more than `limit` octets are taken of an answer, and none that is compressed. `ca` is a file of certificates.
-    """
-
-    def __init__(self, *, timeout: float, agent: str, limit: int, ca: str = "") -> None:
-        """Nothing is opened before the first question."""
-        self._timeout = timeout
-        self._agent = agent
-        self._limit = limit
-        self._ca = ca
-        self._session: aiohttp.ClientSession | None = None
-
-    async def get(self, url: str) -> Answer:
-        """What is at `url`."""
-        return await self._ask("GET", url, None, {})
-
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """The answer to `body`."""
-        return await self._ask("POST", url, body, headers)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            if session.connector is not None:
-                await session.connector.close(abort_ssl=True)  # or sockets stay until the peer has said goodbye
-            await session.close()
-
-    async def _ask(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        To be used where a repetition does no harm: over a kept connection that has died meanwhile `body` is sent again.
+        """
+        assert self._session is not None
         try:
-            session = self._opened()
-            async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as got:
-                taken = bytearray()
-                async for part in got.content.iter_chunked(BODY_LIMIT):
-                    taken += part
-                    if len(taken) > self._limit:
-                        return Answer(0, f"an answer of more than {self._limit} octets")
-                return Answer(got.status, got.reason or "", body=bytes(taken))
+            async with asyncio.timeout(self._timeout.total):
+                try:
+                    return await self._exchange(self._session, body, headers)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                    if isinstance(error, aiohttp.ClientConnectorError):
+                        raise
+                    return await self._exchange(self._session, body, headers)
         except TimeoutError:
-            return Answer(0, f"no answer within {self._timeout:g}s")
+            return Answer(0, f"no answer within {self._timeout.total:g}s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(0, str(error) or type(error).__name__)
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            context: ssl.SSLContext | bool = ssl.create_default_context(cafile=self._ca) if self._ca else True
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context, enable_cleanup_closed=_LINGERS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": self._agent, "Accept": "application/json", "Accept-Encoding": "identity"},
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
-                auto_decompress=False,
-            )
-        return self._session
+    async def _exchange(self, session: aiohttp.ClientSession, body: bytes, headers: Mapping[str, str]) -> Answer:
+        async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as got:
+            parts: list[bytes] = []
+            size = 0
+            while part := await got.content.read(BODY_LIMIT + 1 - size):
+                parts.append(part)
+                size += len(part)
+                if size > BODY_LIMIT:
+                    got.close()
+                    return Answer(0, f"an answer of more than {BODY_LIMIT >> 10} KiB")
+            retry = _seconds(got.headers.get("Retry-After", ""))
+            return Answer(got.status, got.reason or "", retry, b"".join(parts))
 
 
 def _seconds(text: str) -> float:

@@ -7,8 +7,9 @@ no such entry" and never "wrong password"; no text that this file makes has a pa
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import Final, Generic, TypeVar
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -74,6 +75,18 @@ class Bound(Struct, frozen=True, gc=False):
     result: Result
 
 
+NO_BIND: Final = Bound(False, Result(INVALID_CREDENTIALS, "no name or no password"))
+
+
+class Search(Protocol):
+    """How a directory is searched: as `Directory.search`."""
+
+    def __call__(
+        self, base: str, filter_text: str, attributes: tuple[str, ...] = (), *, limit: int = 2, scope: int = SUBTREE
+    ) -> Awaitable[list[Entry]]:
+        """The entries that match; DirectoryError when that cannot be known now."""
+
+
 def client_context(ca: str = "") -> ssl.SSLContext:
     """TLS 1.2 or later that checks chain and name; `ca` is a file of certificates, "" for the system's. OSError."""
     context = ssl.create_default_context(cafile=ca or None)
@@ -84,19 +97,18 @@ def client_context(ca: str = "") -> ssl.SSLContext:
 class Directory:
     """The servers of one directory; used on one event loop. `told` hears of servers that fail and come back."""
 
-    def __init__(
-        self, terms: DirectoryTerms, password: str, clock: Clock, told: Callable[[ServerFault], None] | None = None
-    ) -> None:
+    def __init__(self, terms: DirectoryTerms, password: str, clock: Clock) -> None:
         """Nothing is opened yet; `password` is that of `terms.bind_dn`."""
         assert not terms.bind_dn or password, "a name to bind as, without a password"
+        self.told: Callable[[ServerFault], None] | None = None
         self._terms = terms
         self._password = password
         self._clock = clock
-        self._told = told
         self._standing = [_Standing(server) for server in terms.servers]
         self._turns = asyncio.Semaphore(terms.connections)
         self._searchers = _Kept()
         self._binders = _Kept()
+        self._leaving: deque[LdapConnection] = deque(maxlen=2 * terms.connections)  # closed, though not yet gone
         self._is_closed = False
 
     def __str__(self) -> str:
@@ -111,39 +123,42 @@ class Directory:
         Text of others is in the filter by `fill` alone. The scope BASE looks at the entry `base` alone, and finds
         nothing when there is none. DirectoryError: it cannot be known now; ValueError: the filter is none.
         """
-        assert limit > 0, "answers are bounded"
-        query = Query(base, scope, pack_filter(filter_text), attributes or (NO_ATTRIBUTES,), limit)
-
-        async def ask(connection: LdapConnection) -> Found:
-            found = await connection.search(query, self._terms.answer_timeout)
-            if found.result.code in _ANOTHER_SERVER:
-                raise DirectoryError(f"search: {found.result}")
-            return found
-
-        found = await self._ask(self._searchers, ask)
-        code = found.result.code
-        if code in {SUCCESS, SIZE_LIMIT_EXCEEDED}:
-            return found.entries[:limit]
-        if code == NO_SUCH_OBJECT and scope == BASE:
-            return []
-        raise DirectoryError(f"search below {base or 'the root'}: {found.result}")
+        query = _query(base, filter_text, attributes, limit, scope)
+        return _entries(query, await self._ask(self._searchers, lambda connection: self._search(connection, query)))
 
     async def bind(self, dn: str, password: str) -> Bound:
         """Whether `password` is that of `dn`, which may be a name of Active Directory's (user@domain) too.
 
         An empty one never is, and nobody is asked (RFC 4513 5.1.2). DirectoryError when it cannot be known now.
         """
-        if not dn or not password or "\0" in dn or "\0" in password:
-            return Bound(False, Result(INVALID_CREDENTIALS, "no name or no password"))
+        if _is_no_bind(dn, password):
+            return NO_BIND
+        return await self._ask(self._binders, lambda connection: self._bind(connection, dn, password))
 
-        async def ask(connection: LdapConnection) -> Bound:
-            result = await connection.bind(dn, password)
-            refused = result.code in _REFUSALS or (result.code == 53 and _INACTIVE in result.text.lower())
-            if result.code != SUCCESS and not refused:
-                raise DirectoryError(f"bind: {result}")
-            return Bound(result.code == SUCCESS, result)
+    async def bind_and(self, dn: str, password: str, then: Callable[[Search], Awaitable[T]]) -> tuple[Bound, T | None]:
+        """The same, and what `then` makes of searches as `dn`, which it is given; nothing when the bind is refused."""
+        if _is_no_bind(dn, password):
+            return NO_BIND, None
 
-        return await self._ask(self._binders, ask)
+        async def ask(connection: LdapConnection) -> tuple[Bound, T | None, DirectoryError | None]:
+            async def search(
+                base: str, filter_text: str, attributes: tuple[str, ...] = (), *, limit: int = 2, scope: int = SUBTREE
+            ) -> list[Entry]:
+                query = _query(base, filter_text, attributes, limit, scope)
+                return _entries(query, await self._search(connection, query))
+
+            bound = await self._bind(connection, dn, password)
+            if not bound.is_bound:
+                return bound, None, None
+            try:
+                return bound, await then(search), None
+            except DirectoryError as error:  # an answer of this server, which another one would give too
+                return bound, None, error
+
+        bound, value, error = await self._ask(self._binders, ask)
+        if error is not None:
+            raise error
+        return bound, value
 
     async def probe(self) -> dict[int, str]:
         """What is wrong with a server, by its place among them; all are asked at once."""
@@ -151,7 +166,7 @@ class Directory:
         async def ask(server: LdapServer) -> str:
             try:
                 async with asyncio.timeout(self._terms.timeout):
-                    (await self._connect(server, is_searcher=True)).close()
+                    self._leave([await self._connect(server, is_searcher=True)])
             except TimeoutError:
                 return f"no answer within {self._terms.timeout:g} s"
             except PeerError as error:
@@ -161,11 +176,13 @@ class Directory:
         words = await asyncio.gather(*(ask(server) for server in self._terms.servers))
         return {at: text for at, text in enumerate(words) if text}
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections that nobody uses; those in use are closed when their question is answered."""
         self._is_closed = True
         for kept in (self._searchers, self._binders):
-            kept.drop(lambda _: True)
+            self._leave(kept.drop(lambda _: True))
+        for connection in self._leaving:
+            await connection.wait_closed()
 
     # -- one question ------------------------------------------------------------------------------
 
@@ -182,7 +199,8 @@ class Directory:
     async def _ask_kept(self, kept: "_Kept", ask: Callable[[LdapConnection], Awaitable[T]]) -> "_Answer[T] | None":
         """The answer over a connection that is open already; None when there is none that works."""
         now = self._clock.monotonic()
-        while (connection := kept.take(now)) is not None:
+        self._leave(kept.drop(lambda one: _is_stale(one, now)))
+        while (connection := kept.take()) is not None:
             standing = self._standing_of(connection)
             try:
                 return _Answer(await self._use(connection, kept, ask))
@@ -218,16 +236,30 @@ class Directory:
         """Ask over `connection`, and keep it if it still can be asked something."""
         is_done = False
         try:
-            async with asyncio.timeout(self._terms.answer_timeout):
-                answer = await ask(connection)
+            answer = await ask(connection)
             is_done = True
         finally:
             if is_done and connection.is_open and not self._is_closed:
                 self._make_room(kept)
                 kept.put(connection, self._clock.monotonic())
             else:
-                connection.close()
+                self._leave([connection])
         return answer
+
+    async def _search(self, connection: LdapConnection, query: Query) -> Found:
+        async with asyncio.timeout(self._terms.answer_timeout):
+            found = await connection.search(query, self._terms.answer_timeout)
+        if found.result.code in _ANOTHER_SERVER:
+            raise DirectoryError(f"search: {found.result}")
+        return found
+
+    async def _bind(self, connection: LdapConnection, dn: str, password: str) -> Bound:
+        async with asyncio.timeout(self._terms.answer_timeout):
+            result = await connection.bind(dn, password)
+        refused = result.code in _REFUSALS or (result.code == 53 and _INACTIVE in result.text.lower())
+        if result.code != SUCCESS and not refused:
+            raise DirectoryError(f"bind: {result}")
+        return Bound(result.code == SUCCESS, result)
 
     async def _connect(self, server: LdapServer, *, is_searcher: bool) -> LdapConnection:
         """A new connection; one to search over is bound as whom the configuration says."""
@@ -237,7 +269,7 @@ class Directory:
         if is_searcher and terms.bind_dn:
             result = await connection.bind(terms.bind_dn, self._password)
             if result.code != SUCCESS:
-                connection.close()
+                self._leave([connection])
                 raise PeerError(f"bind as {terms.bind_dn}: {result}")
         return connection
 
@@ -245,7 +277,12 @@ class Directory:
         """Close a connection of the other kind when all together would be too many."""
         other = self._binders if kept is self._searchers else self._searchers
         if kept.size + other.size >= self._terms.connections:
-            other.drop_oldest()
+            self._leave(other.drop_oldest())
+
+    def _leave(self, connections: Iterable[LdapConnection]) -> None:
+        for connection in connections:
+            connection.close()
+            self._leaving.append(connection)
 
     # -- who works ---------------------------------------------------------------------------------
 
@@ -256,13 +293,31 @@ class Directory:
         """Pass the server over for a while, and forget its connections."""
         pause = standing.fail(self._clock.monotonic(), reason)
         for kept in (self._searchers, self._binders):
-            kept.drop(lambda connection: connection.server is standing.server)
-        if pause and self._told is not None:
-            self._told(ServerFault(str(standing.server), reason, pause))
+            self._leave(kept.drop(lambda connection: connection.server is standing.server))
+        if pause and self.told is not None:
+            self.told(ServerFault(str(standing.server), reason, pause))
 
     def _works(self, standing: "_Standing") -> None:
-        if standing.succeed() and self._told is not None:
-            self._told(ServerFault(str(standing.server), "", 0.0))
+        if standing.succeed() and self.told is not None:
+            self.told(ServerFault(str(standing.server), "", 0.0))
+
+
+def _query(base: str, filter_text: str, attributes: tuple[str, ...], limit: int, scope: int) -> Query:
+    assert limit > 0, "answers are bounded"
+    return Query(base, scope, pack_filter(filter_text), attributes or (NO_ATTRIBUTES,), limit)
+
+
+def _entries(query: Query, found: Found) -> list[Entry]:
+    code = found.result.code
+    if code in {SUCCESS, SIZE_LIMIT_EXCEEDED}:
+        return found.entries[: query.limit]
+    if code == NO_SUCH_OBJECT and query.scope == BASE:
+        return []
+    raise DirectoryError(f"search below {query.base or 'the root'}: {found.result}")
+
+
+def _is_no_bind(dn: str, password: str) -> bool:
+    return not dn or not password or "\0" in dn or "\0" in password
 
 
 class _Answer(Struct, Generic[T], frozen=True):
@@ -317,21 +372,24 @@ class _Kept:
     def size(self) -> int:
         return len(self._connections)
 
-    def take(self, now: float) -> LdapConnection | None:
-        """The one that was used last, if it is not too old."""
-        self.drop(lambda one: not one.is_open or now - one.used > IDLE_SECONDS or now - one.opened > LIFE_SECONDS)
+    def take(self) -> LdapConnection | None:
+        """The one that was used last."""
         return self._connections.pop() if self._connections else None
 
     def put(self, connection: LdapConnection, now: float) -> None:
         connection.used = now
         self._connections.append(connection)
 
-    def drop(self, is_unwanted: Callable[[LdapConnection], bool]) -> None:
+    def drop(self, is_unwanted: Callable[[LdapConnection], bool]) -> list[LdapConnection]:
         unwanted = [one for one in self._connections if is_unwanted(one)]
-        self._connections = [one for one in self._connections if one not in unwanted]
-        for connection in unwanted:
-            connection.close()
+        if unwanted:
+            self._connections = [one for one in self._connections if one not in unwanted]
+        return unwanted
 
-    def drop_oldest(self) -> None:
-        if self._connections:
-            self._connections.pop(0).close()
+    def drop_oldest(self) -> list[LdapConnection]:
+        return [self._connections.pop(0)] if self._connections else []
+
+
+def _is_stale(connection: LdapConnection, now: float) -> bool:
+    """True when it was closed, unused for long, or has lived for long."""
+    return not connection.is_open or now - connection.used > IDLE_SECONDS or now - connection.opened > LIFE_SECONDS

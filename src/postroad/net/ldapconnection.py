@@ -124,6 +124,10 @@ class LdapConnection:
         self._stream.write(unbind_request(self._next()))
         self._stream.close()
 
+    async def wait_closed(self) -> None:
+        """After `close` or `abort`: wait until the connection is gone, a few seconds at most."""
+        await self._stream.wait_closed()
+
     def _next(self) -> int:
         self._number = self._number % _LAST_NUMBER + 1
         return self._number

@@ -196,6 +196,10 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.CatchAllFound: lambda e: (
             f"asked     {e.target} takes ANY name in {e.domain}, an invented one too: asking it tells nothing"
         ),
+        r.DirectoryFaulted: lambda e: (
+            f"directory {e.directory}: {e.server} does not work: {e.reason}; not asked for {seconds(e.pause)}s"
+        ),
+        r.DirectoryRecovered: lambda e: f"directory {e.directory}: {e.server} works again",
         r.OperatorActed: _acted,
         r.RecipientHandled: lambda e: (
             f"operator  {e.id} {e.action} of <{e.recipient}> for {e.lane} by {e.by}{_because(e.reason)}"

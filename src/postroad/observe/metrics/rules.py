@@ -152,6 +152,8 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
             ),
         ),
         r.CatchAllFound: PLAIN,
+        r.DirectoryFaulted: Rule(("directory", "server")),
+        r.DirectoryRecovered: Rule(("directory", "server")),
         r.OperatorActed: Rule(("action",)),
         r.RecipientHandled: Rule(("action",)),
         r.DeliveryFaulted: PLAIN,
