@@ -76,9 +76,7 @@ class Prober:
         words = "the route has no target that can be asked"
         targets = [target for target in arrange(route.targets, dialing.preference) if target.scheme != CAPTURE]
         for number, target in enumerate(targets, 1):
-            left = deadline - self._clock.monotonic()
-            if number < len(targets):
-                left /= 2  # one that is silent must not use up the time of the others
+            left = share_of(deadline - self._clock.monotonic(), others=len(targets) - number)
             try:
                 async with asyncio.timeout(left):
                     answer = await self._ask(target, dialing, mail, recipients)
@@ -143,6 +141,11 @@ class Prober:
             out = probe.receive(await read_some(connection.stream, left, timeout))
             if out:
                 connection.stream.write(out)
+
+
+def share_of(left: float, *, others: int) -> float:
+    """How much of the time that is left a target may take: one that is silent must not use up that of the others."""
+    return left / 2 if others else left
 
 
 async def _open(target: Target, dialing: Dialing) -> Connection | str:
