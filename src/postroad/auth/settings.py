@@ -13,12 +13,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from postroad.auth.httpsettings import HttpSettings
 from postroad.auth.ldapsettings import LdapSettings
 from postroad.auth.oauthsettings import OAuthSettings
+from postroad.auth.pamsettings import PamSettings
 from postroad.auth.userlines import LEAST_ROUNDS, LineError, check_name
 from postroad.model.option import Duration, Settings
 
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _NAME_LIMIT: Final = 64
-_TAKEN: Final = frozenset(("certificates", "users"))  # names of other sources
+_TAKEN: Final = frozenset(("certificates", "pam", "users"))  # names of other sources
 _HEX: Final = frozenset("0123456789abcdef")
 _DIGEST: Final = 64  # hexadecimal digits of a SHA-256
 
@@ -121,6 +122,9 @@ class AuthSettings(Settings):
     )
     http: dict[SourceName, HttpSettings] = Field(
         {}, description="Services that are asked by HTTP, by name.", json_schema_extra={"default": "none"}
+    )
+    pam: PamSettings | None = Field(
+        None, description="Accounts of this host.", json_schema_extra={"default": "not asked"}
     )
     oauth: dict[SourceName, OAuthSettings] = Field(
         {},

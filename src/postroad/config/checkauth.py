@@ -5,6 +5,8 @@ told beside them, since a line that cannot be used costs one user's log-in and n
 """
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 from postroad.auth.httpsettings import HttpSettings, has_credentials
 from postroad.auth.settings import AuthSettings
@@ -18,6 +20,8 @@ from postroad.model.errors import ConfigError
 from postroad.net.process import can_read, is_root
 from postroad.store.tablefile import TableFileError
 from postroad.store.usersfile import read_users
+
+PAM_FOLDER: Final = Path("/etc/pam.d")
 
 
 def check_auth(config: Config) -> Iterator[Problem]:
@@ -73,6 +77,12 @@ def check_auth_places(config: Config) -> Iterator[Problem]:
             http_secret(name, service)
         except ConfigError as error:
             yield Problem(("auth", "http", name, "secret"), str(error).partition(": ")[2])
+    pam = config.auth.pam
+    if pam is not None and not (PAM_FOLDER / pam.service).is_file():
+        yield Problem(
+            ("auth", "pam", "service"),
+            f'"{pam.service}": there is no {PAM_FOLDER / pam.service}, so PAM would say no to all',
+        )
     users = config.auth.users
     if users is None:
         return
@@ -102,4 +112,10 @@ def http_secret(name: str, service: HttpSettings) -> str:
 
 def known_sources(auth: AuthSettings) -> tuple[str, ...]:
     """The names of the sources that have a section, in the order of the reference."""
-    return (*(("users",) if auth.users is not None else ()), *auth.ldap, *auth.http, *auth.oauth)
+    return (
+        *(("users",) if auth.users is not None else ()),
+        *auth.ldap,
+        *auth.http,
+        *(("pam",) if auth.pam is not None else ()),
+        *auth.oauth,
+    )

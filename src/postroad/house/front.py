@@ -14,6 +14,7 @@ from postroad.auth.service import AuthService
 from postroad.config.schema import Config
 from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
+from postroad.house.securing import tls_of
 from postroad.house.tables import Tables
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
@@ -23,6 +24,7 @@ from postroad.model.address import parse_mailbox
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.model.work import Stored, Work
+from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
@@ -46,6 +48,7 @@ class Front(Struct, frozen=True):
 
     config: Config
     tables: Tables
+    certificates: Certificates
     auth: AuthService
     welcome: Welcome
     announcer: Announcer
@@ -58,10 +61,19 @@ def read_identities(config: Config, clock: Clock, old: Front | None = None) -> A
     return read_auth(config, clock)
 
 
-def front_of(config: Config, tables: Tables, auth: AuthService, rewrite: Rewrite | None, way: Way) -> Front:
+class Known(Struct, frozen=True):
+    """What was read of files and databases for one configuration."""
+
+    tables: Tables
+    auth: AuthService
+    certificates: Certificates
+
+
+def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) -> Front:
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
+    tables = known.tables
     door = tables.aliases.door
     policing = Policing(control, tables.knows, way.emit, way.clock)
     announcer = Announcer(
@@ -87,9 +99,10 @@ def front_of(config: Config, tables: Tables, auth: AuthService, rewrite: Rewrite
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
-        logins=auth.logins,
+        logins=known.auth.logins,
+        tls=tls_of(config, known.certificates, way.clock),
     )
-    return Front(config, tables, auth, welcome, announcer)
+    return Front(config, tables, known.certificates, known.auth, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

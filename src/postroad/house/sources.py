@@ -1,4 +1,4 @@
-"""Opens the identity sources that are elsewhere: directories, and services asked by HTTP.
+"""Opens the identity sources that are elsewhere: directories, services asked by HTTP, the host's PAM.
 
 A directory that several sources look into is opened once for all of them. Nothing is sent before the first log-in.
 """
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from postroad.auth.httpsource import MakeHttp
 from postroad.auth.ldap import LdapSource
+from postroad.auth.pamsource import MakePam
 from postroad.auth.service import Close, Start
 from postroad.auth.source import Source
 from postroad.config.checkauth import http_secret
@@ -20,6 +21,7 @@ from postroad.net.clock import Clock
 from postroad.net.directories import make_directory, tell
 from postroad.net.ldap import Directory
 
+PAM: Final = Late[MakePam]("postroad.auth.pam", "make_pam")
 HTTP: Final = Late[MakeHttp]("postroad.auth.http", "make_http")
 
 
@@ -47,6 +49,10 @@ def open_sources(config: Config, clock: Clock) -> Opened:
     for name, service in config.auth.http.items():
         source = HTTP.load()(name, service, http_secret(name, service))
         opened.sources[name] = source
+        opened.closing.append(source.close)
+    if config.auth.pam is not None:
+        source = PAM.load()(config.auth.pam)
+        opened.sources[source.name] = source
         opened.closing.append(source.close)
     return opened
 
