@@ -117,4 +117,5 @@ def known_sources(auth: AuthSettings) -> tuple[str, ...]:
         *auth.ldap,
         *auth.http,
         *(("pam",) if auth.pam is not None else ()),
+        *auth.oauth,
     )
