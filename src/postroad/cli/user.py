@@ -216,7 +216,7 @@ def _locked(name: str, locked: bool, text: str, users: Users, _settings: UsersSe
 def _edit(config: Config, change: Callable[[str, Users, UsersSettings], str]) -> int:
     """Read the file, change its text, write it; nobody else does meanwhile."""
     settings = _settings(config)
-    group = ids_of(config.process.user)[1] if config.process.user and is_root() else -1
+    group = _group(config)
     try:
         with locked(settings.file):
             text = _text(settings.file, must_be_there=False)
@@ -232,6 +232,15 @@ def _edit(config: Config, change: Callable[[str, Users, UsersSettings], str]) ->
         complain(str(error.args[0]))
         return NO_INPUT
     return OK
+
+
+def _group(config: Config) -> int:
+    """Whose group a new file belongs to, so that the server can read it: that of its user, or of its data; -1: ours."""
+    if not is_root():
+        return -1
+    if config.process.user:
+        return ids_of(config.process.user)[1]
+    return config.data_dir.stat().st_gid if config.data_dir.is_dir() else -1
 
 
 def _settings(config: Config) -> UsersSettings:
