@@ -53,6 +53,7 @@ def build() -> typer.Typer:
     group = typer.Typer(help="See and change who may log in.", no_args_is_help=True, rich_markup_mode=None)
     group.command("add")(add)
     group.command("passwd")(passwd)
+    group.command("set")(set_user)
     group.command("list")(list_users)
     group.command("delete")(delete)
     group.command("app-password")(app_password)
@@ -105,6 +106,37 @@ def passwd(name: Name, password_stdin: FromStdin = False, expires: Expires = "",
         return useredit.put(text, [show_line(name, one, said) for one in _new(secret, user, settings)])
 
     return _edit(whole, change)
+
+
+@guarded
+def set_user(
+    name: Name,
+    address: Addresses = None,
+    group: Groups = None,
+    strong: Annotated[
+        bool | None,
+        typer.Option(
+            "--strong/--no-strong", help="May not send a password: SCRAM or a certificate.", show_default=False
+        ),
+    ] = None,
+    config: ConfigFile = None,
+) -> int:
+    """Change what is said of a user; addresses or groups that are given replace those before, "" alone means none.
+
+    Example: postroad user set alice --address alice@example.com --address @sales.example.com
+    """
+    given: dict[str, object] = {}
+    if address is not None:
+        given["addresses"] = tuple(filter(None, address))
+    if group is not None:
+        given["groups"] = tuple(filter(None, group))
+    if strong is not None:
+        given["strong"] = strong
+
+    def change(text: str, users: Users, _settings: UsersSettings) -> str:
+        return useredit.with_about(text, _known(users, name), **given)
+
+    return _edit(configuration(config), change)
 
 
 @guarded
