@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol, assert_never
 
+from msgspec.structs import replace
+
 from postroad.auth.logins import SENDING, Found, Logins
 from postroad.auth.source import EXPIRED, WEAK, Attempt, Denied, ScramKeys, Unavailable
 from postroad.listener.terms import Terms
@@ -184,7 +186,7 @@ class Authentication:
             found = self._found = Found(found.source, keys.identities[place])
         if place < 0 or found is None or not isinstance(found.answer, Identity):
             return await self._ended(self._refusal())
-        identity = found.answer
+        identity = replace(found.answer, mechanism=self._mechanism)
         terms = self._terms
         self._exchange = None
         self._candidate.proved(identity)

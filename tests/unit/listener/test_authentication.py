@@ -156,6 +156,7 @@ async def test_a_client_certificate(tmp_path: Path) -> None:
     peer, origin = talk.conversation._judge.peer, talk.conversation._judge.origin
     assert peer.identity is not None
     assert (peer.identity.login, peer.identity.groups) == ("printer", frozenset({"devices"}))
+    assert peer.identity.mechanism == "EXTERNAL"
     assert (origin.login, origin.protocol) == ("printer", "ESMTPSA")
     await talk.say("HELO c")
     assert (talk.conversation._judge.origin.login, talk.conversation._judge.origin.protocol) == ("printer", "SMTP")
