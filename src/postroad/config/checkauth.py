@@ -78,6 +78,12 @@ def _directories(config: Config) -> Iterator[Problem]:
         if directory is None:
             there = ", ".join(config.directories) or "none"
             yield Problem((*path, "directory"), f'"{source.directory}": there is no such directory; there are: {there}')
+        elif directory.connect_timeout + directory.answer_timeout >= config.auth.source_timeout:
+            yield Warned(
+                ("auth", "source_timeout"),
+                f"ends the wait before a second server of the directory {source.directory} is asked, "
+                "whose connect_timeout and answer_timeout come first",
+            )
         elif not directory.bind_dn and not source.bind_as:
             yield Warned(
                 (*path, "directory"),
