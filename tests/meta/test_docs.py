@@ -11,9 +11,11 @@ import pytest
 from pydantic import BaseModel
 
 from postroad.cli.document import commands, pages
-from postroad.config.document import all_records, policy_docstrings
+from postroad.config.builtins import BUILT_INS
+from postroad.config.document import all_records
 from postroad.config.load import inspect_config
 from postroad.config.mistakes import model_of
+from postroad.config.policiespage import built_in_policies, policy_docstrings
 from postroad.config.schema import Config
 from postroad.model.reply import Reply
 from postroad.smtp import replies
@@ -76,6 +78,20 @@ def test_every_policy_has_a_docstring() -> None:
     found = policy_docstrings()
     assert found
     expect_none(f"policies/{name}.py has no docstring" for name, text in found if not text)
+
+
+def test_every_policy_asked_for_by_name_is_listed_and_has_sentences() -> None:
+    """Whatever file has a `POLICY` can be asked for by its name, and all that can be set is told."""
+    files = (TOP / "src/postroad/policies").glob("[a-z]*.py")
+    assert {file.stem for file in files if "\nPOLICY: Final[BuiltIn] = " in file.read_text()} == set(BUILT_INS)
+    for name, declaration in built_in_policies():
+        assert declaration.name == name
+        assert declaration.text.endswith(SENTENCE_ENDS), name
+        expect_none(
+            f"{name}.{path}: {text!r} is no sentence"
+            for path, text in options(declaration.options)
+            if not text.endswith(SENTENCE_ENDS)
+        )
 
 
 def test_every_command_has_a_sentence_and_an_example() -> None:

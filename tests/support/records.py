@@ -9,6 +9,7 @@ import msgspec
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Origin
 from postroad.model.records import (
+    CheckFaulted,
     CommandRefused,
     ConfigRefused,
     ConfigReloaded,
@@ -275,6 +276,7 @@ SAMPLES: tuple[Record, ...] = (
         reason="spam?",
     ),
     OperatorActed(at=AT, action="suspend", by="mail", uid=8, selection="next-hop example.net"),
+    CheckFaulted(at=AT, check="zen.example.org", reason="it refuses to answer us: 127.255.255.254", policy="dnsbl"),
     PolicyFaulted(at=AT, policy="dnsbl", stage="rcpt", reason="TimeoutError"),
     TableLoaded(at=AT, table="/etc/postroad/virtual", entries=2000, doubts=1),
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),

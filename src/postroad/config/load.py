@@ -19,6 +19,7 @@ from postroad.config.egress import anchored
 from postroad.config.locate import KeyPath
 from postroad.config.merge import read_document
 from postroad.config.mistakes import problems_of
+from postroad.config.policies import prepare
 from postroad.config.problem import Places, Problem, place_of, render
 from postroad.config.schema import Config
 from postroad.config.templates import read_languages
@@ -66,16 +67,19 @@ def find_config(given: Path | None) -> Path:
     )
 
 
-def load_config(file: Path) -> Config:
+def load_config(file: Path, *, with_policies: bool = True) -> Config:
     """The configuration of `file` and its conf.d; ConfigError with every problem."""
-    loaded = inspect_config(file)
+    loaded = inspect_config(file, with_policies=with_policies)
     if loaded.config is None:
         raise ConfigError(loaded.lines(loaded.problems))
     return loaded.config
 
 
-def inspect_config(file: Path) -> Loaded:
-    """What `file` and its conf.d hold, with problems and warnings as values."""
+def inspect_config(file: Path, *, with_policies: bool = True) -> Loaded:
+    """What `file` and its conf.d hold, with problems and warnings as values.
+
+    Without `with_policies` those of `[[policies]]` are not imported, and their own options not looked at.
+    """
     document = read_document(file)
     problems = list(document.problems)
     if any(not problem.path for problem in problems):  # a file that cannot be read at all
@@ -95,8 +99,11 @@ def inspect_config(file: Path) -> Loaded:
         api = None if config.api is None else config.api.anchored(folder)
         found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder), "sinks": sinks}
         found_there["api"] = api
+        found_there["policies_path"] = (folder / config.policies_path.expanduser()).absolute()
         config = anchored(config.model_copy(update=found_there), folder)
         problems += read_languages(config.dsn).problems
+        if with_policies and config.policies:
+            problems += prepare(config).problems
     return Loaded(None if problems else config, problems, warnings, document.places)
 
 

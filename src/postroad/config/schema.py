@@ -22,7 +22,7 @@ from postroad.model.option import Settings
 from postroad.net.hostname import host_name
 from postroad.net.settings import ProcessSettings, ResolverSettings
 from postroad.observe.settings import LogSettings, SinkSettings
-from postroad.policy.settings import AccessSettings
+from postroad.policy.settings import AccessSettings, PolicySettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
 from postroad.spool.settings import SpoolSettings
@@ -107,6 +107,17 @@ class Config(Settings):
         description="Where mail comes in, by name; at least one.", min_length=1
     )
     access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
+    policies: tuple[PolicySettings, ...] = Field(
+        (),
+        description="What else is asked of mail, in order, before it is decided who may relay; each has options of its "
+        "own, see [Policies](policies.md).",
+        json_schema_extra={"default": "none"},
+    )
+    policies_path: Folder = Field(
+        Path("policies"),
+        description="Folder of policies of your own; relative to the configuration file's folder.",
+        json_schema_extra={"default": '"./policies" beside the file'},
+    )
     postmaster: MailboxText = Field(
         default_factory=_default_postmaster,
         description="Where mail to the bare <Postmaster> goes (RFC 5321 4.5.1).",
@@ -202,6 +213,11 @@ class Config(Settings):
     def drop_folder(self) -> Path:
         """Where programs of this machine leave mail."""
         return self.data_dir / self.drops.folder
+
+    @property
+    def greylist_file(self) -> Path:
+        """Where greylisting remembers who came back."""
+        return self.data_dir / "greylist.db"
 
     @property
     def sent_file(self) -> Path:

@@ -11,6 +11,7 @@ from typing import Final
 
 from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
+from postroad.house.asked import read_policies
 from postroad.house.board import Board, edge_name
 from postroad.house.front import Front, Way, front_of, read_aliases
 from postroad.house.life import DRAIN_SECONDS, settle_down
@@ -55,7 +56,9 @@ class Edge:
             others_have_room=lambda: not board.is_full,
         )
         way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock)
-        self._front: Front = front_of(config, read_aliases(config), compile_rewriter(config.routes), way)
+        self._front: Front = front_of(
+            config, read_aliases(config), compile_rewriter(config.routes), way, read_policies(config)
+        )
         self._listeners = Listeners(
             welcome=self._front.welcome,
             emit=emit,
@@ -99,6 +102,7 @@ class Edge:
         await self._accept_nothing_more()
         await self._leave(number)
         await self._front.aliases.close()
+        self._front.asked.close()
         await self._spool.close()
         if self._meter is not None:
             self._show()

@@ -13,8 +13,10 @@ from msgspec import Struct
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
+from postroad.config.policies import Prepared
 from postroad.config.problem import render
 from postroad.config.schema import Config
+from postroad.house.asked import Asked
 from postroad.house.policing import Policing
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
@@ -51,6 +53,7 @@ class Front(Struct, frozen=True):
     aliases: AliasService
     welcome: Welcome
     announcer: Announcer
+    asked: Asked
 
 
 def read_aliases(config: Config, old: Front | None = None) -> AliasService:
@@ -63,12 +66,15 @@ def read_aliases(config: Config, old: Front | None = None) -> AliasService:
     return aliases
 
 
-def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way) -> Front:
-    """The front that `config` describes."""
+def front_of(
+    config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way, policies: tuple[Prepared, ...] = ()
+) -> Front:
+    """The front that `config` describes, with its `policies` as they were read."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
     door = aliases.door
-    policing = Policing(control, door, way.emit, way.clock)
+    asked = Asked(config, policies, control, way.emit, way.clock)
+    policing = Policing(control, door, asked, way.emit, way.clock)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )
@@ -93,7 +99,7 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
         relays=control.relays,
         intake=intake,
     )
-    return Front(config, aliases, welcome, announcer)
+    return Front(config, aliases, welcome, announcer, asked)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

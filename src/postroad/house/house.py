@@ -21,6 +21,7 @@ from postroad.desk.control import Compare, ControlServer, Reload, Upgrade
 from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
+from postroad.house.asked import read_policies
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, drops_of, front_of, read_aliases
 from postroad.house.injection import Injection, rules_of
@@ -108,7 +109,7 @@ class House:
         )
         self.dispatcher = self._dispatcher(queue_ids)
         self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
-        self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way)
+        self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way, read_policies(config))
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
@@ -218,6 +219,7 @@ class House:
         while self.injection is not None and self.injection.uses(old):
             await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
+        old.asked.close()
         if all(one.aliases is not old.aliases for one in self._fronts):
             await old.aliases.close()
 
@@ -230,6 +232,8 @@ class House:
         await asyncio.gather(*retiring, return_exceptions=True)
         for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
             await aliases.close()
+        for front in self._fronts:
+            front.asked.close()
         await self.courier.deliverer.close()
         await self.workshop.pool.close()
         if self.injection is not None:

@@ -16,9 +16,11 @@ from postroad.config.checkaliases import passwords_of
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, inspect_config
+from postroad.config.policies import Prepared, is_own
 from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
+from postroad.house.asked import read_policies
 from postroad.house.courier import courier_of
 from postroad.house.front import Front, front_of, read_aliases
 from postroad.house.house import House, around_of
@@ -83,15 +85,15 @@ class Reloader:
     async def _exchange(self) -> Reloaded:
         house = self._house
         try:
-            read, aliases = await asyncio.to_thread(read_all, house.config, self._file, house.front)
+            read, aliases, policies = await asyncio.to_thread(read_all, house.config, self._file, house.front)
         except ConfigError:
             raise
         except Exception as error:  # whatever it is, the configuration in force must stay
             raise ConfigError([f"internal error while reading: {traceback.format_exc()}"]) from error
-        courier = None
+        courier = front = None
         try:
             courier = courier_of(read.config, house.tools, house.courier)
-            front = front_of(read.config, aliases, courier.rewrite, house.way)
+            front = front_of(read.config, aliases, courier.rewrite, house.way, policies)
             around = around_of(read.config)
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
@@ -100,6 +102,8 @@ class Reloader:
                 await aliases.close()
             if courier is not None and courier.resolver is not house.courier.resolver:
                 courier.resolver.close()
+            if front is not None:
+                front.asked.close()
             if isinstance(error, PostroadError) and not isinstance(error, ConfigError):
                 raise ConfigError([str(error)]) from error
             raise
@@ -110,7 +114,7 @@ class Reloader:
         """Nothing can fail any more after this."""
         if self._others is None:
             return await self._house.listeners.prepare(config.listeners, front.welcome)
-        if config != self._house.config or passwords_of(config):
+        if config != self._house.config or passwords_of(config) or any(map(is_own, config.policies)):
             await self._others(config)
         return []
 
@@ -129,10 +133,11 @@ def read_for(running: Config, file: Path) -> Read:
     return Read(keep_running(running, loaded.config), tuple(changes), _warnings(loaded, changes))
 
 
-def read_all(running: Config, file: Path, front: Front) -> tuple[Read, AliasService]:
-    """The same, with its tables of aliases; may take its time."""
+def read_all(running: Config, file: Path, front: Front) -> tuple[Read, AliasService, tuple[Prepared, ...]]:
+    """The same, with its policies and its tables of aliases; may take its time."""
     read = read_for(running, file)
-    return read, read_aliases(read.config, front)
+    policies = read_policies(read.config)
+    return read, read_aliases(read.config, front), policies
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

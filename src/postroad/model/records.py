@@ -5,6 +5,7 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
+from postroad.model.checkrecords import CheckFaulted
 from postroad.model.envelope import Origin
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
@@ -14,6 +15,7 @@ from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovere
 
 # All that follow too.
 __all__ = [
+    "CheckFaulted",
     "Emit",
     "MessageAdjusted",
     "MessageDiscarded",

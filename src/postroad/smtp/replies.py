@@ -32,6 +32,16 @@ ALIASES_UNAVAILABLE: Final = Reply(451, "4.3.0", "Recipients cannot be looked up
 ALIAS_ERROR: Final = Reply(451, "4.3.5", "Error in the aliases of a recipient, try again later")
 POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later")
 
+GREYLISTED: Final = Reply(451, "4.7.1", "Greylisted, try again later")
+DNS_UNAVAILABLE: Final = Reply(451, "4.4.3", "DNS does not answer, try again later")
+BAD_HELO: Final = Reply(550, "5.7.1", "EHLO name rejected")
+BAD_HELO_FOR_NOW: Final = Reply(450, "4.7.1", "EHLO name rejected, try again later")
+BAD_REVERSE_DNS: Final = Reply(550, "5.7.25", "Your address has no valid reverse DNS name")
+BAD_REVERSE_DNS_FOR_NOW: Final = Reply(450, "4.7.25", "Your address has no valid reverse DNS name, try again later")
+BAD_SENDER_DOMAIN: Final = Reply(550, "5.1.8", "Sender domain cannot be reached by mail")
+BAD_SENDER_DOMAIN_FOR_NOW: Final = Reply(450, "4.1.8", "Sender domain cannot be reached by mail, try again later")
+SENDER_TAKES_NO_MAIL: Final = Reply(550, "5.7.27", "Sender domain takes no mail")
+SENDER_TAKES_NO_MAIL_FOR_NOW: Final = Reply(450, "4.7.27", "Sender domain takes no mail, try again later")
 BAD_CREDENTIALS: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
 SENDER_NOT_ALLOWED: Final = Reply(553, "5.7.1", "Sender address rejected: not yours to use")
 UNKNOWN_COMMAND: Final = Reply(500, "5.5.2", "Command not recognized")
@@ -91,6 +101,16 @@ def unknown_recipient(recipient: Mailbox) -> Reply:
     return Reply(550, "5.1.1", f"<{recipient}>: No such recipient")
 
 
+def listed(subject: str, by: str, text: str) -> Reply:
+    """Block lists have `subject`; `text` is where to ask about that."""
+    return Reply(554, "5.7.1", f"Service unavailable; [{subject}] is listed by {by}{text and '; '}{text}")
+
+
+def listed_for_now(subject: str, by: str, text: str) -> Reply:
+    """The same, for who may come back."""
+    return Reply(450, "4.7.1", f"Service unavailable; [{subject}] is listed by {by}{text and '; '}{text}")
+
+
 class Entry(NamedTuple):
     """One catalogued reply: its name here, a sample, and what it means to the peer and to the operator."""
 
@@ -129,6 +149,22 @@ CATALOGUE: Final = (
     Entry("ALIASES_UNAVAILABLE", ALIASES_UNAVAILABLE, "A database of `[[aliases]]` did not answer."),
     Entry("ALIAS_ERROR", ALIAS_ERROR, "The aliases of a recipient form a loop, lead too far, or to no address."),
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
+    Entry("GREYLISTED", GREYLISTED, "`greylist`: a client that is not known yet is asked to come back."),
+    Entry("DNS_UNAVAILABLE", DNS_UNAVAILABLE, 'A policy with `on_fault = "defer"` got no answer from DNS.'),
+    Entry("BAD_HELO", BAD_HELO, "`helo`: the name that the client gave itself was refused."),
+    Entry("BAD_HELO_FOR_NOW", BAD_HELO_FOR_NOW, "`helo`: the same, deferred."),
+    Entry("BAD_REVERSE_DNS", BAD_REVERSE_DNS, "`ptr`: the names of the client's address were refused (RFC 7372 3.2)."),
+    Entry("BAD_REVERSE_DNS_FOR_NOW", BAD_REVERSE_DNS_FOR_NOW, "`ptr`: the same, deferred."),
+    Entry("BAD_SENDER_DOMAIN", BAD_SENDER_DOMAIN, "`sender_domain`: no mail could be sent back to the sender."),
+    Entry("BAD_SENDER_DOMAIN_FOR_NOW", BAD_SENDER_DOMAIN_FOR_NOW, "`sender_domain`: the same, deferred."),
+    Entry("SENDER_TAKES_NO_MAIL", SENDER_TAKES_NO_MAIL, "`sender_domain`: it has a null MX (RFC 7505 4.2)."),
+    Entry("SENDER_TAKES_NO_MAIL_FOR_NOW", SENDER_TAKES_NO_MAIL_FOR_NOW, "`sender_domain`: the same, deferred."),
+    Entry(
+        "listed",
+        listed("192.0.2.1", "zen.example.org", "see https://zen.example.org/192.0.2.1"),
+        "`dnsbl`: block lists weigh as much as its `reject`.",
+    ),
+    Entry("listed_for_now", listed_for_now("192.0.2.1", "zen.example.org", ""), "`dnsbl`: as much as its `defer`."),
     Entry("BAD_CREDENTIALS", BAD_CREDENTIALS, "The HTTP API was called without a valid key (it answers 401)."),
     Entry("SENDER_NOT_ALLOWED", SENDER_NOT_ALLOWED, "A key of the HTTP API may not send as this address."),
     Entry("UNKNOWN_COMMAND", UNKNOWN_COMMAND, "No such command."),

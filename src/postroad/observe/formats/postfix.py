@@ -165,6 +165,7 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
             f"pickup[{p}]: warning: {e.drop} of uid {e.uid} is no mail: {e.reason}; set aside at {e.aside}",
         ),
         r.DropsFaulted: lambda e, p: (f"pickup[{p}]: warning: {e.reason}",),
+        r.CheckFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy}: {e.check}: {e.reason}",),
         r.PolicyFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy} at {e.stage}: {e.reason}",),
         r.TableRefused: lambda e, p: (
             f"cleanup[{p}]: warning: {e.table}, line {e.line}: {e.reason}; the table before stays in force",

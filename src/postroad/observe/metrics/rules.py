@@ -134,6 +134,7 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.SpoolHasRoom: PLAIN,
         r.SpoolFaulted: PLAIN,
         r.SpoolMended: PLAIN,
+        r.CheckFaulted: Rule(("policy", "check")),
         r.PolicyFaulted: Rule(("policy", "stage")),
         r.TableLoaded: Rule(("table",)),
         r.TableRefused: Rule(("table",)),
