@@ -8,6 +8,7 @@ RFC 5321 4.5.3.2.7 (time-outs), 3.8 (421 when shutting down).
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ from postroad.model.reply import Reply
 from postroad.net.inherited import Given, Inherited
 from postroad.policy.conduct import Conduct
 from postroad.policy.stages import Stages
+from postroad.policy.strangers import is_within
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer
 
@@ -173,6 +175,7 @@ class Listeners:
             at_turn_end=self._at_turn_end,
             enter=self._enter,
             leave=self._leave,
+            skips_greeting_delay=partial(is_within, networks=settings.greeting_exempt),
         )
 
     def _next_id(self) -> str:

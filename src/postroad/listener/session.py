@@ -65,7 +65,7 @@ class Conversation(Channel):
         if refusal is not None:
             self._judge.refused(Refused("connect", refusal, "limit of sessions"))
             self._greeted(refusal)
-        elif terms.greeting_delay > 0:
+        elif terms.greeting_delay > 0 and not (self._judge.peer.relays or terms.skips_greeting_delay(ip)):
             self._waits_for_greeting = True
             terms.call_later(terms.greeting_delay, self._greet)
         else:

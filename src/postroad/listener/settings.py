@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from postroad.model.option import Duration, Endpoint, Settings, Size
+from postroad.policy.settings import Network
 
 
 class ListenerSettings(Settings):
@@ -17,7 +18,14 @@ class ListenerSettings(Settings):
     tls: Literal["off"] = Field("off", description="Transport encryption for clients: off.")
     auth: Literal["off"] = Field("off", description="SMTP AUTH: off.")
     greeting_delay: Duration = Field(
-        "0s", description="Pause before the banner; a peer that talks in it is refused (554 5.5.1).", ge=0, le=60
+        "0s",
+        description="Pause before the banner for clients outside `access.relay_networks`; one that talks in it is refused "
+        "(554 5.5.1).",
+        ge=0,
+        le=60,
+    )
+    greeting_exempt: tuple[Network, ...] = Field(
+        (), description="Networks whose clients need not wait for the banner either."
     )
     newlines: Literal["strict", "normalise"] = Field(
         "strict",

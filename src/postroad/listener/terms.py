@@ -57,10 +57,16 @@ class Guest(Protocol):
         """Cut the connection."""
 
 
+def nobody(_: str) -> bool:
+    """No address at all."""
+    return False
+
+
 class Terms(Struct, frozen=True, kw_only=True):
     """The terms of one listener.
 
     `watch`, when there is one, is told how peers behave; `relays` tells of an address whether it may send anywhere;
+    `skips_greeting_delay` of one that need not wait for the banner;
     `enter` admits a conversation or says why not; `now` is in microseconds since 1970, `monotonic` and `greeting_delay`
     in seconds; `at_turn_end` runs a callback at the end of the event loop's turn.
     """
@@ -82,3 +88,4 @@ class Terms(Struct, frozen=True, kw_only=True):
     at_turn_end: Callable[[Callable[[], None]], object]
     enter: Callable[[Guest], Reply | None]
     leave: Callable[[Guest], None]
+    skips_greeting_delay: Callable[[str], bool] = nobody
