@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
+from postroad.cli.explainpolicies import Named, named_policies, policy_lines
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
@@ -110,6 +111,7 @@ class Explanation(Struct):
     plan: Plan | None
     fallback: Beyond | None
     aliases: AliasTrace
+    policies: list[Named] = []
     rules: Shaped | None = None
     now: LaneNow | None = None  # the running server's view of the lane
     stopped: str = ""
@@ -229,6 +231,7 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         fallback=fallback,
         aliases=aliases,
         rules=rules,
+        policies=named_policies(config, envelope.origin.listener),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
 
@@ -329,6 +332,7 @@ def _lines(found: Explanation) -> list[str]:
     if found.access.reply:
         out.append(f"reply     {found.access.reply}")
         out.append("          (if it were accepted:)")
+    out += policy_lines(found.policies)
     out += trace_lines(found.aliases)
     out += [f"rewritten to <{step.recipient}> by {step.rule}" for step in found.rewritten]
     out.append(f"route     {found.rule}")
