@@ -23,7 +23,7 @@ ROWS: Final = (
     ("listener", "policies", "observe", "desk"),
     ("api",),
     ("config",),
-    ("house",),
+    ("house", "doctor"),
     ("app",),
     ("cli",),
     ("__main__",),

@@ -12,12 +12,13 @@ from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners, Welcome
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
-from postroad.listener.terms import Terms
+from postroad.listener.terms import Guest, Terms
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
+from postroad.model.reply import Reply
 from postroad.model.work import Place, Stored, Work
 from postroad.net.inherited import Inherited
 from postroad.net.stream import AtTurnEnd
@@ -215,10 +216,10 @@ class Desk:
             inherited=inherited,
         )
 
-    def connect(
-        self, ip: str = "127.0.0.1", settings: ListenerSettings | None = None
-    ) -> tuple[Conversation, MemoryTransport]:
-        """A conversation with `ip`, its banner already written."""
+    def terms(
+        self, settings: ListenerSettings | None = None, *, enter: Callable[[Guest], Reply | None] = lambda _guest: None
+    ) -> Terms:
+        """What conversations are held on; `enter` admits them."""
         settings = settings or ListenerSettings(bind=("127.0.0.1:2525",))
         limits = self.limits
         offer = Offer(
@@ -231,7 +232,7 @@ class Desk:
             junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
         )
-        terms = Terms(
+        return Terms(
             name="test",
             limits=limits,
             offer=offer,
@@ -247,10 +248,15 @@ class Desk:
             monotonic=lambda: self.time,
             call_later=lambda _seconds, _callback: None,
             at_turn_end=self.at_turn_end,
-            enter=lambda _guest: None,
+            enter=enter,
             leave=lambda _guest: None,
         )
-        conversation = Conversation(terms, "test-1")
+
+    def connect(
+        self, ip: str = "127.0.0.1", settings: ListenerSettings | None = None
+    ) -> tuple[Conversation, MemoryTransport]:
+        """A conversation with `ip`, its banner already written."""
+        conversation = Conversation(self.terms(settings), "test-1")
         transport = MemoryTransport(ip)
         conversation.connection_made(transport)
         return conversation, transport

@@ -20,7 +20,7 @@ from postroad.house.asked import Asked
 from postroad.house.policing import Policing
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
-from postroad.listener.intake import Intake, Rewrite
+from postroad.listener.intake import Intake, Rewrite, Spooling
 from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
 from postroad.model.errors import ConfigError
@@ -30,7 +30,6 @@ from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
-from postroad.spool.inlet import Inlet
 from postroad.store.drops import DropFolder
 
 LOOK_SECONDS: Final = 1.0
@@ -39,7 +38,7 @@ LOOK_SECONDS: Final = 1.0
 class Way(Struct, frozen=True):
     """How accepted mail goes on, the same for every front of the process."""
 
-    spool: Inlet
+    spool: Spooling
     admit: Callable[[Stored, list[Work]], None]
     queue_ids: QueueIds
     emit: Emit

@@ -145,6 +145,10 @@ class Listeners:
         loop = asyncio.get_running_loop()
         return {name: self._terms(name, settings, welcome, loop) for name, settings in listeners.items()}
 
+    def terms(self, name: str, settings: ListenerSettings) -> Terms:
+        """What sessions at a listener of this name are held on."""
+        return self._terms(name, settings, self._welcome, asyncio.get_running_loop())
+
     def _terms(self, name: str, settings: ListenerSettings, welcome: Welcome, loop: asyncio.AbstractEventLoop) -> Terms:
         limits = welcome.limits
         offer = Offer(
