@@ -19,7 +19,7 @@ from postroad.config.egress import anchored
 from postroad.config.locate import KeyPath
 from postroad.config.merge import read_document
 from postroad.config.mistakes import problems_of
-from postroad.config.policies import prepare
+from postroad.config.policies import hidden, prepare
 from postroad.config.problem import Places, Problem, place_of, render
 from postroad.config.schema import Config
 from postroad.config.templates import read_languages
@@ -103,7 +103,9 @@ def inspect_config(file: Path, *, with_policies: bool = True) -> Loaded:
         config = anchored(config.model_copy(update=found_there), folder)
         problems += read_languages(config.dsn).problems
         if with_policies and config.policies:
-            problems += prepare(config).problems
+            prepared = prepare(config)
+            problems += prepared.problems
+            config = hidden(config, prepared.policies)
     return Loaded(None if problems else config, problems, warnings, document.places)
 
 

@@ -3,7 +3,7 @@
 Functions are imported here; what they need of the server is put in where the server is built (house/policing.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
@@ -21,7 +21,7 @@ from postroad.listener.drops import LISTENER as DROPS
 from postroad.model.dns import Lookup
 from postroad.model.errors import BindError
 from postroad.model.greylisting import Greylist
-from postroad.model.option import Settings
+from postroad.model.option import Secret, Settings
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policy.bind import BuiltIn, Declaration, declaration_of, fitted
@@ -83,6 +83,18 @@ def prepare(config: Config) -> Preparation:
         else:
             problems += found
     return Preparation(tuple(policies), tuple(problems))
+
+
+def hidden(config: Config, prepared: Iterable[Prepared]) -> Config:
+    """`config` with the secrets among the options of policies as such, so that nobody shows them."""
+    entries = {id(one.entry): _hidden(one) for one in prepared}
+    return config.model_copy(update={"policies": tuple(entries.get(id(one), one) for one in config.policies)})
+
+
+def _hidden(prepared: Prepared) -> PolicySettings:
+    values = {name: getattr(prepared.options, name) for name in prepared.entry.given}
+    secrets = {name: value for name, value in values.items() if isinstance(value, Secret)}
+    return prepared.entry.model_copy(update=secrets) if secrets else prepared.entry
 
 
 def is_own(entry: PolicySettings) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 from postroad.config.policies import Prepared, prepare
 from postroad.config.problem import render
 from postroad.config.schema import Config
+from postroad.config.secrets import read_secret
 from postroad.house.courier import bound_to
 from postroad.model.dns import Lookup
 from postroad.model.errors import ConfigError
@@ -49,7 +50,7 @@ class Asked:
         self._clock = clock
         wanted = {kind for one in prepared for kind in one.declaration.services.values()}
         services = self._services(wanted)
-        self._policies = [(one, bound(one.declaration, one.options, services)) for one in prepared]
+        self._policies = [(one, bound(one.declaration, one.options, services, read_secret)) for one in prepared]
 
     def of(self, stage: str, listener: str) -> Iterator[Policy[object]]:
         """Those of a stage for what comes in by a listener, in order."""

@@ -16,7 +16,7 @@ from pydantic import create_model
 from pydantic.errors import PydanticUserError
 
 from postroad.model.errors import BindError
-from postroad.model.option import Settings
+from postroad.model.option import Secret, Settings
 from postroad.policy.chain import Policy
 from postroad.policy.context import (
     AuthContext,
@@ -41,6 +41,10 @@ STAGES: Final[Mapping[object, str]] = MappingProxyType(
         MessageContext: "message",
     }
 )
+
+
+def _not_revealed(secret: Secret, option: str) -> str:
+    raise BindError(f"{option}: nobody reads secrets here: {secret}")
 
 
 class BuiltIn(Struct, frozen=True):
@@ -86,9 +90,19 @@ def declaration_of(function: object, services: Mapping[object, str]) -> Declarat
     return Declaration(name, stage, function, _model(name, options), wanted, inspect.getdoc(function) or "")
 
 
-def bound(declaration: Declaration, options: Settings, services: Mapping[object, object]) -> Policy[object]:
-    """The policy: the function with its options and services in place."""
-    given = {name: getattr(options, name) for name in type(options).model_fields}
+def bound(
+    declaration: Declaration,
+    options: Settings,
+    services: Mapping[object, object],
+    reveal: Callable[[Secret, str], str] = _not_revealed,
+) -> Policy[object]:
+    """The policy: the function with its options and services in place; secrets are read by `reveal`."""
+    given: dict[str, object] = {}
+    for name in type(options).model_fields:
+        value = getattr(options, name)
+        if isinstance(value, Secret):
+            value = reveal(value, f"{declaration.name}.{name}") if value else ""
+        given[name] = value
     given |= {name: services[kind] for name, kind in declaration.services.items()}
     policy = partial(declaration.function, **given) if given else declaration.function
     if isinstance(policy, partial):

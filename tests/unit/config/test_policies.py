@@ -8,6 +8,7 @@ from postroad.config.builtins import BUILT_INS
 from postroad.config.diff import differences
 from postroad.config.load import inspect_config, load_config
 from postroad.config.policies import Preparation, prepare
+from postroad.house.asked import read_policies
 from postroad.model.errors import ConfigError
 from postroad.policy.bind import bound
 from postroad.policy.context import RcptContext
@@ -150,6 +151,19 @@ def test_options_of_policies_are_told_when_they_change(tmp_path: Path) -> None:
     ]
     more = load_config(written(tmp_path, '[[policies]]\nuse = "ptr"\nmissing = "reject"\n[[policies]]\nuse = "helo"\n'))
     assert 'policies[1]: (not there) -> { use = "helo" }' in [str(change) for change in differences(old, more)]
+
+
+def test_secrets_of_policies_are_never_shown(tmp_path: Path) -> None:
+    code = own("from postroad.model.option import SecretText\n").replace("*, domain", "*, key: SecretText, domain")
+    entry = '[[policies]]\nuse = "mine:refuse"\nkey = "{key}"\n'
+    old = load_config(written(tmp_path, entry.format(key="open sesame"), mine=code))
+    new = load_config(written(tmp_path, entry.format(key="another word")))
+    assert [str(change) for change in differences(old, new)] == ["policies[0].key: (secret) -> (another secret)"]
+    assert "sesame" not in repr(old)
+    assert read_policies(old)[0].options.model_dump()["key"].text == "open sesame"
+    assert problems(written(tmp_path, '[[policies]]\nuse = "mine:refuse"\nkey = { fil = "hunter2" }\n')) == [
+        '6: policies[0].key: (a secret, not shown): a secret is text, { file = "/path/to/it" } or { env = "NAME" }'
+    ]
 
 
 def test_every_policy_by_name_can_be_used_as_it_is(tmp_path: Path) -> None:

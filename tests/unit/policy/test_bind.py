@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from postroad.model.dns import Lookup
 from postroad.model.errors import BindError
-from postroad.model.option import Duration, Size
+from postroad.model.option import Duration, Secret, SecretText, Size
 from postroad.model.records import Emit
 from postroad.policy.bind import bound, declaration_of, fitted
 from postroad.policy.context import ConnectContext, MessageContext, RcptContext
@@ -18,6 +18,7 @@ from postroad.policy.verdict import Defer, Reject, Verdict
 from postroad.smtp import replies
 from tests.support.dns import FakeLookup
 
+NO_SECRET = Secret()
 SERVICES: dict[object, str] = {Lookup: "asks DNS", Emit: "takes records"}
 
 
@@ -83,6 +84,25 @@ def test_an_object_that_can_be_called_is_a_policy() -> None:
     policy = bound(declaration, declaration.options(), {})
     assert [policy(sample(RcptContext)) is None for _ in range(3)] == [True, False, True]
     assert getattr(policy, "__name__", "") == "Counter"
+
+
+def test_a_secret_is_read_for_the_policy_and_for_nobody_else() -> None:
+    def keyed(ctx: RcptContext, *, key: SecretText, other: SecretText = NO_SECRET) -> Verdict | None:
+        return Defer(replies.POLICY_ERROR, f"{key}{other}")
+
+    declaration = declaration_of(keyed, SERVICES)
+    options = declaration.options.model_validate({"key": {"env": "KEY"}}, strict=True)
+    read: list[str] = []
+
+    def reveal(secret: Secret, option: str) -> str:
+        read.append(f"{option} {secret.env}")
+        return "opened"
+
+    answer = bound(declaration, options, {}, reveal)(sample(RcptContext))
+    assert answer == Defer(replies.POLICY_ERROR, "opened")
+    assert read == ["keyed.key KEY"]
+    with pytest.raises(BindError):
+        bound(declaration, options, {})
 
 
 def test_types_of_options() -> None:
