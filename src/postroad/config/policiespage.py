@@ -13,6 +13,7 @@ from postroad import policies
 from postroad.config.builtins import BUILT_INS
 from postroad.config.document import NOTE, options_table, page_text, prose
 from postroad.config.policies import SERVICES
+from postroad.policy import findings
 from postroad.policy.bind import STAGES, Declaration, declaration_of
 
 _INTRO: Final = (
@@ -22,6 +23,10 @@ _INTRO: Final = (
 _NAMED: Final = (
     "These are asked for by name in `[[policies]]`, in the order of the file and before it is decided who may relay. "
     "Beside their own options each has `use` and `listeners`, see [Configuration](configuration.md)."
+)
+_FACTS: Final = (
+    "What the policies above find out they leave to those after them, whatever they make of it themselves: "
+    "`ctx.facts.get(Type)`, from `postroad.policy.findings`."
 )
 _OWN: Final = (
     "Your own are functions in Python: [Write a policy](../howto/write-a-policy.md) shows how. The type of the first "
@@ -46,6 +51,7 @@ def policies_page() -> str:
         "What a policy may have by the type of a keyword-only parameter:",
         _services(),
     ]
+    out += ["## Facts", _FACTS, *_facts()]
     return page_text(out)
 
 
@@ -67,6 +73,14 @@ def _stages() -> str:
         fields = ", ".join(f"`{name}`" for name in getattr(kind, "__struct_fields__", ()))
         rows.append(f"| `{getattr(kind, '__name__', '')}` | {stage} | {fields} |")
     return "\n".join(rows)
+
+
+def _facts() -> Iterator[str]:
+    for fact in (entry for entry in vars(findings).values() if isinstance(entry, type)):
+        if fact.__module__ == findings.__name__:
+            fields = ", ".join(f"`{name}`" for name in getattr(fact, "__struct_fields__", ()))
+            yield f"### {fact.__name__}"
+            yield f"{prose(fact.__doc__)}\n\nHas {fields}."
 
 
 def _services() -> str:

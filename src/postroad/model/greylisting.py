@@ -5,8 +5,10 @@ network around an address, and, so that a provider with many hosts waits but onc
 A try counts for all parties of its client, and passes when it may for any of them (RFC 6647 5).
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -14,6 +16,8 @@ from msgspec import Struct
 from postroad.model.reverse import address_of
 
 _KEY_OCTETS: Final = 16  # of a remembered pair; what it was made of cannot be read from it
+_NUMBERS: Final = re.compile(r"[0-9a-f]*[0-9][0-9a-f]*")
+_TAGS: Final = MappingProxyType({"prvs": 1, "btv1": 1, "srs0": 2, "srs1": 2})  # fields at the end that stay the same
 _HOSTS: Final = 10  # names of one address that count
 
 
@@ -75,9 +79,19 @@ def parties_of(
     return (*found, *domains)
 
 
+def steady(sender: str) -> str:
+    """`sender` without what differs from mail to mail: extensions, tags of BATV and SRS, numbers and digests."""
+    local, at, domain = sender.lower().rpartition("@")
+    local = local.partition("+")[0]
+    tag, *fields = local.split("=")
+    if fields and tag in _TAGS:
+        local = "=".join(fields[-_TAGS[tag] :])
+    return f"{_NUMBERS.sub('#', local)}{at}{domain}"
+
+
 def key_of(party: str, pair: tuple[str, str]) -> bytes:
     """The name under which a pair from a party is remembered."""
-    text = "\n".join((party, *pair)).lower()
+    text = "\n".join((party, steady(pair[0]), pair[1])).lower()
     return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=_KEY_OCTETS).digest()
 
 

@@ -18,10 +18,10 @@ from postroad.model.errors import TableError
 from postroad.model.greylisting import Ruling, Seen, Standing, Terms, key_of, rule
 
 VERSION: Final = 1
-PATIENCE: Final = 5.0  # seconds for one try, after which it is judged without us
+PATIENCE: Final = 20.0  # seconds for one try, after which it is judged without us
 TIDY_EVERY: Final = 500  # tries between two looks for what is to go
 FEW: Final = 2000  # rows that go in one look
-_BUSY_MS: Final = 2000
+_BUSY_MS: Final = 10_000  # for other edges
 _SCHEMA: Final = f"""
 CREATE TABLE pair (key BLOB PRIMARY KEY, first INTEGER NOT NULL, latest INTEGER NOT NULL, passed INTEGER NOT NULL,
     until INTEGER NOT NULL) WITHOUT ROWID;

@@ -1,9 +1,10 @@
 """Who waits and who passes: examples by the clock, and what must hold for any of them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.model.greylisting import Ruling, Seen, Standing, Terms, key_of, parties_of, rule
+from postroad.model.greylisting import Ruling, Seen, Standing, Terms, key_of, parties_of, rule, steady
 
 MINUTE = 60_000_000
 TERMS = Terms(delay=5 * MINUTE, window=2880 * MINUTE, life=50_000 * MINUTE, proven_after=3)
@@ -73,6 +74,42 @@ def test_a_network_has_its_client(address: object, mask: int) -> None:
     (party,) = parties_of(str(address), (), (mask, 64), str)
     assert party.endswith(f"/{mask}")
     assert parties_of(party.partition("/")[0], (), (mask, 64), str) == (party,)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("list-bounces+bob=example.com@lists.example.org", "list-bounces+carol=example.com@lists.example.org"),
+        ("prvs=0123abcdef=alice@example.org", "prvs=9876543210=alice@example.org"),
+        ("SRS0=Ab3d=XY=example.net=alice@forward.example", "SRS0=Zz9k=QQ=example.net=alice@forward.example"),
+        ("bounce-4711-99@news.example.org", "bounce-4712-3@news.example.org"),
+        ("0100018c2b3d4e5f-6a7b8c9d@mail.example.org", "01000190aabbccdd-00112233@mail.example.org"),
+    ],
+)
+def test_senders_that_differ_from_mail_to_mail_are_one(one: str, other: str) -> None:
+    assert steady(one) == steady(other)
+    assert key_of("p", (one, "b@example.com")) == key_of("p", (other, "b@example.com"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("alice@example.org", "carol@example.org"),
+        ("alice@example.org", "alice@example.net"),
+        ("prvs=1=alice@example.org", "prvs=1=carol@example.org"),
+        ("srs0=a=b=example.net=alice@f.example", "srs0=a=b=example.com=alice@f.example"),
+        ("a@1.example.org", "a@2.example.org"),
+        ("", "alice@example.org"),
+    ],
+)
+def test_other_senders_are_others(one: str, other: str) -> None:
+    assert steady(one) != steady(other)
+
+
+@given(st.text(max_size=80))
+def test_what_is_steady_stays(sender: str) -> None:
+    key_of("p", (sender, "b"))
+    assert len(steady(sender)) <= 3 * len(sender)  # a capital letter may have a longer small one
 
 
 def test_keys_differ_by_party_sender_and_recipient_but_not_by_case() -> None:
