@@ -19,7 +19,7 @@ ROWS: Final = (
     ("model",),
     ("smtp", "message"),
     ("policy", "mailauth", "net", "spool", "store"),
-    ("routing", "aliases", "queue", "delivery", "content"),
+    ("routing", "aliases", "auth", "queue", "delivery", "content"),
     ("listener", "policies", "observe", "desk"),
     ("api",),
     ("config",),

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from postroad.auth.logins import Logins
 from postroad.listener.consult import EXPAND_SECONDS, Expand
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners, Welcome
@@ -161,7 +162,9 @@ class Desk:
         at_turn_end: AtTurnEnd | None = None,
         expand: Expand | None = None,
         patience: float = EXPAND_SECONDS,
+        logins: Logins | None = None,
     ) -> None:
+        self.logins = logins
         self.at_turn_end = at_turn_end or Turns().add
         self.records: list[Record] = []
         self.announced: list[tuple[Envelope, list[Recipient], bytes]] = []
@@ -202,6 +205,7 @@ class Desk:
             relays=self.control.relays,
             intake=self.intake,
             watch=self.conduct.append,
+            logins=self.logins,
         )
 
     def listeners(self, inherited: Inherited | None = None) -> Listeners:
@@ -231,6 +235,8 @@ class Desk:
             errors=limits.errors_per_session,
             junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
+            auth=self.logins is not None and settings.auth != "off",
+            auth_required=settings.auth == "required",
         )
         return Terms(
             name="test",
@@ -242,6 +248,7 @@ class Desk:
             stages=self.stages,
             watch=self.conduct.append,
             relays=self.control.relays,
+            logins=None if settings.auth == "off" else self.logins,
             intake=self.intake,
             emit=self.records.append,
             now=lambda: NOW,

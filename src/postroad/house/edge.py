@@ -13,7 +13,7 @@ from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
 from postroad.house.asked import read_policies
 from postroad.house.board import Board, edge_name
-from postroad.house.front import Front, Way, front_of, read_aliases
+from postroad.house.front import Front, Way, front_of, read_aliases, read_identities
 from postroad.house.life import DRAIN_SECONDS, settle_down
 from postroad.house.seat import DRAIN, RETIRE, Seat
 from postroad.house.showing import Showing
@@ -57,7 +57,12 @@ class Edge:
         )
         way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock)
         self._front: Front = front_of(
-            config, read_aliases(config), compile_rewriter(config.routes), way, read_policies(config)
+            config,
+            read_aliases(config),
+            read_identities(config, clock),
+            compile_rewriter(config.routes),
+            way,
+            read_policies(config),
         )
         self._listeners = Listeners(
             welcome=self._front.welcome,
@@ -96,6 +101,7 @@ class Edge:
         await self._listeners.bind(self._seat.config.listeners)
         await self._listeners.start()
         self._front.aliases.start(self._clock, self._emit)
+        self._front.auth.start(self._emit)
         settle_down()
         self._seat.board.ready(self._seat.place)
         number = await self._stopping.get()
@@ -103,6 +109,7 @@ class Edge:
         await self._leave(number)
         await self._front.aliases.close()
         self._front.asked.close()
+        await self._front.auth.close()
         await self._spool.close()
         if self._meter is not None:
             self._show()

@@ -12,11 +12,13 @@ from msgspec import Struct
 
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
+from postroad.auth.service import AuthService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.policies import Prepared
 from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.house.asked import Asked
+from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
@@ -50,6 +52,7 @@ class Front(Struct, frozen=True):
 
     config: Config
     aliases: AliasService
+    auth: AuthService
     welcome: Welcome
     announcer: Announcer
     asked: Asked
@@ -65,8 +68,20 @@ def read_aliases(config: Config, old: Front | None = None) -> AliasService:
     return aliases
 
 
+def read_identities(config: Config, clock: Clock, old: Front | None = None) -> AuthService:
+    """Who may log in, as `old` has it when the options are the same; ConfigError when a source is broken. Slow."""
+    if old is not None and has_same_auth(old.config, config):
+        return old.auth
+    return read_auth(config, clock)
+
+
 def front_of(
-    config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way, policies: tuple[Prepared, ...] = ()
+    config: Config,
+    aliases: AliasService,
+    auth: AuthService,
+    rewrite: Rewrite | None,
+    way: Way,
+    policies: tuple[Prepared, ...] = (),
 ) -> Front:
     """The front that `config` describes, with its `policies` as they were read."""
     postmaster = parse_mailbox(config.postmaster)
@@ -97,8 +112,9 @@ def front_of(
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
+        logins=auth.logins,
     )
-    return Front(config, aliases, welcome, announcer, asked)
+    return Front(config, aliases, auth, welcome, announcer, asked)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from postroad.config.schema import Config
-from postroad.house.front import Way, front_of, read_aliases
+from postroad.house.front import Way, front_of, read_aliases, read_identities
 from postroad.listener.server import Listeners
 from postroad.listener.terms import Terms
 from postroad.model.envelope import Envelope
@@ -30,7 +30,7 @@ class Strangers:
         """By `config`; ConfigError when a table of it is broken. `call_soon` is the event loop's."""
         self._config = config
         way = Way(NoSpool(), _admit_nothing, QueueIds(0), _tell_nobody, clock)
-        self._front = front_of(config, read_aliases(config), None, way)
+        self._front = front_of(config, read_aliases(config), read_identities(config, clock), None, way)
         self._listeners = Listeners(
             welcome=self._front.welcome,
             emit=_tell_nobody,
@@ -47,6 +47,7 @@ class Strangers:
     async def close(self) -> None:
         """Give up what the tables have open."""
         await self._front.aliases.close()
+        await self._front.auth.close()
 
 
 class NoSpool:

@@ -5,6 +5,7 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
+from postroad.model.authrecords import Authenticated, AuthFailed
 from postroad.model.checkrecords import CheckFaulted
 from postroad.model.envelope import Origin
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
@@ -12,9 +13,12 @@ from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStar
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
+from postroad.model.tablerecords import TableLoaded, TableRefused, UserLineIgnored
 
 # All that follow too.
 __all__ = [
+    "AuthFailed",
+    "Authenticated",
     "CheckFaulted",
     "Emit",
     "MessageAdjusted",
@@ -27,6 +31,9 @@ __all__ = [
     "RecordsDropped",
     "SinkFaulted",
     "SinkRecovered",
+    "TableLoaded",
+    "TableRefused",
+    "UserLineIgnored",
 ]
 
 
@@ -332,23 +339,6 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
     policy: str
     stage: str
     reason: str
-
-
-class TableLoaded(Record, frozen=True, tag="TableLoaded"):
-    """A file of aliases is in force with so many `entries`, at start and after it changed; `doubts` are odd lines."""
-
-    table: str
-    entries: int
-    doubts: int = 0
-
-
-class TableRefused(Record, frozen=True, tag="TableRefused"):
-    """A file of aliases changed and cannot be used, the old one stays in force: the first of `problems`, at `line`."""
-
-    table: str
-    line: int
-    reason: str
-    problems: int
 
 
 class OperatorActed(Record, frozen=True, tag="OperatorActed"):

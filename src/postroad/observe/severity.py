@@ -26,6 +26,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.PolicyFaulted: WARNING,
         r.CheckFaulted: WARNING,
         r.TableRefused: WARNING,
+        r.UserLineIgnored: WARNING,
         r.LaneSuspended: WARNING,
         r.TargetSuspended: WARNING,
         r.SourceSuspended: WARNING,
