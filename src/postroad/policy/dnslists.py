@@ -24,6 +24,7 @@ ERRORS: Final = IPv4Network("127.255.255.0/24")
 NEVER_LISTED: Final = IPv4Address("127.0.0.1")
 NAME_LIMIT: Final = 253  # of a question
 _HELP_LIMIT: Final = 200
+_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")  # names go into replies
 
 
 def _zone(text: str) -> str:
@@ -121,8 +122,8 @@ def question_of(settings: DnsListSettings, subject: str | Address) -> Question |
     """The question about an address or a name; None when there is nothing to ask."""
     if isinstance(subject, str):
         labels = subject.lower().removesuffix(".")
-        if "." not in labels or labels.startswith("[") or labels.replace(".", "").isdigit() or ":" in labels:
-            return None  # lists of domains have no addresses
+        if "." not in labels or set(labels) - _LETTERS or labels.replace(".", "").isdigit():
+            return None  # lists of domains have neither addresses nor what is no name at all
     else:
         labels = reversed_labels(subject)
     name = f"{labels}.{settings.zone}"

@@ -1,15 +1,20 @@
 """HELO names, reverse DNS and senders' domains of strangers."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from postroad.policies.dnsbl import dnsbl
 from postroad.policies.helo import helo
 from postroad.policies.ptr import ptr
 from postroad.policies.sender_domain import sender_domain
 from postroad.policy.context import RcptContext
+from postroad.policy.dnslists import DnsListSettings
 from postroad.policy.findings import HeloResult, PtrResult, SenderDomainResult
+from postroad.policy.naming import fault_of
 from postroad.policy.sample import sample
 from tests.support.dns import FakeLookup
-from tests.support.strangers import OURSELVES, answered, shown
+from tests.support.strangers import OURSELVES, Noted, answered, shown
 
 ADDRESS = "203.0.113.9"
 REVERSE = ("9.113.0.203.in-addr.arpa", "PTR")
@@ -66,6 +71,19 @@ async def test_helo(name: str, finding: str) -> None:
     ignored = dict.fromkeys(ALL, "ignore")
     ctx = sample(RcptContext, helo=name)
     assert await answered(helo(ctx, dns=DNS, ourselves=OURSELVES, **ignored)) is None  # type: ignore[arg-type]
+
+
+@given(st.text(max_size=100), st.text(alphabet="ab.-_[]:@ \u00e9\x00", max_size=40))
+async def test_whatever_a_client_calls_itself_is_judged(name: str, other: str) -> None:
+    for one in (name, other):
+        ctx = sample(RcptContext, helo=one)
+        strict = helo(ctx, dns=FakeLookup(), ourselves=OURSELVES, unqualified="reject", unresolvable="reject")
+        assert shown(await answered(strict)) == ("" if fault_of(one) == "literal" else "reject 5.7.1")
+        lists = (DnsListSettings(zone="h.example", of="helo"),)
+        noted = Noted()
+        listed = dnsbl(ctx, dns=FakeLookup(), ourselves=OURSELVES, faults=noted.faults, lists=lists)
+        assert await answered(listed) is None
+        assert noted.told() == []
 
 
 @pytest.mark.parametrize("name", ["silent.example.org", "failing.example.org"])

@@ -25,7 +25,17 @@ def test_questions() -> None:
     assert question.name == "1" + ".0" * 23 + ".8.b.d.0.1.0.0.2.zen.example.net"
     names = DnsListSettings(zone="dbl.example.net", of="sender")
     assert question_of(names, "Example.ORG.").name == "example.org.dbl.example.net"  # type: ignore[union-attr]
-    for nothing in ("", "localhost", "[192.0.2.1]", "[ipv6:2001:db8::1]", "192.0.2.1", f"{'a.' * 120}org"):
+    for nothing in (
+        "",
+        "localhost",
+        "[192.0.2.1]",
+        "[ipv6:2001:db8::1]",
+        "192.0.2.1",
+        "a b.example",
+        "\x01.example",
+        "é.example",
+        f"{'a.' * 120}org",
+    ):
         assert question_of(names, nothing) is None
 
 
