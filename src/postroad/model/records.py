@@ -7,6 +7,7 @@ message bodies never go into a record.
 
 from postroad.model.authrecords import Authenticated, AuthFailed
 from postroad.model.checkrecords import CheckFaulted
+from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
 from postroad.model.envelope import Origin
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
@@ -20,6 +21,8 @@ __all__ = [
     "AuthFailed",
     "Authenticated",
     "CheckFaulted",
+    "DirectoryFaulted",
+    "DirectoryRecovered",
     "Emit",
     "MessageAdjusted",
     "MessageDiscarded",
