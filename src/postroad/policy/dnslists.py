@@ -1,7 +1,7 @@
 """DNS block and allow lists: how they are asked, what their answers mean, what several of them weigh (*pure*).
 
 A list answers with addresses in 127.0.0.0/8 (RFC 5782 2.1). What lies outside, 127.0.0.1, and the codes of
-127.255.255.0/24, by which lists say that they do not answer us, are never a listing (RFC 5782 2.1, RFC 5782 5).
+127.255.255.0/24, by which lists say that they do not answer us, are never a listing.
 The absence of an answer proves that the subject is not listed; a fault of DNS proves nothing and weighs nothing.
 """
 
@@ -114,8 +114,8 @@ class Question(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What tells it from other questions, whichever policy asks."""
-        return f"{self.name} {','.join(self.list.codes)}"
+        """What tells it from other questions, whichever policy asks: the same list may weigh otherwise elsewhere."""
+        return f"{self.name} {','.join(self.list.codes)} {self.list.weight:g}"
 
 
 def question_of(settings: DnsListSettings, subject: str | Address) -> Question | None:

@@ -173,7 +173,7 @@ CATALOGUE: Final = (
     Entry("DNS_UNAVAILABLE", DNS_UNAVAILABLE, 'A policy with `on_fault = "defer"` got no answer from DNS.'),
     Entry("BAD_HELO", BAD_HELO, "`helo`: the name that the client gave itself was refused."),
     Entry("BAD_HELO_FOR_NOW", BAD_HELO_FOR_NOW, "`helo`: the same, deferred."),
-    Entry("BAD_REVERSE_DNS", BAD_REVERSE_DNS, "`ptr`: the names of the client's address were refused (RFC 7372 3.2)."),
+    Entry("BAD_REVERSE_DNS", BAD_REVERSE_DNS, "`ptr`: the names of the client's address were refused (RFC 7372 3.3)."),
     Entry("BAD_REVERSE_DNS_FOR_NOW", BAD_REVERSE_DNS_FOR_NOW, "`ptr`: the same, deferred."),
     Entry("BAD_SENDER_DOMAIN", BAD_SENDER_DOMAIN, "`sender_domain`: no mail could be sent back to the sender."),
     Entry("BAD_SENDER_DOMAIN_FOR_NOW", BAD_SENDER_DOMAIN_FOR_NOW, "`sender_domain`: the same, deferred."),

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from postroad.config.builtins import BUILT_INS
+from postroad.config.checkpolicies import check_policy_files
 from postroad.config.diff import differences
 from postroad.config.load import inspect_config, load_config
 from postroad.config.policies import Preparation, prepare
+from postroad.config.problem import Warned
 from postroad.house.asked import read_policies
 from postroad.model.errors import ConfigError
 from postroad.policy.bind import bound
@@ -170,3 +172,20 @@ def test_every_policy_by_name_can_be_used_as_it_is(tmp_path: Path) -> None:
     needs = {"dnsbl": 'zones = ["bl.example.net"]\n'}
     text = "".join(f'[[policies]]\nuse = "{name}"\n{needs.get(name, "")}' for name in BUILT_INS)
     assert problems(written(tmp_path, text)) == []
+
+
+def test_files_that_others_can_write_are_doubted(tmp_path: Path) -> None:
+    file = written(tmp_path, '[[policies]]\nuse = "mine:refuse"\n', mine=own(), other=own())
+    (tmp_path / "policies").chmod(0o755)
+    for name in ("mine", "other"):
+        (tmp_path / "policies" / f"{name}.py").chmod(0o644)
+    config = load_config(file)
+    assert list(check_policy_files(config)) == []
+    (tmp_path / "policies" / "other.py").chmod(0o664)
+    (found,) = check_policy_files(config)
+    assert isinstance(found, Warned)
+    assert found.text.startswith(f'"{tmp_path}/policies/other.py": others than its owner can write it')
+    (tmp_path / "policies").chmod(0o777)
+    assert len(list(check_policy_files(config))) == 2
+    none = load_config(written(tmp_path, ""))
+    assert list(check_policy_files(none)) == []

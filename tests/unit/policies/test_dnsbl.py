@@ -94,6 +94,21 @@ async def test_another_policy_counts_its_own_lists_alone() -> None:
     assert result.score == 5.0
 
 
+async def test_one_list_may_weigh_more_in_another_policy() -> None:
+    ctx = fresh()
+    lookup = FakeLookup({A: ["127.0.0.2"]})
+    light, heavy = (DnsListSettings(zone="a.example", weight=weight) for weight in (1, 9))
+    assert await judged(lookup, ctx, lists=(light,)) == "tag dnsbl"
+    assert await judged(lookup, ctx, lists=(heavy,)) == "reject 5.7.1"
+
+
+async def test_one_list_may_weigh_its_codes_differently() -> None:
+    kinds = tuple(DnsListSettings(zone="a.example", weight=int(code), codes=(f"127.0.0.{code}",)) for code in "24")
+    assert await judged(FakeLookup({A: ["127.0.0.2"]}), lists=kinds) == "tag dnsbl"
+    assert await judged(FakeLookup({A: ["127.0.0.4"]}), lists=kinds) == "defer 4.7.1"
+    assert await judged(FakeLookup({A: ["127.0.0.4", "127.0.0.2"]}), lists=kinds) == "reject 5.7.1"
+
+
 async def test_ipv6_clients() -> None:
     nibbles = "9" + ".0" * 23 + ".8.b.d.0.1.0.0.2"
     lookup = FakeLookup({(f"{nibbles}.bl.example", "A"): ["127.0.0.2"]})
