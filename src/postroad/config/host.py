@@ -14,6 +14,7 @@ from postroad.config.checkauth import check_auth_places
 from postroad.config.checkdirectories import check_directory_files
 from postroad.config.checkpolicies import check_policy_files
 from postroad.config.checksinks import check_sink_places
+from postroad.config.checktls import check_key_access
 from postroad.config.egress import check_egress
 from postroad.config.problem import Problem
 from postroad.config.schema import Config
@@ -28,6 +29,7 @@ def check_host(config: Config) -> list[Problem]:
         *check_sink_places(config),
         *check_directory_files(config),
         *check_api_places(config),
+        *check_key_access(config),
         *check_auth_places(config),
         *check_policy_files(config),
     ]

@@ -20,6 +20,7 @@ from postroad.config.schema import Config
 from postroad.house.asked import Asked
 from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
+from postroad.house.securing import tls_of
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
@@ -29,6 +30,7 @@ from postroad.model.errors import ConfigError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.model.work import Stored, Work
+from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
@@ -52,6 +54,7 @@ class Front(Struct, frozen=True):
 
     config: Config
     aliases: AliasService
+    certificates: Certificates
     auth: AuthService
     welcome: Welcome
     announcer: Announcer
@@ -75,19 +78,21 @@ def read_identities(config: Config, clock: Clock, old: Front | None = None) -> A
     return read_auth(config, clock)
 
 
-def front_of(
-    config: Config,
-    aliases: AliasService,
-    auth: AuthService,
-    rewrite: Rewrite | None,
-    way: Way,
-    policies: tuple[Prepared, ...] = (),
-) -> Front:
-    """The front that `config` describes, with its `policies` as they were read."""
+class Known(Struct, frozen=True):
+    """What was read of files and databases for one configuration."""
+
+    aliases: AliasService
+    auth: AuthService
+    certificates: Certificates
+    policies: tuple[Prepared, ...] = ()
+
+
+def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) -> Front:
+    """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
-    door = aliases.door
-    asked = Asked(config, policies, control, way.emit, way.clock)
+    door = known.aliases.door
+    asked = Asked(config, known.policies, control, way.emit, way.clock)
     policing = Policing(control, door, asked, way.emit, way.clock)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
@@ -112,9 +117,10 @@ def front_of(
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
-        logins=auth.logins,
+        logins=known.auth.logins,
+        tls=tls_of(config, known.certificates, way.clock),
     )
-    return Front(config, aliases, auth, welcome, announcer, asked)
+    return Front(config, known.aliases, known.certificates, known.auth, welcome, announcer, asked)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

@@ -26,6 +26,8 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.PolicyFaulted: WARNING,
         r.CheckFaulted: WARNING,
         r.TableRefused: WARNING,
+        r.CertificateRefused: WARNING,
+        r.CertificateExpiring: WARNING,
         r.UserLineIgnored: WARNING,
         r.DirectoryFaulted: WARNING,
         r.LaneSuspended: WARNING,
