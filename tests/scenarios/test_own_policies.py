@@ -36,7 +36,9 @@ POLICIES = """
 edges = 2
 [[policies]]
 use = "dnsbl"
-zones = ["bl.test"]
+[[policies.lists]]
+zone = "bl.test"
+timeout = "20s"
 [[policies]]
 use = "office:closed"
 names = ["gone"]

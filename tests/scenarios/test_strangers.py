@@ -41,28 +41,28 @@ reject = 3
 defer = 2
 [[policies.lists]]
 zone = "bl.test"
-timeout = "25s"
+timeout = "20s"
 weight = 2
 codes = ["127.0.0.2-11"]
 help = "see https://bl.test/{subject}"
 [[policies.lists]]
 zone = "second.test"
-timeout = "25s"
+timeout = "20s"
 [[policies.lists]]
 zone = "names.test"
-timeout = "25s"
+timeout = "20s"
 of = "sender"
 weight = 3
 [[policies.lists]]
 zone = "known.test"
-timeout = "25s"
+timeout = "20s"
 weight = -5
 """
-GREYLIST = '[[policies]]\nuse = "greylist"\nproven_after = 2\ntimeout = "14s"\n'
+GREYLIST = '[[policies]]\nuse = "greylist"\nproven_after = 2\ntimeout = "10s"\n'
 CHECKS = """\
 [[policies]]
 use = "helo"
-timeout = "25s"
+timeout = "20s"
 unresolvable = "reject"
 [[policies]]
 use = "ptr"
@@ -188,7 +188,7 @@ async def test_many_recipients_are_one_question_to_each_list(tmp_path: Path) -> 
 
 
 async def test_a_dead_or_silent_dns_refuses_nobody_for_good(tmp_path: Path) -> None:
-    quick = LISTS.replace('"25s"', '"200ms"')
+    quick = LISTS.replace('"20s"', '"200ms"')
     async with relay(tmp_path, quick, {}, broken=("bl.test",), silent=("second.test", "names.test")) as world:
         assert await world.mail() == "250 2.1.5 Ok"
         faults = {record.check for record in world.desk.records if isinstance(record, CheckFaulted)}

@@ -22,7 +22,7 @@ from postroad.policy.strangers import Faults, Networks, Ourselves, is_concerned
 from postroad.policy.verdict import Adjust, Answer, Defer, Reject
 from postroad.smtp import replies
 
-PTR_SECONDS: Final = 5.0  # for the names of an address, of which a list is asked after
+PTR_SECONDS: Final = 4.0  # for each step to the names of an address, of which a list is asked after
 Score = Annotated[float, Field(ge=0, le=1_000_000)]
 
 

@@ -48,7 +48,7 @@ def greylist(  # noqa: PLR0913  options
     ] = 5,
     mask_v4: Annotated[int, Field(description="Leading bits by which IPv4 clients are one.", ge=8, le=32)] = 24,
     mask_v6: Annotated[int, Field(description="Leading bits by which IPv6 clients are one.", ge=16, le=128)] = 64,
-    timeout: Annotated[Duration, Field(description="How long DNS is waited for, twice.", ge=0.1, le=60)] = 5.0,
+    timeout: Annotated[Duration, Field(description="How long DNS is waited for, twice.", ge=0.1, le=10)] = 5.0,
     exempt: Annotated[Networks, Field(description="Clients that never wait.")] = (),
     exempt_senders: Annotated[
         tuple[DomainPattern, ...], Field(description='Domains of senders that never wait: "example.com".')

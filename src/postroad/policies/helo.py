@@ -59,7 +59,7 @@ def helo(  # noqa: PLR0913  options
     literal: Annotated[Action, Field(description="It is an address literal, which the standard allows.")] = "ignore",
     unresolvable: Annotated[Action, Field(description="DNS has neither an address nor an MX of it.")] = "tag",
     on_fault: Annotated[Literal["ignore", "defer"], Field(description="DNS does not answer.")] = "ignore",
-    timeout: Annotated[Duration, Field(description="How long DNS is waited for.", ge=0.1, le=60)] = 5.0,
+    timeout: Annotated[Duration, Field(description="How long DNS is waited for.", ge=0.1, le=25)] = 5.0,
     exempt: Annotated[Networks, Field(description="Clients that may call themselves what they like.")] = (),
 ) -> Answer | Awaitable[Answer | None] | None:
     """Refuse, defer or tag mail of clients that give themselves a false or useless name in EHLO or HELO.

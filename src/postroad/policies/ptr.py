@@ -42,7 +42,7 @@ def ptr(  # noqa: PLR0913  options
         Action, Field(description="All confirmed names look as providers make them for customers.")
     ] = "tag",
     on_fault: Annotated[Literal["ignore", "defer"], Field(description="DNS does not answer.")] = "ignore",
-    timeout: Annotated[Duration, Field(description="How long DNS is waited for, twice.", ge=0.1, le=60)] = 5.0,
+    timeout: Annotated[Duration, Field(description="How long DNS is waited for, twice.", ge=0.1, le=14)] = 5.0,
     exempt: Annotated[Networks, Field(description="Clients that need no name.")] = (),
 ) -> Answer | Awaitable[Answer | None] | None:
     """Refuse, defer or tag mail of clients whose address has no good name in DNS (PTR, confirmed by A or AAAA).

@@ -47,7 +47,7 @@ def sender_domain(  # noqa: PLR0913  options
     private: Annotated[Action, Field(description="Nothing of it can be reached from the Internet.")] = "reject",
     literal: Annotated[Action, Field(description="It is an address literal.")] = "ignore",
     on_fault: Annotated[Literal["ignore", "defer"], Field(description="DNS does not answer.")] = "defer",
-    timeout: Annotated[Duration, Field(description="How long DNS is waited for, twice.", ge=0.1, le=60)] = 8.0,
+    timeout: Annotated[Duration, Field(description="How long DNS is waited for, twice.", ge=0.1, le=14)] = 8.0,
     exempt: Annotated[Networks, Field(description="Clients whose senders are not looked at.")] = (),
     exempt_domains: Annotated[
         tuple[DomainPattern, ...], Field(description='Domains that are not looked up: "example.com", "*.example.com".')

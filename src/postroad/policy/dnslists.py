@@ -94,7 +94,7 @@ class DnsListSettings(Settings):
         (),
         description='Answers that count: "127.0.0.2", "127.0.0.2-11", "127.0.1.0/24"; none given: all but errors.',
     )
-    timeout: Duration = Field(5.0, description="How long its answer is waited for.", ge=0.1, le=60)
+    timeout: Duration = Field(5.0, description="How long its answer is waited for.", ge=0.1, le=20)
     help: ReplyText = Field(
         "", description='Added to the reply when the list decides, like "see https://list.example/?q={subject}".'
     )
