@@ -1,6 +1,7 @@
 """What this host says of the folder of policies: whoever can write there decides what the server runs.
 
-A doubt, not a problem: some let a group write there on purpose.
+That is a doubt, for some let a group write there on purpose. A problem is a file that the server's user cannot read:
+a start as root would find it, and no reload after that.
 """
 
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 from postroad.config.policies import is_own
 from postroad.config.problem import Problem, Warned
 from postroad.config.schema import Config
+from postroad.net.process import can_read, is_root
 
 
 def check_policy_files(config: Config) -> Iterator[Problem]:
@@ -17,7 +19,11 @@ def check_policy_files(config: Config) -> Iterator[Problem]:
     folder = config.policies_path
     if not any(map(is_own, config.policies)) or not folder.is_dir():
         return
+    user = config.process.user
     for place in (folder, *sorted(folder.rglob("*.py"))):
+        if user and is_root() and not can_read(user, place):
+            why = f"cannot be read by the user {user} (process.user), as which a reload reads it; chgrp {user} {place}"
+            yield Problem(("policies_path",), f'"{place}" {why}')
         if _mode(place) & (stat.S_IWGRP | stat.S_IWOTH):
             yield Warned(
                 ("policies_path",),

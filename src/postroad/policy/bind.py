@@ -71,7 +71,10 @@ def declaration_of(function: object, services: Mapping[object, str]) -> Declarat
         raise BindError("it is no function")
     name = getattr(function, "__name__", type(function).__name__)
     hints = _hints(function)
-    parameters = list(inspect.signature(function).parameters.values())
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (ValueError, TypeError):
+        raise BindError("it has no signature to read its options from") from None
     stage = _stage(parameters[:1], hints)
     options: dict[str, tuple[object, object]] = {}
     wanted: dict[str, object] = {}

@@ -1,5 +1,7 @@
 """`[[policies]]` from files: built-ins by name, functions of the operator's own, and what is told about mistakes."""
 
+import getpass
+import os
 from pathlib import Path
 
 import pytest
@@ -189,3 +191,14 @@ def test_files_that_others_can_write_are_doubted(tmp_path: Path) -> None:
     assert len(list(check_policy_files(config))) == 2
     none = load_config(written(tmp_path, ""))
     assert list(check_policy_files(none)) == []
+
+
+def test_files_that_the_servers_user_cannot_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path, '[[policies]]\nuse = "mine:refuse"\n[process]\nuser = "nobody"\n', mine=own())
+    (tmp_path / "policies").chmod(0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # as whoever will become another one
+    found = [problem.text for problem in check_policy_files(load_config(file))]
+    assert len(found) == 2
+    assert found[1].startswith(f'"{tmp_path}/policies/mine.py" cannot be read by the user nobody (process.user)')
+    mine = written(tmp_path, f'[[policies]]\nuse = "mine:refuse"\n[process]\nuser = "{getpass.getuser()}"\n')
+    assert list(check_policy_files(load_config(mine))) == []

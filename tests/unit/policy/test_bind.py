@@ -164,6 +164,7 @@ def nobody() -> None: ...
     ("function", "words"),
     [
         (5, "it is no function"),
+        (dict, "no signature|at which stage"),
         (nobody, "at which stage"),
         (bare, "at which stage"),
         (positional, "maximum must be keyword-only"),
