@@ -196,6 +196,7 @@ def test_files_that_others_can_write_are_doubted(tmp_path: Path) -> None:
 def test_files_that_the_servers_user_cannot_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(tmp_path, '[[policies]]\nuse = "mine:refuse"\n[process]\nuser = "nobody"\n', mine=own())
     (tmp_path / "policies").chmod(0o700)
+    (tmp_path / "policies" / "mine.py").chmod(0o600)
     monkeypatch.setattr(os, "geteuid", lambda: 0)  # as whoever will become another one
     found = [problem.text for problem in check_policy_files(load_config(file))]
     assert len(found) == 2
