@@ -7,6 +7,7 @@ import smtplib
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,16 +53,24 @@ delay = "1s"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    folder = tmp_path_factory.mktemp("policies")
+def nameserver() -> Iterator[str]:
+    with DnsServer({"bl.test": "9.0.0.127 A 127.0.0.2", "127.in-addr.arpa": "2.0.0 PTR mx.example.org."}) as dns:
+        yield dns.nameserver
+
+
+def relay_with(folder: Path, policies: str, nameserver: str) -> Relay:
     (folder / "policies").mkdir()
     (folder / "policies" / "office.py").write_text(OWN.format(word="closed"))
-    with DnsServer({"bl.test": "9.0.0.127 A 127.0.0.2", "127.in-addr.arpa": "2.0.0 PTR mx.example.org."}) as dns:
-        relay = Relay(folder, CAPTURE + POLICIES)
-        text = relay.config.read_text().replace('["127.0.0.0/8"]', '["127.0.0.1/32"]\nrelay_domains = ["example.com"]')
-        relay.config.write_text(text.replace("127.0.0.1:9", dns.nameserver))
-        with relay:
-            yield relay
+    relay = Relay(folder, CAPTURE + policies)
+    text = relay.config.read_text().replace('["127.0.0.0/8"]', '["127.0.0.1/32"]\nrelay_domains = ["example.com"]')
+    relay.config.write_text(text.replace("127.0.0.1:9", nameserver))
+    return relay
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, nameserver: str) -> Iterator[Relay]:
+    with relay_with(tmp_path_factory.mktemp("policies"), POLICIES, nameserver) as relay:
+        yield relay
 
 
 def attempt(relay: Relay, ip: str, recipient: str = "bob@example.com", subject: str = "") -> tuple[int, str]:
@@ -131,6 +140,21 @@ def test_a_broken_policy_changes_nothing(server: Relay) -> None:
     assert "office:closed" in done
     assert attempt(server, "127.0.0.2", "gone@example.com")[0] == 550
     assert "importing it fails" in postroad(server, "check", 78)
+
+
+def test_one_process_does_the_same(tmp_path: Path, nameserver: str) -> None:
+    with relay_with(tmp_path, POLICIES.replace("edges = 2", "edges = 0"), nameserver) as relay:
+        assert attempt(relay, "127.0.0.9")[0] == 554
+        assert attempt(relay, "127.0.0.2", "gone@example.com")[0] == 550
+        assert attempt(relay, "127.0.3.2")[0] == 451
+        (tmp_path / "policies" / "office.py").write_text(OWN.format(word="barred"))
+        relay.config.write_text(relay.config.read_text().replace('"bl.test"', '"other.test"'))
+        reload(relay)
+        assert attempt(relay, "127.0.0.2", "gone@example.com")[0] == 550
+        relay.wait_for("CommandRefused", detail="barred")
+        assert attempt(relay, "127.0.0.9")[0] in {250, 451}  # no list has it any more
+        wait_until(lambda: attempt(relay, "127.0.3.2", subject="kept")[0] == 250, "what was greylisted is remembered")
+        assert relay.stop() == 0
 
 
 def reload(relay: Relay, status: int = 0) -> str:
