@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
+from postroad.cli.explainpolicies import Named, explain_policies, policy_lines
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
@@ -110,6 +111,7 @@ class Explanation(Struct):
     plan: Plan | None
     fallback: Beyond | None
     aliases: AliasTrace
+    policies: list[Named] = []
     rules: Shaped | None = None
     now: LaneNow | None = None  # the running server's view of the lane
     stopped: str = ""
@@ -127,6 +129,9 @@ def explain(
         str, typer.Option("--listener", metavar="NAME", help="Listener it comes in by; by default the first.")
     ] = "",
     login: Annotated[str, typer.Option("--login", metavar="NAME", help="Login of the client; none without.")] = "",
+    helo: Annotated[
+        str, typer.Option("--helo", metavar="NAME", help="What the client calls itself; for policies.")
+    ] = "",
     size: Annotated[str, typer.Option("--size", metavar="SIZE", help='Size of the content, like "10MiB".')] = "0",
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="TAG", help="Tag of the message; repeat it.")
@@ -145,7 +150,7 @@ def explain(
         recipients=(Recipient(_recipient(recipient, settings)),),
         arrived=0,
         size=_size(size),
-        origin=_origin(settings, ip, listener, login),
+        origin=msgspec.structs.replace(_origin(settings, ip, listener, login), helo=helo),
         tags=tuple(tag or ()),
     )
     found = asyncio.run(_explain(settings, envelope))
@@ -229,6 +234,7 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         fallback=fallback,
         aliases=aliases,
         rules=rules,
+        policies=await explain_policies(config, envelope),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
 
@@ -329,6 +335,7 @@ def _lines(found: Explanation) -> list[str]:
     if found.access.reply:
         out.append(f"reply     {found.access.reply}")
         out.append("          (if it were accepted:)")
+    out += policy_lines(found.policies)
     out += trace_lines(found.aliases)
     out += [f"rewritten to <{step.recipient}> by {step.rule}" for step in found.rewritten]
     out.append(f"route     {found.rule}")

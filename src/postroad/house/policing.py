@@ -5,14 +5,23 @@ relay: at stage rcpt the first verdict wins, and without any a recipient is refu
 no chain and cost nothing.
 """
 
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
+from postroad.house.asked import Asked
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.known_recipients import KnownRecipients, Knows
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
-from postroad.policy.context import RcptContext
+from postroad.policy.context import (
+    AuthContext,
+    ConnectContext,
+    DataContext,
+    HelloContext,
+    MailContext,
+    MessageContext,
+    RcptContext,
+)
 from postroad.policy.stages import Stages
 
 POLICY_SECONDS: Final = 30.0
@@ -23,10 +32,14 @@ Context = TypeVar("Context")
 class Policing:
     """The policies of one configuration."""
 
-    def __init__(self, control: RelayControl, knows: Knows | None, emit: Emit, clock: Clock) -> None:
-        """`knows` tells whether a recipient may exist; `emit` and `clock` are for records of faults."""
+    def __init__(self, control: RelayControl, knows: Knows | None, asked: Asked, emit: Emit, clock: Clock) -> None:
+        """`knows` tells whether a recipient may exist; `asked` are the policies of `[[policies]]`.
+
+        `emit` and `clock` are for records of faults.
+        """
         self._control = control
         self._knows = knows
+        self._asked = asked
         self._emit = emit
         self._clock = clock
         self._stages: dict[str, Stages] = {}
@@ -35,14 +48,31 @@ class Policing:
         """The policies for what comes in by `listener`; drops and the HTTP API have names too."""
         found = self._stages.get(listener)
         if found is None:
-            found = self._stages[listener] = self._build()
+            found = self._stages[listener] = self._build(listener)
         return found
 
-    def _build(self) -> Stages:
-        rcpt: tuple[Policy[RcptContext], ...] = (self._control,)
+    def _build(self, listener: str) -> Stages:
+        rcpt: tuple[Policy[RcptContext], ...] = (*self._named("rcpt", listener, RcptContext), self._control)
         if self._knows is not None:
             rcpt = (KnownRecipients(self._knows, self._control), *rcpt)
-        return Stages(rcpt=self._chain("rcpt", rcpt))
+        return Stages(
+            rcpt=self._chain("rcpt", rcpt),
+            connect=self._some("connect", listener, ConnectContext),
+            hello=self._some("hello", listener, HelloContext),
+            auth=self._some("auth", listener, AuthContext),
+            mail=self._some("mail", listener, MailContext),
+            data=self._some("data", listener, DataContext),
+            message=self._some("message", listener, MessageContext),
+        )
+
+    def _named(self, stage: str, listener: str, _: type[Context]) -> tuple[Policy[Context], ...]:
+        """Those of `[[policies]]`; what a function says of its context was looked at when it was read."""
+        return tuple(cast("Policy[Context]", policy) for policy in self._asked.of(stage, listener))
+
+    def _some(self, stage: str, listener: str, kind: type[Context]) -> Chain[Context] | None:
+        """The chain of a stage for which there is no policy but those of `[[policies]]`."""
+        policies = self._named(stage, listener, kind)
+        return self._chain(stage, policies) if policies else None
 
     def _chain(self, stage: str, policies: tuple[Policy[Context], ...]) -> Chain[Context]:
         return Chain[Context](stage, policies, timeout=POLICY_SECONDS, emit=self._emit, now=self._clock.now)
