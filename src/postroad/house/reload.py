@@ -23,6 +23,7 @@ from postroad.house.front import Front, Known, front_of, read_identities
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
 from postroad.house.securing import read_certificates
+from postroad.house.sources import reads_elsewhere
 from postroad.house.tables import Before, may_differ, read_tables
 from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
@@ -112,7 +113,8 @@ class Reloader:
         """Nothing can fail any more after this."""
         if self._others is None:
             return await self._house.listeners.prepare(config.listeners, front.welcome)
-        if config != self._house.config or passwords_of(config) or may_differ(config):
+        reads = passwords_of(config) or may_differ(config) or reads_elsewhere(config)
+        if config != self._house.config or reads:
             await self._others(config)
         return []
 
