@@ -14,11 +14,14 @@ from postroad.cli.exits import CONFIG, OK, complain, guarded
 from postroad.cli.options import ConfigFile, Json
 from postroad.cli.reload import compared, json_of, tell
 from postroad.config.checkaliases import check_tables
+from postroad.config.checkrules import try_rules
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
 from postroad.config.problem import Problem, Warned, path_text, place_of
+from postroad.config.rulebook import ruling_of
 from postroad.config.schema import Config
 from postroad.house.rehearsal import rehearse
+from postroad.net.clock import SystemClock
 
 Diff = Annotated[
     bool, typer.Option("--diff", help="Print what a reload would change in the running server, option by option.")
@@ -62,9 +65,9 @@ def check(
     if loaded.config is not None:
         tables = check_tables(loaded.config)
         host = check_host(loaded.config)
-        problems = tables.problems
+        problems = [*tables.problems, *try_rules(loaded.config, ruling_of(loaded.config), SystemClock().now())]
         if start:
-            problems = [*problems, *(problem for problem in host if not isinstance(problem, Warned))]
+            problems += (problem for problem in host if not isinstance(problem, Warned))
             problems += _start(loaded.config, have or [], data_dir)
             host = [problem for problem in host if isinstance(problem, Warned)]
         warnings += [*host, *tables.warnings]

@@ -13,6 +13,7 @@ from msgspec import Struct
 from postroad.config.checkaliases import check_aliases
 from postroad.config.checkapi import check_api
 from postroad.config.checkdesk import check_desk, overlap
+from postroad.config.checkrules import check_rules
 from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
@@ -132,4 +133,5 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_api,
     check_desk,
     check_sinks,
+    check_rules,
 )

@@ -20,6 +20,7 @@ from postroad.config.locate import KeyPath
 from postroad.config.merge import read_document
 from postroad.config.mistakes import problems_of
 from postroad.config.problem import Places, Problem, place_of, render
+from postroad.config.rulebook import anchored_rules
 from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.model.errors import ConfigError
@@ -95,6 +96,7 @@ def inspect_config(file: Path) -> Loaded:
         api = None if config.api is None else config.api.anchored(folder)
         found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder), "sinks": sinks}
         found_there["api"] = api
+        found_there |= anchored_rules(config, folder)
         config = anchored(config.model_copy(update=found_there), folder)
         problems += read_languages(config.dsn).problems
     return Loaded(None if problems else config, problems, warnings, document.places)

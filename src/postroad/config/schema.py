@@ -22,6 +22,7 @@ from postroad.model.option import Settings
 from postroad.net.hostname import host_name
 from postroad.net.settings import ProcessSettings, ResolverSettings
 from postroad.observe.settings import LogSettings, SinkSettings
+from postroad.policy.rulesettings import DeviceSettings, ExpectSettings, RuleSettings, SenderSettings
 from postroad.policy.settings import AccessSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
@@ -71,6 +72,12 @@ def _sink_name(text: str) -> str:
     return text
 
 
+def _device_name(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
+        raise ValueError(f"a device's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
+    return text
+
+
 def _path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value else value
 
@@ -86,6 +93,7 @@ HostName = Annotated[str, AfterValidator(_host_name)]
 MailboxText = Annotated[str, AfterValidator(_mailbox)]
 ListenerName = Annotated[str, AfterValidator(_listener_name)]
 EgressName = Annotated[str, AfterValidator(_egress_name)]
+DeviceName = Annotated[str, AfterValidator(_device_name)]
 SinkName = Annotated[str, AfterValidator(_sink_name)]
 Folder = Annotated[Path, BeforeValidator(_path)]
 
@@ -107,6 +115,22 @@ class Config(Settings):
         description="Where mail comes in, by name; at least one.", min_length=1
     )
     access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
+    rules: tuple[RuleSettings, ...] = Field(
+        (),
+        description="Who may send what to whom, and what becomes of it; in order, the first that matches ends it.",
+        json_schema_extra={"default": "none"},
+    )
+    expect: tuple[ExpectSettings, ...] = Field(
+        (),
+        description="Cases that must come out as expected; `postroad check` and every start and reload try them.",
+        json_schema_extra={"default": "none"},
+    )
+    senders: SenderSettings = Field(SenderSettings(), description="Who may use which sender addresses.")
+    devices: dict[DeviceName, DeviceSettings] = Field(
+        {},
+        description="Devices that cannot log in: they may send from their network, bound to what they are for.",
+        json_schema_extra={"default": "none"},
+    )
     postmaster: MailboxText = Field(
         default_factory=_default_postmaster,
         description="Where mail to the bare <Postmaster> goes (RFC 5321 4.5.1).",

@@ -13,7 +13,9 @@ from msgspec import Struct
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
+from postroad.config.checkrules import try_rules
 from postroad.config.problem import render
+from postroad.config.rulebook import Ruling, ruling_of
 from postroad.config.schema import Config
 from postroad.house.policing import Policing
 from postroad.listener.drops import LISTENER as DROPS
@@ -25,8 +27,9 @@ from postroad.model.errors import ConfigError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.model.work import Stored, Work
-from postroad.net.clock import Clock
+from postroad.net.clock import Clock, SystemClock
 from postroad.policies.relay_control import RelayControl
+from postroad.policies.rules import Rules
 from postroad.queue.announce import Announcer
 from postroad.spool.inlet import Inlet
 from postroad.store.drops import DropFolder
@@ -63,12 +66,26 @@ def read_aliases(config: Config, old: Front | None = None) -> AliasService:
     return aliases
 
 
-def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way) -> Front:
-    """The front that `config` describes."""
+def read_rules(config: Config) -> Ruling:
+    """The rules of `config` with their files; ConfigError when one is broken or does not do what is expected. Slow."""
+    ruling = ruling_of(config)
+    if problems := try_rules(config, ruling, SystemClock().now()):
+        raise ConfigError([render(problem, {}) for problem in problems])
+    return ruling
+
+
+def front_of(
+    config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way, ruling: Ruling | None = None
+) -> Front:
+    """The front that `config` describes; without `ruling` its rules are read here."""
+    ruling = ruling or read_rules(config)
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
     door = aliases.door
-    policing = Policing(control, door, way.emit, way.clock)
+    rules = None
+    if ruling.rulebook is not None:
+        rules = Rules(ruling.rulebook, way.clock.now, ruling.files.watch(way.emit))
+    policing = Policing(control, door, way.emit, way.clock, rules)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )

@@ -12,6 +12,7 @@ from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.known_recipients import KnownRecipients
 from postroad.policies.relay_control import RelayControl
+from postroad.policies.rules import Rules
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
 from postroad.policy.stages import Stages
@@ -24,10 +25,13 @@ Context = TypeVar("Context")
 class Policing:
     """The policies of one configuration."""
 
-    def __init__(self, control: RelayControl, door: Aliases | None, emit: Emit, clock: Clock) -> None:
+    def __init__(
+        self, control: RelayControl, door: Aliases | None, emit: Emit, clock: Clock, rules: Rules | None = None
+    ) -> None:
         """`door` knows the names of strict domains; `emit` and `clock` are for records of faults."""
         self._control = control
         self._door = door
+        self._rules = rules
         self._emit = emit
         self._clock = clock
         self._stages: dict[str, Stages] = {}
@@ -40,10 +44,20 @@ class Policing:
         return found
 
     def _build(self) -> Stages:
+        rules = self._rules
         rcpt: tuple[Policy[RcptContext], ...] = (self._control,)
+        if rules is not None:
+            rcpt = (rules.rules_at_rcpt, *rcpt)
         if self._door is not None and self._door.has_strict:
             rcpt = (KnownRecipients(self._door.knows), *rcpt)
-        return Stages(rcpt=self._chain("rcpt", rcpt))
+        if rules is None:
+            return Stages(rcpt=self._chain("rcpt", rcpt))
+        return Stages(
+            connect=self._chain("connect", (rules.rules_at_connect,)) if rules.has_connect else None,
+            mail=self._chain("mail", (rules.rules_at_mail,)),
+            rcpt=self._chain("rcpt", rcpt),
+            message=self._chain("message", (rules.rules_at_message,)) if rules.has_message else None,
+        )
 
     def _chain(self, stage: str, policies: tuple[Policy[Context], ...]) -> Chain[Context]:
         return Chain[Context](stage, policies, timeout=POLICY_SECONDS, emit=self._emit, now=self._clock.now)

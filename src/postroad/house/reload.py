@@ -17,10 +17,11 @@ from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, inspect_config
 from postroad.config.problem import Warned
+from postroad.config.rulebook import Ruling
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
 from postroad.house.courier import courier_of
-from postroad.house.front import Front, front_of, read_aliases
+from postroad.house.front import Front, front_of, read_aliases, read_rules
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
 from postroad.listener.doors import Door
@@ -83,7 +84,7 @@ class Reloader:
     async def _exchange(self) -> Reloaded:
         house = self._house
         try:
-            read, aliases = await asyncio.to_thread(read_all, house.config, self._file, house.front)
+            read, aliases, ruling = await asyncio.to_thread(read_all, house.config, self._file, house.front)
         except ConfigError:
             raise
         except Exception as error:  # whatever it is, the configuration in force must stay
@@ -91,7 +92,7 @@ class Reloader:
         courier = None
         try:
             courier = courier_of(read.config, house.tools, house.courier)
-            front = front_of(read.config, aliases, courier.rewrite, house.way)
+            front = front_of(read.config, aliases, courier.rewrite, house.way, ruling)
             around = around_of(read.config)
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
@@ -129,10 +130,11 @@ def read_for(running: Config, file: Path) -> Read:
     return Read(keep_running(running, loaded.config), tuple(changes), _warnings(loaded, changes))
 
 
-def read_all(running: Config, file: Path, front: Front) -> tuple[Read, AliasService]:
-    """The same, with its tables of aliases; may take its time."""
+def read_all(running: Config, file: Path, front: Front) -> tuple[Read, AliasService, Ruling]:
+    """The same, with its tables of aliases and its rules; may take its time."""
     read = read_for(running, file)
-    return read, read_aliases(read.config, front)
+    ruling = read_rules(read.config)
+    return read, read_aliases(read.config, front), ruling
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

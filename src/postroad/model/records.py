@@ -333,7 +333,7 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
 
 
 class TableLoaded(Record, frozen=True, tag="TableLoaded"):
-    """A file of aliases is in force with so many `entries`, at start and after it changed; `doubts` are odd lines."""
+    """A file of aliases or of rules is in force with so many `entries`, read anew; `doubts` are odd lines."""
 
     table: str
     entries: int
@@ -341,7 +341,7 @@ class TableLoaded(Record, frozen=True, tag="TableLoaded"):
 
 
 class TableRefused(Record, frozen=True, tag="TableRefused"):
-    """A file of aliases changed and cannot be used, the old one stays in force: the first of `problems`, at `line`."""
+    """A file of aliases or rules changed and cannot be used, the old one stays: the first of `problems`, at `line`."""
 
     table: str
     line: int

@@ -32,6 +32,9 @@ ALIASES_UNAVAILABLE: Final = Reply(451, "4.3.0", "Recipients cannot be looked up
 ALIAS_ERROR: Final = Reply(451, "4.3.5", "Error in the aliases of a recipient, try again later")
 POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later")
 
+RULE_REJECTED: Final = Reply(550, "5.7.1", "Refused by policy")
+RULE_DEFERRED: Final = Reply(450, "4.7.1", "Not now, try again later")
+DEVICE_RECIPIENT: Final = Reply(550, "5.7.1", "Recipient address rejected: not allowed for this client")
 BAD_CREDENTIALS: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
 SENDER_NOT_ALLOWED: Final = Reply(553, "5.7.1", "Sender address rejected: not yours to use")
 UNKNOWN_COMMAND: Final = Reply(500, "5.5.2", "Command not recognized")
@@ -130,6 +133,9 @@ CATALOGUE: Final = (
     Entry("ALIAS_ERROR", ALIAS_ERROR, "The aliases of a recipient form a loop, lead too far, or to no address."),
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
     Entry("BAD_CREDENTIALS", BAD_CREDENTIALS, "The HTTP API was called without a valid key (it answers 401)."),
+    Entry("RULE_REJECTED", RULE_REJECTED, "A rule rejects it; the text is the rule's own where it has one."),
+    Entry("DEVICE_RECIPIENT", DEVICE_RECIPIENT, "A device of `[devices]` wrote to whom it may not write."),
+    Entry("RULE_DEFERRED", RULE_DEFERRED, "A rule defers it; the text is the rule's own where it has one."),
     Entry("SENDER_NOT_ALLOWED", SENDER_NOT_ALLOWED, "A key of the HTTP API may not send as this address."),
     Entry("UNKNOWN_COMMAND", UNKNOWN_COMMAND, "No such command."),
     Entry("LINE_TOO_LONG", LINE_TOO_LONG, "A command line is longer than `limits.command_line`."),
