@@ -85,7 +85,10 @@ class ListFiles:
         found = self._files.get(path)
         if found is None:
             found = ListFile(Path(path))
-            found.texts = found.read()
+            try:
+                found.texts = found.read()
+            except TableError as error:
+                raise TableError(f"{path}: {error}") from None
             self._files[path] = found
         return found
 

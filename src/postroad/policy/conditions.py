@@ -101,15 +101,7 @@ def _login(when: WhenSettings, tools: Tools) -> Holds:
 
 def _group(when: WhenSettings, tools: Tools) -> Holds:
     test = words(when.group, tools)
-    return lambda situation: test([name for group in situation.groups for name in names_of(group)])
-
-
-def names_of(group: str) -> tuple[str, ...]:
-    """What a group can be called: all of it, and the first value of a distinguished name."""
-    head, equals, rest = group.partition("=")
-    if not equals or not head.isalnum():
-        return (group,)
-    return group, rest.partition(",")[0].strip()
+    return lambda situation: test(situation.group_names())
 
 
 def _sender(when: WhenSettings, tools: Tools) -> Holds:

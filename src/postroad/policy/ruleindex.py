@@ -1,8 +1,8 @@
 """Finds the rules that can match at all, so that a thousand rules cost little more than ten (*pure*).
 
-What most rules ask for by plain names (listener, login, network, domains of sender and recipient) is looked up: each
-value has a number whose bits are the rules that it speaks for, and those that ask for nothing of the kind. The bits
-that all of them have in common are the candidates, and only those are asked, in their order.
+What most rules ask for by plain names (listener, login, group, network, domains of sender and recipient) is looked up:
+each value has a number whose bits are the rules that it speaks for, and those that ask for nothing of the kind. The
+bits that all of them have in common are the candidates, and only those are asked, in their order.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -97,6 +97,7 @@ def _dimensions(whens: Sequence[WhenSettings | None]) -> Iterator[Dimension]:
 
     yield Dimension(asked(lambda when: _plain(when.listener)), lambda situation: (situation.listener.casefold(),))
     yield Dimension(asked(lambda when: _plain(when.login)), lambda situation: (situation.login.casefold(),))
+    yield Dimension(asked(lambda when: _plain(when.group)), _groups)
     yield _network_dimension(asked(lambda when: _prefixes(when.network)))
     yield Dimension(asked(lambda when: _domains(when.sender)), lambda situation: _domains_of(situation.sender))
     recipients = asked(lambda when: _domains(when.recipient))
@@ -108,6 +109,10 @@ def _dimensions(whens: Sequence[WhenSettings | None]) -> Iterator[Dimension]:
         return [domain for recipient in situation.recipients for domain in _domains_of(recipient)]
 
     yield Dimension(recipients, of_recipients)
+
+
+def _groups(situation: Situation) -> Iterable[Hashable]:
+    return [name.casefold() for name in situation.group_names()]
 
 
 def _network_dimension(asked: Sequence[Asked]) -> Dimension:
