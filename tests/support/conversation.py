@@ -7,17 +7,19 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from postroad.auth.logins import Logins
 from postroad.listener.consult import EXPAND_SECONDS, Expand
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners, Welcome
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
-from postroad.listener.terms import Terms
+from postroad.listener.terms import Guest, Terms
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
+from postroad.model.reply import Reply
 from postroad.model.work import Place, Stored, Work
 from postroad.net.inherited import Inherited
 from postroad.net.stream import AtTurnEnd
@@ -160,7 +162,9 @@ class Desk:
         at_turn_end: AtTurnEnd | None = None,
         expand: Expand | None = None,
         patience: float = EXPAND_SECONDS,
+        logins: Logins | None = None,
     ) -> None:
+        self.logins = logins
         self.at_turn_end = at_turn_end or Turns().add
         self.records: list[Record] = []
         self.announced: list[tuple[Envelope, list[Recipient], bytes]] = []
@@ -201,6 +205,7 @@ class Desk:
             relays=self.control.relays,
             intake=self.intake,
             watch=self.conduct.append,
+            logins=self.logins,
         )
 
     def listeners(self, inherited: Inherited | None = None) -> Listeners:
@@ -215,10 +220,10 @@ class Desk:
             inherited=inherited,
         )
 
-    def connect(
-        self, ip: str = "127.0.0.1", settings: ListenerSettings | None = None
-    ) -> tuple[Conversation, MemoryTransport]:
-        """A conversation with `ip`, its banner already written."""
+    def terms(
+        self, settings: ListenerSettings | None = None, *, enter: Callable[[Guest], Reply | None] = lambda _guest: None
+    ) -> Terms:
+        """What conversations are held on; `enter` admits them."""
         settings = settings or ListenerSettings(bind=("127.0.0.1:2525",))
         limits = self.limits
         offer = Offer(
@@ -230,8 +235,10 @@ class Desk:
             errors=limits.errors_per_session,
             junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
+            auth=self.logins is not None and settings.auth != "off",
+            auth_required=settings.auth == "required",
         )
-        terms = Terms(
+        return Terms(
             name="test",
             limits=limits,
             offer=offer,
@@ -241,16 +248,22 @@ class Desk:
             stages=self.stages,
             watch=self.conduct.append,
             relays=self.control.relays,
+            logins=None if settings.auth == "off" else self.logins,
             intake=self.intake,
             emit=self.records.append,
             now=lambda: NOW,
             monotonic=lambda: self.time,
             call_later=lambda _seconds, _callback: None,
             at_turn_end=self.at_turn_end,
-            enter=lambda _guest: None,
+            enter=enter,
             leave=lambda _guest: None,
         )
-        conversation = Conversation(terms, "test-1")
+
+    def connect(
+        self, ip: str = "127.0.0.1", settings: ListenerSettings | None = None
+    ) -> tuple[Conversation, MemoryTransport]:
+        """A conversation with `ip`, its banner already written."""
+        conversation = Conversation(self.terms(settings), "test-1")
         transport = MemoryTransport(ip)
         conversation.connection_made(transport)
         return conversation, transport

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroad.aliases.settings import AliasSettings
 from postroad.api.settings import ApiSettings
+from postroad.auth.settings import AuthSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.desk.settings import DeskSettings
@@ -115,6 +116,7 @@ class Config(Settings):
         description="Where mail comes in, by name; at least one.", min_length=1
     )
     access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
+    auth: AuthSettings = Field(AuthSettings(), description="Who may log in, and how.")
     rules: tuple[RuleSettings, ...] = Field(
         (),
         description="Who may send what to whom, and what becomes of it; in order, the first that matches ends it.",
@@ -216,6 +218,11 @@ class Config(Settings):
     def suspensions_file(self) -> Path:
         """Where suspensions are kept."""
         return self.data_dir / "suspensions.json"
+
+    @property
+    def auth_key_file(self) -> Path:
+        """Where the key is kept that made-up answers to strangers are made with."""
+        return self.data_dir / "auth.key"
 
     @property
     def rates_file(self) -> Path:

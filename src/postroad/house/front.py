@@ -12,15 +12,17 @@ from msgspec import Struct
 
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
+from postroad.auth.service import AuthService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.checkrules import try_rules
 from postroad.config.problem import render
 from postroad.config.rulebook import Ruling, ruling_of
 from postroad.config.schema import Config
+from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
-from postroad.listener.intake import Intake, Rewrite
+from postroad.listener.intake import Intake, Rewrite, Spooling
 from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
 from postroad.model.errors import ConfigError
@@ -31,7 +33,6 @@ from postroad.net.clock import Clock, SystemClock
 from postroad.policies.relay_control import RelayControl
 from postroad.policies.rules import Rules
 from postroad.queue.announce import Announcer
-from postroad.spool.inlet import Inlet
 from postroad.store.drops import DropFolder
 
 LOOK_SECONDS: Final = 1.0
@@ -40,7 +41,7 @@ LOOK_SECONDS: Final = 1.0
 class Way(Struct, frozen=True):
     """How accepted mail goes on, the same for every front of the process."""
 
-    spool: Inlet
+    spool: Spooling
     admit: Callable[[Stored, list[Work]], None]
     queue_ids: QueueIds
     emit: Emit
@@ -52,6 +53,7 @@ class Front(Struct, frozen=True):
 
     config: Config
     aliases: AliasService
+    auth: AuthService
     welcome: Welcome
     announcer: Announcer
 
@@ -74,8 +76,20 @@ def read_rules(config: Config) -> Ruling:
     return ruling
 
 
+def read_identities(config: Config, clock: Clock, old: Front | None = None) -> AuthService:
+    """Who may log in, as `old` has it when the options are the same; ConfigError when a source is broken. Slow."""
+    if old is not None and has_same_auth(old.config, config):
+        return old.auth
+    return read_auth(config, clock)
+
+
 def front_of(
-    config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way, ruling: Ruling | None = None
+    config: Config,
+    aliases: AliasService,
+    auth: AuthService,
+    rewrite: Rewrite | None,
+    way: Way,
+    ruling: Ruling | None = None,
 ) -> Front:
     """The front that `config` describes; without `ruling` its rules are read here."""
     ruling = ruling or read_rules(config)
@@ -109,8 +123,9 @@ def front_of(
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
+        logins=auth.logins,
     )
-    return Front(config, aliases, welcome, announcer)
+    return Front(config, aliases, auth, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

@@ -22,7 +22,7 @@ from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Way, drops_of, front_of, read_aliases
+from postroad.house.front import Front, Way, drops_of, front_of, read_aliases, read_identities
 from postroad.house.injection import Injection, rules_of
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
@@ -108,7 +108,8 @@ class House:
         )
         self.dispatcher = self._dispatcher(queue_ids)
         self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
-        self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way)
+        auth = read_identities(config, clock)
+        self.front = front_of(config, read_aliases(config), auth, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
@@ -205,6 +206,8 @@ class House:
         self._logs.sinks.change(front.config.sinks, around)
         if front.aliases is not old_front.aliases:
             front.aliases.start(self.clock, self.emit)
+        if front.auth is not old_front.auth:
+            front.auth.start(self.emit)
         self._retire(couriers.retire(old_courier, courier, self.clock))
         self._retire(self._retire_front(old_front))
 
@@ -220,6 +223,8 @@ class House:
         self._fronts.remove(old)
         if all(one.aliases is not old.aliases for one in self._fronts):
             await old.aliases.close()
+        if all(one.auth is not old.auth for one in self._fronts):
+            await old.auth.close()
 
     async def close(self) -> None:
         """Close everything that is open; nothing may be running any more."""
@@ -230,6 +235,8 @@ class House:
         await asyncio.gather(*retiring, return_exceptions=True)
         for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
             await aliases.close()
+        for auth in {id(one.auth): one.auth for one in self._fronts}.values():
+            await auth.close()
         await self.courier.deliverer.close()
         await self.workshop.pool.close()
         if self.injection is not None:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from postroad.auth.logins import Logins
 from postroad.listener.doors import Door, Doors
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings, ListenerSettings
@@ -35,7 +36,7 @@ class Welcome(Struct, frozen=True, kw_only=True):
     """What the configuration says to sessions to come; those that run keep the one that they began with.
 
     `stages_of` gives the policies of a listener by its name; drops and the HTTP API have names too. `watch`, when there
-    is one, is told how peers behave.
+    is one, is told how peers behave. `logins` is who knows who may log in, None when nobody does.
     """
 
     hostname: str
@@ -45,6 +46,7 @@ class Welcome(Struct, frozen=True, kw_only=True):
     relays: Callable[[str], bool]
     intake: Intake
     watch: Callable[[Conduct], None] | None = None
+    logins: Logins | None = None
 
 
 class Census(Protocol):
@@ -143,8 +145,13 @@ class Listeners:
         loop = asyncio.get_running_loop()
         return {name: self._terms(name, settings, welcome, loop) for name, settings in listeners.items()}
 
+    def terms(self, name: str, settings: ListenerSettings) -> Terms:
+        """What sessions at a listener of this name are held on."""
+        return self._terms(name, settings, self._welcome, asyncio.get_running_loop())
+
     def _terms(self, name: str, settings: ListenerSettings, welcome: Welcome, loop: asyncio.AbstractEventLoop) -> Terms:
         limits = welcome.limits
+        logins = None if settings.auth == "off" else welcome.logins
         offer = Offer(
             hostname=welcome.hostname,
             message_size=limits.message_size,
@@ -154,6 +161,8 @@ class Listeners:
             errors=limits.errors_per_session,
             junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
+            auth=logins is not None,
+            auth_required=settings.auth == "required",
         )
         return Terms(
             name=name,
@@ -165,6 +174,7 @@ class Listeners:
             stages=welcome.stages_of(name),
             watch=welcome.watch,
             relays=welcome.relays,
+            logins=logins,
             intake=welcome.intake,
             emit=self._emit,
             now=self._now,

@@ -18,7 +18,18 @@ from postroad.listener.terms import Terms
 from postroad.model.records import ConnectionClosed, ConnectionOpened
 from postroad.model.reply import Reply
 from postroad.smtp import replies
-from postroad.smtp.events import DataChunk, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
+from postroad.smtp.events import (
+    AuthResponse,
+    AuthStarted,
+    DataChunk,
+    DataStarted,
+    Event,
+    Hello,
+    MailFrom,
+    MessageEnded,
+    RcptTo,
+    Refused,
+)
 from postroad.smtp.server import ServerSession
 
 INPUT_LIMIT: Final = 256 << 10  # octets taken ahead while an answer is open
@@ -239,10 +250,14 @@ class Conversation(Channel):
         if isinstance(event, DataStarted):
             return self._start_content()
         if isinstance(event, Hello):
-            return self._heed(self._judge.hello(event))
+            return self._meet(event)
         if isinstance(event, Refused):
             self._refused(event)
             return None
+        if isinstance(event, AuthStarted):
+            return self._heed(self._judge.auth(event))
+        if isinstance(event, AuthResponse):
+            return self._heed(self._judge.respond(event))
         self._discard()
         return None
 
@@ -273,6 +288,12 @@ class Conversation(Channel):
         self._pump()
 
     # -- one method an event -------------------------------------------------------------------
+
+    def _meet(self, event: Hello) -> Reply | None:
+        answer = self._judge.hello(event)
+        if self._terms.logins is not None:
+            self._session.extras = self._judge.extras()
+        return self._heed(answer)
 
     def _ask_mail(self, event: MailFrom) -> Reply | None:
         self.phase_began = self.last_seen

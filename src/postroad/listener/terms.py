@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from postroad.auth.logins import Logins
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings
 from postroad.model.address import Mailbox
@@ -61,8 +62,9 @@ class Terms(Struct, frozen=True, kw_only=True):
     """The terms of one listener.
 
     `watch`, when there is one, is told how peers behave; `relays` tells of an address whether it may send anywhere;
-    `enter` admits a conversation or says why not; `now` is in microseconds since 1970, `monotonic` and `greeting_delay`
-    in seconds; `at_turn_end` runs a callback at the end of the event loop's turn.
+    `logins` knows who may log in, None where nobody can; `enter` admits a conversation or says why not; `now` is in
+    microseconds since 1970, `monotonic` and `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of
+    the event loop's turn.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     stages: Stages
     watch: Callable[[Conduct], None] | None
     relays: Callable[[str], bool]
+    logins: Logins | None
     intake: Intake
     emit: Emit
     now: Callable[[], int]

@@ -5,15 +5,19 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
+from postroad.model.authrecords import Authenticated, AuthFailed
 from postroad.model.envelope import Origin
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
+from postroad.model.tablerecords import TableLoaded, TableRefused, UserLineIgnored
 
 # All that follow too.
 __all__ = [
+    "AuthFailed",
+    "Authenticated",
     "Emit",
     "MessageAdjusted",
     "MessageDiscarded",
@@ -25,6 +29,9 @@ __all__ = [
     "RecordsDropped",
     "SinkFaulted",
     "SinkRecovered",
+    "TableLoaded",
+    "TableRefused",
+    "UserLineIgnored",
 ]
 
 
@@ -330,23 +337,6 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
     policy: str
     stage: str
     reason: str
-
-
-class TableLoaded(Record, frozen=True, tag="TableLoaded"):
-    """A file of aliases or of rules is in force with so many `entries`, read anew; `doubts` are odd lines."""
-
-    table: str
-    entries: int
-    doubts: int = 0
-
-
-class TableRefused(Record, frozen=True, tag="TableRefused"):
-    """A file of aliases or rules changed and cannot be used, the old one stays: the first of `problems`, at `line`."""
-
-    table: str
-    line: int
-    reason: str
-    problems: int
 
 
 class OperatorActed(Record, frozen=True, tag="OperatorActed"):

@@ -12,7 +12,7 @@ from postroad.smtp import replies
 from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, Input
 from postroad.smtp.events import Aborted, Event, MailFrom, Refused
 from postroad.smtp.extensions import Offer
-from postroad.smtp.state import LINES_A_TURN, State
+from postroad.smtp.state import AUTH_LINE, LINES_A_TURN, State
 from postroad.smtp.tally import Tally
 
 
@@ -22,7 +22,8 @@ class Dialogue:
     def __init__(self, offer: Offer) -> None:
         """Begin a session on the terms of `offer`; the caller calls `greet` first."""
         self._offer = offer
-        self._input = Input(offer.command_line)
+        self._line_limit = offer.command_line - 2
+        self._input = Input(max(offer.command_line, AUTH_LINE) if offer.auth else offer.command_line)
         self.receive_data = self._input.add  # takes octets from the peer
         self._lines_left = LINES_A_TURN
         self._out: list[bytes] = []
@@ -36,6 +37,9 @@ class Dialogue:
         self.state = State.BANNER
         self.hello = ""
         self.extended = False
+        self.extras: tuple[str, ...] = ()  # keywords of EHLO that not everybody is offered
+        self.needs_login = offer.auth_required
+        self.has_login = False
         self.mail: MailFrom | None = None
         self.taken = 0  # recipients of this transaction
         self.rejected = 0  # refused ones
