@@ -131,3 +131,59 @@ def test_rules_change_by_a_reload_when_they_do_what_is_expected(relay: tuple[Rel
         assert by_smtp(server, "b@example.net", "now he may", "spammer@example.com") == ""
         server.wait_captured(b"now he may")
         server.wait_for("TableLoaded", 1, table=str(server.folder / "blocked"))
+
+
+LOGINS = """
+[auth]
+plain_text_networks = ["127.0.0.0/8"]
+failure_delay = "0s"
+
+[auth.users]
+file = "users"
+
+[senders]
+bind = true
+delegates = "delegates"
+
+[[rules]]
+name = "no login, no mail outside"
+when = { login = "!*", direction = "outbound" }
+then = { reject = "Log in first" }
+
+[[rules]]
+name = "bob stays inside"
+when = { login = "bob@example.com", direction = "outbound" }
+then = { reject = "Not for you" }
+"""
+
+
+def test_a_login_sends_as_itself_and_where_it_may(tmp_path: Path) -> None:
+    (tmp_path / "delegates").write_text("anna@example.com  team@example.com\n")
+    server = Relay(tmp_path, LOGINS + '\n[[rules]]\nwhen = { direction = "inbound" }\nthen = "hold"\n' + CAPTURE)
+    text = server.config.read_text()
+    server.config.write_text(text.replace("[listeners.test]", '[listeners.test]\nauth = "optional"'))
+    for name in ("anna@example.com", "bob@example.com"):
+        command = [sys.executable, "-m", "postroad", "user", "add", name, "--password-stdin", "-c", str(server.config)]
+        subprocess.run(command, input=b"secret\n", capture_output=True, timeout=60, check=True)
+    with server:
+
+        def said(login: str, sender: str, header: str = "") -> str:
+            with smtplib.SMTP("127.0.0.1", server.port, timeout=60) as client:
+                client.login(login, "secret")
+                head = f"From: {header or sender}\r\nSubject: x\r\n\r\n"
+                try:
+                    client.sendmail(sender, ["x@example.net"], f"{head}hello\r\n")
+                except smtplib.SMTPResponseException as error:
+                    return f"{error.smtp_code} {error.smtp_error!r}"
+                except smtplib.SMTPRecipientsRefused as error:
+                    return repr(error.recipients)
+            return ""
+
+        assert by_smtp(server, "x@example.net", "x") == "5.7.1 Log in first"
+        assert said("anna@example.com", "anna@example.com") == ""
+        assert said("anna@example.com", "team@example.com") == ""
+        assert "not yours to use" in said("anna@example.com", "boss@example.com")
+        assert said("anna@example.com", "anna@example.com", "Boss <boss@example.com>").startswith("553 ")
+        assert "Not for you" in said("bob@example.com", "bob@example.com")
+        server.wait_for("MessageAccepted", 2)
+        assert {one["sender"] for one in server.records("MessageAccepted")} == {"anna@example.com", "team@example.com"}

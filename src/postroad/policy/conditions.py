@@ -94,9 +94,9 @@ def _network(when: WhenSettings, tools: Tools) -> Holds:
 
 
 def _login(when: WhenSettings, tools: Tools) -> Holds:
-    """Nobody is no login: "!bob" means everybody else who has logged in."""
-    test = word(when.login, tools)
-    return lambda situation: situation.login != "" and test(situation.login)
+    """Who has not logged in has none: "*" does not mean them, "!*" does."""
+    test = words(when.login, tools)
+    return lambda situation: test((situation.login,) if situation.login else ())
 
 
 def _group(when: WhenSettings, tools: Tools) -> Holds:

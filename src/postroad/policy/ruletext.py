@@ -20,7 +20,6 @@ from postroad.smtp import replies
 
 TEXT_LIMIT: Final = 400  # octets of a reply's text: with its codes it fits a line (RFC 5321 4.5.3.1.5)
 NAME_LIMIT: Final = 64
-_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. ")
 _TAG: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:")
 
 
@@ -93,8 +92,8 @@ def _tag(text: str) -> str:
 
 def rule_name(text: str) -> str:
     """`text`, when a rule can be called so."""
-    if not text.strip() or len(text) > NAME_LIMIT or set(text) - _NAME:
-        raise ValueError(f"a name is 1 to {NAME_LIMIT} letters, digits, spaces, hyphens, underscores and dots")
+    if not text.strip() or text != text.strip() or len(text) > NAME_LIMIT or not text.isprintable():
+        raise ValueError(f"a name is 1 to {NAME_LIMIT} printable characters without space at its ends")
     return text
 
 

@@ -118,7 +118,7 @@ LISTENERS = ("mx", "submission")
 some = {
     "listener": st.lists(st.sampled_from(["mx", "sub*", "!mx", "submission", "drops"]), max_size=2),
     "network": st.lists(st.sampled_from(["10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "!10.1.0.0/16"]), max_size=2),
-    "login": st.lists(st.sampled_from(["*", "anna", "b?b", "!anna", "ANNA"]), max_size=2),
+    "login": st.lists(st.sampled_from(["*", "anna", "b?b", "!anna", "ANNA", "!*"]), max_size=2),
     "group": st.lists(st.sampled_from(["staff", "!guests", "g*"]), max_size=2),
     "sender": st.lists(
         st.sampled_from(["example.com", "anna@example.com", "<>", "*", "!bob@example.com", "*@example.org"]), max_size=2
@@ -209,7 +209,7 @@ class Naive:
             case "network":
                 return self._any(value, self._network, many=[self.ip])
             case "login":
-                return self.login != "" and self._any(value, self._text, many=[self.login])
+                return self._any(value, self._text, many=[self.login] if self.login else [])
             case "group":
                 return self._any(value, self._text, many=["staff", "guests"] if self.login == "anna" else [])
             case "sender":
