@@ -20,6 +20,7 @@ from postroad.model.errors import AddressError
 from postroad.model.identity import Identity, TlsState
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.context import Peer
+from postroad.policy.globs import is_regex
 from postroad.policy.rehearsal import Case, Rehearsed, rehearse
 from postroad.policy.rulebook import Rulebook
 from postroad.policy.rulesettings import ExpectSettings, RuleSettings
@@ -93,7 +94,14 @@ def _is_bound(rule: RuleSettings) -> bool:
     """True when a rule that accepts says who may send, or to whom: something that strangers cannot claim."""
     when = rule.when
     who = any(_asks(getattr(when, key)) for key in _WHO)
-    return who or _asks(when.recipient) or (bool(when.direction) and "outbound" not in when.direction)
+    whom = _asks(when.recipient) and not any(map(_is_everywhere, when.recipient))
+    return who or whom or (bool(when.direction) and "outbound" not in when.direction)
+
+
+def _is_everywhere(entry: object) -> bool:
+    """True when a pattern of addresses may mean any domain; of an expression nobody can tell."""
+    text = entry if isinstance(entry, str) else "file"
+    return is_regex(text) or not set(text.rpartition("@")[2]) - set("*?.")
 
 
 def _asks(entries: Entries) -> bool:

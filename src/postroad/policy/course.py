@@ -72,7 +72,7 @@ class Course:
         why = reason_of(ends) if ends is not None and ends.action.end == ACCEPT else self.accepted
         if not why and (grant := self._rulebook.granted(situation)) is not None:
             why = reason_of(grant)
-        if why and (situation.is_trusted or not recipient.has_routing):
+        if why and not situation.is_limited and (situation.is_trusted or not recipient.has_routing):
             return Accept(why, adjust)
         return adjust
 

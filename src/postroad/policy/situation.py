@@ -25,13 +25,17 @@ _FIELDS: Final = 100  # of one name that are looked at
 
 
 class Situation:
-    """One message as far as it is known; `is_trusted` tells that its client may relay or has logged in."""
+    """One message as far as it is known; `is_trusted` tells that its client may relay or has logged in.
+
+    `is_limited`: it comes by a key of the HTTP API that may not relay, whatever rules accept.
+    """
 
     __slots__ = (
         "_decoded",
         "_from",
         "_groups",
         "head",
+        "is_limited",
         "is_trusted",
         "listener",
         "login",
@@ -52,6 +56,7 @@ class Situation:
         self.listener = origin.listener
         self.number: Number | None = number_of(peer.ip)
         self.login = origin.login if identity is None else identity.login
+        self.is_limited = identity is None and origin.login != "" and not peer.relays
         self.is_trusted = peer.relays or identity is not None
         self.sender: Mailbox = NULL_PATH
         self.recipients: tuple[Mailbox, ...] = ()

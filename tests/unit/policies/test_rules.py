@@ -164,6 +164,15 @@ async def test_what_comes_in_whole_obeys_the_same_rules(ip: str, sender: str, to
     assert bool(transaction.recipients) != bool(refused)
 
 
+async def test_a_key_of_the_api_stays_as_limited_as_it_is() -> None:
+    stages = stages_of(config_of('[[rules]]\nwhen = { login = "*" }\nthen = { accept = true, tag = "api" }'))
+    for ip, refused in (("10.1.1.1", 0), ("192.0.2.1", 1)):
+        peer = Peer(ip, relays=ip.startswith("10."))
+        origin = Origin(ip, 0, "key", "HTTP", "api", "s", "key")
+        transaction = Transaction(stages, peer, origin, MailFrom(parse_mailbox("a@example.com")))
+        assert len(await transaction.judge([Recipient(parse_mailbox("x@example.net"))])) == refused
+
+
 def test_rules_about_clients_are_asked_once_where_there_is_a_connection() -> None:
     rules = Rules(rulebook_of(config_of('[[rules]]\nwhen = { listener = "mx" }\nthen = "reject"')), lambda: NOW)
     peer, origin, facts = Peer("192.0.2.1", relays=False), Origin("192.0.2.1", listener="mx"), Facts()
