@@ -6,6 +6,7 @@ message bodies never go into a record.
 """
 
 from postroad.model.authrecords import Authenticated, AuthFailed
+from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
 from postroad.model.envelope import Origin
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
@@ -18,6 +19,8 @@ from postroad.model.tablerecords import TableLoaded, TableRefused, UserLineIgnor
 __all__ = [
     "AuthFailed",
     "Authenticated",
+    "DirectoryFaulted",
+    "DirectoryRecovered",
     "Emit",
     "MessageAdjusted",
     "MessageDiscarded",
