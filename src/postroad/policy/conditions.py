@@ -101,7 +101,7 @@ def _login(when: WhenSettings, tools: Tools) -> Holds:
 
 def _group(when: WhenSettings, tools: Tools) -> Holds:
     test = words(when.group, tools)
-    return lambda situation: test(situation.group_names())
+    return lambda situation: test(situation.groups)
 
 
 def _sender(when: WhenSettings, tools: Tools) -> Holds:
@@ -158,6 +158,9 @@ def _time(when: WhenSettings, _: Tools) -> Holds:
 
 def _header(when: WhenSettings, tools: Tools) -> Holds:
     tests = [(name.lower(), words(patterns, tools)) for name, patterns in when.header.items()]
+    if len(tests) == 1:
+        ((only, its),) = tests
+        return lambda situation: its(situation.header(only))
     return lambda situation: all(test(situation.header(name)) for name, test in tests)
 
 

@@ -71,8 +71,17 @@ def is_regex(pattern: str) -> bool:
 
 def wildcard(pattern: str) -> Test:
     """The test of one pattern with `*` and `?`."""
+    folded = pattern.casefold()
+    inner = folded.strip("*")
+    if "*" not in inner and "?" not in inner:  # "*text*" and the like, most of what people write
+        if folded == f"*{inner}*":
+            return lambda text: inner in text.casefold()
+        if folded == f"*{inner}":
+            return lambda text: text.casefold().endswith(inner)
+        if folded == f"{inner}*":
+            return lambda text: text.casefold().startswith(inner)
     # What fnmatch makes of stars does not go back (it matches each part once), so the time is bounded.
-    match = re.compile(fnmatch.translate(pattern.casefold().replace("[", "[[]")), re.DOTALL).match
+    match = re.compile(fnmatch.translate(folded.replace("[", "[[]")), re.DOTALL).match
     return lambda text: match(text.casefold()) is not None
 
 

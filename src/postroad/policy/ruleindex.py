@@ -112,7 +112,7 @@ def _dimensions(whens: Sequence[WhenSettings | None]) -> Iterator[Dimension]:
 
 
 def _groups(situation: Situation) -> Iterable[Hashable]:
-    return [name.casefold() for name in situation.group_names()]
+    return [name.casefold() for name in situation.groups]
 
 
 def _network_dimension(asked: Sequence[Asked]) -> Dimension:

@@ -50,7 +50,7 @@ class WhenSettings(Settings):
     listener: Words = Field((), description='Names of listeners the mail comes in by, of API keys\' too, or "drops".')
     network: Networks = Field((), description="Networks or addresses of clients.")
     login: Words = Field((), description='Logins that were proved, "*" for any; "!*": without one.')
-    group: Words = Field((), description="Groups the login is in; of a distinguished name its first value will do.")
+    group: Words = Field((), description="Groups the login is in, by the names that its identity source gives them.")
     sender: Addresses = Field((), description='Reverse-paths (MAIL FROM); "<>" is the null one.')
     from_: Addresses = Field((), alias="from", description="Addresses in the From field.")
     recipient: Addresses = Field((), description="Recipients (RCPT TO).")

@@ -33,7 +33,7 @@ class Situation:
     __slots__ = (
         "_decoded",
         "_from",
-        "_groups",
+        "groups",
         "head",
         "is_limited",
         "is_trusted",
@@ -63,7 +63,7 @@ class Situation:
         self.head = b""
         self.size = 0
         self.tags: set[str] = set()
-        self._groups: tuple[str, ...] | None = None
+        self.groups: frozenset[str] = frozenset() if identity is None else identity.groups
         self._from: tuple[Mailbox, ...] | None = None
         self._decoded: dict[str, tuple[str, ...]] = {}
 
@@ -72,14 +72,6 @@ class Situation:
         self.head, self.size = head, size
         self._from = None
         self._decoded.clear()
-
-    def group_names(self) -> tuple[str, ...]:
-        """Everything that the groups of the login can be called."""
-        if self._groups is None:
-            identity = self.peer.identity
-            groups = () if identity is None else identity.groups
-            self._groups = tuple(dict.fromkeys(name for group in groups for name in names_of(group)))
-        return self._groups
 
     def from_addresses(self) -> tuple[Mailbox, ...]:
         """The addresses of the From field; what is no address has no domain."""
@@ -101,14 +93,6 @@ class Situation:
             values = fields(self.head, name.encode("ascii", "replace"))[:_FIELDS]
             found = self._decoded[name] = tuple(_decoded(value.decode("utf-8", "replace")) for value in values)
         return found
-
-
-def names_of(group: str) -> tuple[str, ...]:
-    """What a group can be called: all of it, and the first value of a distinguished name."""
-    head, equals, rest = group.partition("=")
-    if not equals or not head.isalnum():
-        return (group,)
-    return group, rest.partition(",")[0].strip()
 
 
 def _decoded(text: str) -> str:

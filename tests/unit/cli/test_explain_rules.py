@@ -83,7 +83,7 @@ def explain(config: Path, *arguments: str) -> list[str]:
 
 def test_explain_tells_rule_by_rule(config: Path) -> None:
     said = explain(
-        config, "--login", "ida@example.com", "--group", "cn=Interns,dc=example", "--from", "ida@example.com",
+        config, "--login", "ida@example.com", "--group", "Interns", "--from", "ida@example.com",
         "--to", "x@example.net", "--ip", "192.0.2.1", "--at", "2026-03-02 12:00",
     )  # fmt: skip
     assert said[1:9] == [

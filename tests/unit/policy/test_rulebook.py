@@ -280,7 +280,7 @@ def compiled(given: list[dict[str, Any]]) -> tuple[Config, Rulebook]:
 def taken(book: Rulebook, message: tuple[Any, ...]) -> tuple[list[Any], NotingRulebook]:
     """The answers of the four stages, up to a refusal."""
     listener, ip, login, sender, recipient, subject, size = message
-    groups = frozenset({"cn=staff,dc=example", "guests"}) if login == "anna" else frozenset[str]()
+    groups = frozenset({"staff", "guests"}) if login == "anna" else frozenset[str]()
     identity = Identity(login, "test", groups=groups) if login else None
     peer, origin = Peer(ip, ip == "10.1.1.1", identity), Origin(ip, 0, "", "", listener, "", login)
     noting = NotingRulebook(book)
@@ -362,7 +362,7 @@ SOURCES = {
     "relay network": {"ip": "10.1.1.1"},
     "printer": {"ip": "198.51.100.9"},
     "anna": {"ip": "192.0.2.2", "login": "anna", "addresses": ("anna@example.com", "sales@example.com")},
-    "intern": {"ip": "10.1.1.2", "login": "ida@example.com", "groups": ("CN=interns,OU=groups,DC=example",)},
+    "intern": {"ip": "10.1.1.2", "login": "ida@example.com", "groups": ("CN=interns,OU=groups,DC=example", "interns")},
     "app": {"ip": "192.0.2.3", "login": "app", "addresses": ("app@example.com",)},
 }
 SENDER_OF = {"anna": "sales@example.com", "intern": "ida@example.com", "printer": "scanner@example.com"}
