@@ -16,6 +16,7 @@ from postroad.cli.reload import compared, json_of, tell
 from postroad.config.checkaliases import check_tables
 from postroad.config.checkdirectories import probe_directories
 from postroad.config.checkrules import try_rules
+from postroad.config.checktls import check_tls_files
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
 from postroad.config.problem import Problem, Warned, path_text, place_of
@@ -66,7 +67,10 @@ def check(
     if loaded.config is not None:
         tables = check_tables(loaded.config)
         host = check_host(loaded.config)
-        problems = [*tables.problems, *try_rules(loaded.config, ruling_of(loaded.config), SystemClock().now())]
+        tls = list(check_tls_files(loaded.config, SystemClock().now()))
+        problems = [*tables.problems, *(problem for problem in tls if not isinstance(problem, Warned))]
+        warnings += [problem for problem in tls if isinstance(problem, Warned)]
+        problems += try_rules(loaded.config, ruling_of(loaded.config), SystemClock().now())
         if start:
             problems += (problem for problem in host if not isinstance(problem, Warned))
             problems += _start(loaded.config, have or [], data_dir)

@@ -20,6 +20,7 @@ from postroad.config.rulebook import Ruling, ruling_of
 from postroad.config.schema import Config
 from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
+from postroad.house.securing import tls_of
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
@@ -29,6 +30,7 @@ from postroad.model.errors import ConfigError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.model.work import Stored, Work
+from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock, SystemClock
 from postroad.policies.relay_control import RelayControl
 from postroad.policies.rules import Rules
@@ -53,6 +55,7 @@ class Front(Struct, frozen=True):
 
     config: Config
     aliases: AliasService
+    certificates: Certificates
     auth: AuthService
     welcome: Welcome
     announcer: Announcer
@@ -83,20 +86,21 @@ def read_identities(config: Config, clock: Clock, old: Front | None = None) -> A
     return read_auth(config, clock)
 
 
-def front_of(
-    config: Config,
-    aliases: AliasService,
-    auth: AuthService,
-    rewrite: Rewrite | None,
-    way: Way,
-    ruling: Ruling | None = None,
-) -> Front:
-    """The front that `config` describes; without `ruling` its rules are read here."""
-    ruling = ruling or read_rules(config)
+class Known(Struct, frozen=True):
+    """What was read of files and databases for one configuration."""
+
+    aliases: AliasService
+    auth: AuthService
+    certificates: Certificates
+    ruling: Ruling
+
+
+def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) -> Front:
+    """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
-    door = aliases.door
-    rules = None
+    door = known.aliases.door
+    ruling, rules = known.ruling, None
     if ruling.rulebook is not None:
         rules = Rules(ruling.rulebook, way.clock.now, ruling.files.watch(way.emit))
     policing = Policing(control, door, way.emit, way.clock, rules)
@@ -123,9 +127,10 @@ def front_of(
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
-        logins=auth.logins,
+        logins=known.auth.logins,
+        tls=tls_of(config, known.certificates, way.clock),
     )
-    return Front(config, aliases, auth, welcome, announcer)
+    return Front(config, known.aliases, known.certificates, known.auth, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

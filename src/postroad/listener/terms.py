@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from postroad.auth.logins import Logins
+from postroad.listener.handshakes import Tls
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings
 from postroad.model.address import Mailbox
@@ -64,7 +65,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     `watch`, when there is one, is told how peers behave; `relays` tells of an address whether it may send anywhere;
     `logins` knows who may log in, None where nobody can; `enter` admits a conversation or says why not; `now` is in
     microseconds since 1970, `monotonic` and `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of
-    the event loop's turn.
+    the event loop's turn; `tls` is None where there is none, and `secured` what is offered under it.
     """
 
     name: str
@@ -85,3 +86,5 @@ class Terms(Struct, frozen=True, kw_only=True):
     at_turn_end: Callable[[Callable[[], None]], object]
     enter: Callable[[Guest], Reply | None]
     leave: Callable[[Guest], None]
+    tls: Tls | None = None
+    secured: Offer | None = None

@@ -116,5 +116,5 @@ class AuthResponse(Struct, frozen=True, gc=False):
         return "AuthResponse(hidden)"
 
 
-Question = Hello | MailFrom | RcptTo | DataStarted | MessageEnded | AuthStarted | AuthResponse
+Question = Hello | MailFrom | RcptTo | DataStarted | MessageEnded | StartTls | AuthStarted | AuthResponse
 Event = Question | DataChunk | Refused | Aborted
