@@ -51,6 +51,7 @@ def judge(
     tls: str = "none",
     headers: dict[str, str] | None = None,
     size: int = 100,
+    findings: tuple[str, ...] = (),
     now: int = NOW,
 ) -> Rehearsed:
     """What would come of a message by the rules of `config`, relay control last."""
@@ -65,6 +66,7 @@ def judge(
         now,
         head_of(headers or {}),
         size,
+        frozenset(findings),
     )
     return rehearse(rulebook_of(config), case, control)
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.explaindns import NotingLookup, Question
+from postroad.cli.explainpolicies import Named, explain_policies, policy_lines
 from postroad.cli.explainrules import Asked, Judged, after, judge, judged, judged_lines, peer_of
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.layout import printable
@@ -104,6 +105,7 @@ class Explanation(Struct):
     plan: Plan | None
     fallback: Beyond | None
     aliases: AliasTrace
+    policies: list[Named] = []
     rules: Shaped | None = None
     now: LaneNow | None = None  # the running server's view of the lane
     stopped: str = ""
@@ -122,6 +124,9 @@ def explain(
         str, typer.Option("--listener", metavar="NAME", help="Listener it comes in by; by default the first.")
     ] = "",
     login: Annotated[str, typer.Option("--login", metavar="NAME", help="Login of the client; none without.")] = "",
+    helo: Annotated[
+        str, typer.Option("--helo", metavar="NAME", help="What the client calls itself; for policies.")
+    ] = "",
     size: Annotated[str, typer.Option("--size", metavar="SIZE", help='Size of the content, like "10MiB".')] = "0",
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="TAG", help="Tag of the message; repeat it.")
@@ -137,6 +142,9 @@ def explain(
     ] = None,
     at: Annotated[str, typer.Option("--at", metavar="TIME", help='When, "2026-03-02 22:30" in UTC; else now.')] = "",
     tls: Annotated[str, typer.Option("--tls", metavar="STATE", help="How it comes: none, any or verified.")] = "none",
+    finding: Annotated[
+        list[str] | None, typer.Option("--finding", metavar="WORD", help='As policies find: "ptr:missing"; repeat it.')
+    ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
@@ -151,10 +159,10 @@ def explain(
         recipients=(Recipient(_recipient(recipient, settings)),),
         arrived=0,
         size=_size(size),
-        origin=_origin(settings, ip, listener, login),
+        origin=msgspec.structs.replace(_origin(settings, ip, listener, login), helo=helo),
         tags=tuple(tag or ()),
     )
-    asked = Asked(tuple(group or ()), tuple(own or ()), tuple(header or ()), at, tls)
+    asked = Asked(tuple(group or ()), tuple(own or ()), tuple(header or ()), at, tls, tuple(finding or ()))
     found = asyncio.run(_explain(settings, envelope, asked))
     if found.lane:
         found.now = lanes_now(settings, [found.lane]).lanes.get(found.lane)
@@ -243,6 +251,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         fallback=fallback,
         aliases=aliases,
         rules=rules,
+        policies=await explain_policies(config, envelope),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
 
@@ -310,6 +319,7 @@ def _lines(found: Explanation) -> list[str]:
     if found.access.reply:
         out.append(f"reply     {found.access.reply}")
         out.append("          (if it were accepted:)")
+    out += policy_lines(found.policies)
     out += trace_lines(found.aliases)
     out += [f"rewritten to <{step.recipient}> by {step.rule}" for step in found.rewritten]
     out.append(f"route     {found.rule}")

@@ -34,6 +34,7 @@ class Asked(Struct, frozen=True):
     headers: tuple[str, ...] = ()
     at: str = ""
     tls: str = "none"
+    findings: tuple[str, ...] = ()
 
 
 class Judged(Struct):
@@ -71,7 +72,16 @@ def judge(config: Config, control: RelayControl, envelope: Envelope, peer: Peer,
         return None
     headers = dict(_header(text) for text in asked.headers)
     recipient = envelope.recipients[0].address
-    case = Case(peer, envelope.origin, envelope.sender, recipient, _instant(asked.at), head_of(headers), envelope.size)
+    case = Case(
+        peer,
+        envelope.origin,
+        envelope.sender,
+        recipient,
+        _instant(asked.at),
+        head_of(headers),
+        envelope.size,
+        frozenset(asked.findings),
+    )
     return rehearse(ruling.rulebook, case, control)
 
 

@@ -152,7 +152,16 @@ def _case(config: Config, control: RelayControl, expect: ExpectSettings, now: in
     peer = Peer(expect.ip, control.relays(expect.ip), identity, tls_state(expect.tls))
     origin = Origin(expect.ip, 0, "expected.invalid", "ESMTP", listener, "", expect.login)
     at = int(datetime.fromisoformat(expect.at).replace(tzinfo=UTC).timestamp()) * 1_000_000 if expect.at else now
-    return Case(peer, origin, sender, parse_mailbox(expect.recipient), at, head_of(expect.headers), expect.size)
+    return Case(
+        peer,
+        origin,
+        sender,
+        parse_mailbox(expect.recipient),
+        at,
+        head_of(expect.headers),
+        expect.size,
+        frozenset(expect.findings),
+    )
 
 
 def tls_state(text: str) -> TlsState | None:

@@ -25,7 +25,7 @@ from postroad.net.settings import DirectorySettings, ProcessSettings, ResolverSe
 from postroad.net.tlssettings import TlsSettings
 from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.rulesettings import DeviceSettings, ExpectSettings, RuleSettings, SenderSettings
-from postroad.policy.settings import AccessSettings
+from postroad.policy.settings import AccessSettings, PolicySettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
 from postroad.spool.settings import SpoolSettings
@@ -125,6 +125,17 @@ class Config(Settings):
     )
     tls: TlsSettings = Field(TlsSettings(), description="Encryption for clients, and our certificates.")
     access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
+    policies: tuple[PolicySettings, ...] = Field(
+        (),
+        description="What else is asked of mail, in order, before it is decided who may relay; each has options of its "
+        "own, see [Policies](policies.md).",
+        json_schema_extra={"default": "none"},
+    )
+    policies_path: Folder = Field(
+        Path("policies"),
+        description="Folder of policies of your own; relative to the configuration file's folder.",
+        json_schema_extra={"default": '"./policies" beside the file'},
+    )
     auth: AuthSettings = Field(AuthSettings(), description="Who may log in, and how.")
     rules: tuple[RuleSettings, ...] = Field(
         (),
@@ -245,6 +256,11 @@ class Config(Settings):
     def drop_folder(self) -> Path:
         """Where programs of this machine leave mail."""
         return self.data_dir / self.drops.folder
+
+    @property
+    def greylist_file(self) -> Path:
+        """Where greylisting remembers who came back."""
+        return self.data_dir / "greylist.db"
 
     @property
     def sent_file(self) -> Path:

@@ -11,6 +11,7 @@ from typing import Final
 
 from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
+from postroad.house.asked import read_policies
 from postroad.house.board import Board, edge_name
 from postroad.house.front import Front, Known, Way, front_of, read_aliases, read_identities, read_rules
 from postroad.house.life import DRAIN_SECONDS, settle_down
@@ -64,6 +65,7 @@ class Edge:
                 read_identities(config, clock),
                 read_certificates(config, keys),
                 read_rules(config),
+                read_policies(config),
             ),
             compile_rewriter(config.routes),
             way,
@@ -113,6 +115,7 @@ class Edge:
         await self._accept_nothing_more()
         await self._leave(number)
         await self._front.aliases.close()
+        self._front.asked.close()
         self._front.certificates.close()
         await self._front.auth.close()
         await self._spool.close()

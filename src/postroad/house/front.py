@@ -15,9 +15,11 @@ from postroad.aliases.service import AliasService
 from postroad.auth.service import AuthService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.checkrules import try_rules
+from postroad.config.policies import Prepared
 from postroad.config.problem import render
 from postroad.config.rulebook import Ruling, ruling_of
 from postroad.config.schema import Config
+from postroad.house.asked import Asked
 from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
 from postroad.house.securing import tls_of
@@ -59,6 +61,7 @@ class Front(Struct, frozen=True):
     auth: AuthService
     welcome: Welcome
     announcer: Announcer
+    asked: Asked
 
 
 def read_aliases(config: Config, old: Front | None = None) -> AliasService:
@@ -93,6 +96,7 @@ class Known(Struct, frozen=True):
     auth: AuthService
     certificates: Certificates
     ruling: Ruling
+    policies: tuple[Prepared, ...] = ()
 
 
 def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) -> Front:
@@ -103,7 +107,8 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     ruling, rules = known.ruling, None
     if ruling.rulebook is not None:
         rules = Rules(ruling.rulebook, way.clock.now, ruling.files.watch(way.emit))
-    policing = Policing(control, door, way.emit, way.clock, rules)
+    asked = Asked(config, known.policies, control, way.emit, way.clock)
+    policing = Policing(control, door, asked, way.emit, way.clock, rules)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )
@@ -130,7 +135,7 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
         logins=known.auth.logins,
         tls=tls_of(config, known.certificates, way.clock),
     )
-    return Front(config, known.aliases, known.certificates, known.auth, welcome, announcer)
+    return Front(config, known.aliases, known.certificates, known.auth, welcome, announcer, asked)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

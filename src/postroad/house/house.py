@@ -21,6 +21,7 @@ from postroad.desk.control import Compare, ControlServer, Reload, Upgrade
 from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
+from postroad.house.asked import read_policies
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Known, Way, drops_of, front_of, read_aliases, read_identities, read_rules
 from postroad.house.injection import Injection, rules_of
@@ -112,8 +113,8 @@ class House:
         )
         self.dispatcher = self._dispatcher(queue_ids)
         self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
-        certificates = read_certificates(config, self.keys)
-        known = Known(read_aliases(config), read_identities(config, clock), certificates, read_rules(config))
+        identities, certificates = read_identities(config, clock), read_certificates(config, self.keys)
+        known = Known(read_aliases(config), identities, certificates, read_rules(config), read_policies(config))
         self.front = front_of(config, known, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
@@ -229,6 +230,7 @@ class House:
         while self.injection is not None and self.injection.uses(old):
             await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
+        old.asked.close()
         if all(one.aliases is not old.aliases for one in self._fronts):
             await old.aliases.close()
         if all(one.auth is not old.auth for one in self._fronts):
@@ -244,6 +246,8 @@ class House:
         await asyncio.gather(*retiring, return_exceptions=True)
         for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
             await aliases.close()
+        for front in self._fronts:
+            front.asked.close()
         for auth in {id(one.auth): one.auth for one in self._fronts}.values():
             await auth.close()
         await self.courier.deliverer.close()

@@ -5,16 +5,25 @@ relay: at stage rcpt the first verdict wins, and without any a recipient is refu
 no chain and cost nothing.
 """
 
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from postroad.aliases.door import Aliases
+from postroad.house.asked import Asked
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.known_recipients import KnownRecipients
 from postroad.policies.relay_control import RelayControl
 from postroad.policies.rules import Rules
 from postroad.policy.chain import Chain, Policy
-from postroad.policy.context import RcptContext
+from postroad.policy.context import (
+    AuthContext,
+    ConnectContext,
+    DataContext,
+    HelloContext,
+    MailContext,
+    MessageContext,
+    RcptContext,
+)
 from postroad.policy.stages import Stages
 
 POLICY_SECONDS: Final = 30.0
@@ -26,11 +35,21 @@ class Policing:
     """The policies of one configuration."""
 
     def __init__(
-        self, control: RelayControl, door: Aliases | None, emit: Emit, clock: Clock, rules: Rules | None = None
+        self,
+        control: RelayControl,
+        door: Aliases | None,
+        asked: Asked,
+        emit: Emit,
+        clock: Clock,
+        rules: Rules | None = None,
     ) -> None:
-        """`door` knows the names of strict domains; `emit` and `clock` are for records of faults."""
+        """`door` knows the names of strict domains; `asked` are the policies of `[[policies]]`, `rules` those of rules.
+
+        `emit` and `clock` are for records of faults.
+        """
         self._control = control
         self._door = door
+        self._asked = asked
         self._rules = rules
         self._emit = emit
         self._clock = clock
@@ -40,24 +59,39 @@ class Policing:
         """The policies for what comes in by `listener`; drops and the HTTP API have names too."""
         found = self._stages.get(listener)
         if found is None:
-            found = self._stages[listener] = self._build()
+            found = self._stages[listener] = self._build(listener)
         return found
 
-    def _build(self) -> Stages:
+    def _build(self, listener: str) -> Stages:
         rules = self._rules
-        rcpt: tuple[Policy[RcptContext], ...] = (self._control,)
-        if rules is not None:
-            rcpt = (rules.rules_at_rcpt, *rcpt)
+        ruled = () if rules is None else (rules.rules_at_rcpt,)
+        rcpt: tuple[Policy[RcptContext], ...] = (*self._named("rcpt", listener, RcptContext), *ruled, self._control)
         if self._door is not None and self._door.has_strict:
             rcpt = (KnownRecipients(self._door.knows), *rcpt)
-        if rules is None:
-            return Stages(rcpt=self._chain("rcpt", rcpt))
+        at_connect = rules.rules_at_connect if rules is not None and rules.has_connect else None
+        at_message = rules.rules_at_message if rules is not None and rules.has_message else None
         return Stages(
-            connect=self._chain("connect", (rules.rules_at_connect,)) if rules.has_connect else None,
-            mail=self._chain("mail", (rules.rules_at_mail,)),
             rcpt=self._chain("rcpt", rcpt),
-            message=self._chain("message", (rules.rules_at_message,)) if rules.has_message else None,
+            connect=self._some("connect", listener, ConnectContext, at_connect),
+            hello=self._some("hello", listener, HelloContext),
+            auth=self._some("auth", listener, AuthContext),
+            mail=self._some("mail", listener, MailContext, None if rules is None else rules.rules_at_mail),
+            data=self._some("data", listener, DataContext),
+            message=self._some("message", listener, MessageContext, at_message),
         )
+
+    def _named(self, stage: str, listener: str, _: type[Context]) -> tuple[Policy[Context], ...]:
+        """Those of `[[policies]]`; what a function says of its context was looked at when it was read."""
+        return tuple(cast("Policy[Context]", policy) for policy in self._asked.of(stage, listener))
+
+    def _some(
+        self, stage: str, listener: str, kind: type[Context], last: Policy[Context] | None = None
+    ) -> Chain[Context] | None:
+        """The chain of a stage for which there is no policy but those of `[[policies]]`, and `last` of the rules."""
+        policies = self._named(stage, listener, kind)
+        if last is not None:
+            policies = (*policies, last)
+        return self._chain(stage, policies) if policies else None
 
     def _chain(self, stage: str, policies: tuple[Policy[Context], ...]) -> Chain[Context]:
         return Chain[Context](stage, policies, timeout=POLICY_SECONDS, emit=self._emit, now=self._clock.now)

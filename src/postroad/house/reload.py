@@ -15,9 +15,11 @@ from postroad.config.checkaliases import passwords_of
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, inspect_config
+from postroad.config.policies import is_own
 from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
+from postroad.house.asked import read_policies
 from postroad.house.courier import courier_of
 from postroad.house.front import Front, Known, front_of, read_aliases, read_identities, read_rules
 from postroad.house.house import House, around_of
@@ -88,7 +90,7 @@ class Reloader:
             raise
         except Exception as error:  # whatever it is, the configuration in force must stay
             raise ConfigError([f"internal error while reading: {traceback.format_exc()}"]) from error
-        courier = None
+        courier = front = None
         try:
             courier = courier_of(read.config, house.tools, house.courier)
             front = front_of(read.config, known, courier.rewrite, house.way)
@@ -102,6 +104,8 @@ class Reloader:
                 await known.auth.close()
             if courier is not None and courier.resolver is not house.courier.resolver:
                 courier.resolver.close()
+            if front is not None:
+                front.asked.close()
             if isinstance(error, PostroadError) and not isinstance(error, ConfigError):
                 raise ConfigError([str(error)]) from error
             raise
@@ -112,7 +116,7 @@ class Reloader:
         """Nothing can fail any more after this."""
         if self._others is None:
             return await self._house.listeners.prepare(config.listeners, front.welcome)
-        if config != self._house.config or passwords_of(config):
+        if config != self._house.config or passwords_of(config) or any(map(is_own, config.policies)):
             await self._others(config)
         return []
 
@@ -134,10 +138,10 @@ def read_for(running: Config, file: Path) -> Read:
 def read_all(house: House, file: Path) -> tuple[Read, Known]:
     """The same beside that of `house`, with what it reads of other files; may take its time."""
     read = read_for(house.config, file)
-    old = house.front
+    policies, old = read_policies(read.config), house.front
     certificates = read_certificates(read.config, house.keys, old.certificates)
     auth = read_identities(read.config, house.clock, old)
-    return read, Known(read_aliases(read.config, old), auth, certificates, read_rules(read.config))
+    return read, Known(read_aliases(read.config, old), auth, certificates, read_rules(read.config), policies)
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

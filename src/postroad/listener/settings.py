@@ -11,6 +11,7 @@ from pydantic import Field
 from postroad.model.option import Duration, Endpoint, Settings, Size
 from postroad.net.keyfiles import KeyFiles
 from postroad.net.tlssettings import NONE, File, anchored_files, pair_of
+from postroad.policy.settings import Network
 
 
 class ListenerSettings(Settings):
@@ -49,7 +50,14 @@ class ListenerSettings(Settings):
         "off", description="SMTP AUTH (RFC 4954): not offered, offered, or needed before MAIL."
     )
     greeting_delay: Duration = Field(
-        "0s", description="Pause before the banner; a peer that talks in it is refused (554 5.5.1).", ge=0, le=60
+        "0s",
+        description="Pause before the banner for clients outside `access.relay_networks`; one that talks in it is refused "
+        "(554 5.5.1).",
+        ge=0,
+        le=60,
+    )
+    greeting_exempt: tuple[Network, ...] = Field(
+        (), description="Networks whose clients need not wait for the banner either."
     )
     newlines: Literal["strict", "normalise"] = Field(
         "strict",

@@ -59,10 +59,16 @@ class Guest(Protocol):
         """Cut the connection."""
 
 
+def nobody(_: str) -> bool:
+    """No address at all."""
+    return False
+
+
 class Terms(Struct, frozen=True, kw_only=True):
     """The terms of one listener.
 
     `watch`, when there is one, is told how peers behave; `relays` tells of an address whether it may send anywhere;
+    `skips_greeting_delay` of one that need not wait for the banner;
     `logins` knows who may log in, None where nobody can; `enter` admits a conversation or says why not; `now` is in
     microseconds since 1970, `monotonic` and `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of
     the event loop's turn; `tls` is None where there is none, and `secured` what is offered under it.
@@ -86,5 +92,6 @@ class Terms(Struct, frozen=True, kw_only=True):
     at_turn_end: Callable[[Callable[[], None]], object]
     enter: Callable[[Guest], Reply | None]
     leave: Callable[[Guest], None]
+    skips_greeting_delay: Callable[[str], bool] = nobody
     tls: Tls | None = None
     secured: Offer | None = None

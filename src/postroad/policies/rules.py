@@ -38,7 +38,7 @@ class Rules:
         now = self._now()
         if self._look is not None:
             self._look(now)
-        return Course(self._rulebook, Situation(ctx.peer, ctx.origin, now))
+        return Course(self._rulebook, Situation(ctx.peer, ctx.origin, now, ctx.facts))
 
     def rules_at_connect(self, ctx: ConnectContext) -> Answer | None:
         """Rules about clients alone."""

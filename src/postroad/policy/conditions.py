@@ -169,6 +169,11 @@ def _tag(when: WhenSettings, tools: Tools) -> Holds:
     return lambda situation: test(situation.tags)
 
 
+def _finding(when: WhenSettings, tools: Tools) -> Holds:
+    test = words(when.finding, tools)
+    return lambda situation: test(situation.findings())
+
+
 # In the order in which they are tried within a stage. A recipient's own stage is rcpt; at stage message any of all will
 # do. What the connection has proved may change until a transaction begins (AUTH, STARTTLS).
 _KEYS: Final[Mapping[str, tuple[int, Callable[[WhenSettings, Tools], Holds]]]] = MappingProxyType(
@@ -181,6 +186,7 @@ _KEYS: Final[Mapping[str, tuple[int, Callable[[WhenSettings, Tools], Holds]]]] =
         "sender": (MAIL, _sender),
         "group": (MAIL, _group),
         "tag": (MAIL, _tag),
+        "finding": (RCPT, _finding),
         "direction": (RCPT, _direction),
         "recipient": (RCPT, _recipient),
         "larger_than": (MESSAGE, _larger_than),

@@ -58,6 +58,7 @@ class Course:
         """One recipient."""
         situation = self.situation
         situation.recipients = (recipient,)
+        situation.forget_findings()
         before = frozenset(situation.tags)
         matched = self._rulebook.ask(RCPT, situation, self.limit)
         tags, situation.tags = frozenset(situation.tags), set(before)
@@ -81,6 +82,7 @@ class Course:
         situation, of_recipient = self.situation, self._of_recipient
         situation.recipients = tuple(recipients)
         situation.see(head, size)
+        situation.forget_findings()
         limit = self.limit
         if of_recipient:
             known = [of_recipient.get(mailbox, (limit, frozenset[str]())) for mailbox in recipients]

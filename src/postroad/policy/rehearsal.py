@@ -31,6 +31,7 @@ class Case(Struct, frozen=True):
     now: int
     head: bytes = b""
     size: int = 0
+    findings: frozenset[str] = frozenset()
 
 
 class Step(Struct, frozen=True):
@@ -94,7 +95,7 @@ class NotingRulebook(Rulebook):
 def rehearse(book: Rulebook, case: Case, relay: Callable[[RcptContext], Verdict | None]) -> Rehearsed:
     """What would come of `case` by the rules of `book`, and by `relay` where they say nothing."""
     noting = NotingRulebook(book)
-    course = Course(noting, Situation(case.peer, case.origin, case.now))
+    course = Course(noting, Situation(case.peer, case.origin, case.now, findings=case.findings))
     adjustments: list[Adjust] = []
     by = ""
     for ask in (course.connect, lambda: course.mail(case.sender)):

@@ -12,6 +12,7 @@ from postroad.model.option import Settings, Size
 from postroad.policy.ruletext import (
     Addresses,
     DeferText,
+    Findings,
     Mailboxes,
     Networks,
     RejectText,
@@ -70,6 +71,11 @@ class WhenSettings(Settings):
         {},
         description='Header fields: { Subject = ["*invoice*"], X-Loop = "*" }.',
         json_schema_extra={"default": "`{}`"},
+    )
+    finding: Findings = Field(
+        (),
+        description='What `[[policies]]` have found out: "dnsbl:zen.example.org", "ptr:missing", "helo:*"; kinds are dnsbl, '
+        "helo, ptr, sender, greylist and spf.",
     )
     tag: Words = Field((), description="Tags that rules above have given.")
 
@@ -149,6 +155,7 @@ class ExpectSettings(Settings):
     sender: str = Field("<>", description="Reverse-path.")
     recipient: str = Field(description="Recipient.")
     size: Size = Field(0, description="Octets of content.", ge=0)
+    findings: tuple[str, ...] = Field((), description='What policies find out: "dnsbl:zen.example.org".')
     headers: dict[str, str] = Field({}, description="Header fields.", json_schema_extra={"default": "`{}`"})
     at: str = Field("", description='When: "2026-03-02 22:30", in UTC; without, at the time of the check.')
     outcome: Literal["accept", "reject", "defer", "discard", "hold"] = Field(description="What is to come of it.")

@@ -12,6 +12,7 @@ from postroad.model.address import parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import Settings
 from postroad.model.reply import Reply
+from postroad.policy.findingwords import check_finding
 from postroad.policy.globs import check_glob, is_regex
 from postroad.policy.hours import parse_span, parse_zone
 from postroad.policy.mailboxes import compile_mailboxes
@@ -143,6 +144,9 @@ _BY_FORM: Final = Discriminator(_form)
 _LIST: Final = BeforeValidator(_listed)
 _AS_TEXT: Final = Tag("<text>")
 
+Findings = Annotated[
+    tuple[Annotated[Annotated[str, AfterValidator(_checked(check_finding)), _AS_TEXT] | _File, _BY_FORM], ...], _LIST
+]
 Words = Annotated[
     tuple[Annotated[Annotated[str, AfterValidator(_checked(_word)), _AS_TEXT] | _File, _BY_FORM], ...], _LIST
 ]

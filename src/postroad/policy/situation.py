@@ -13,6 +13,8 @@ from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.envelope import Origin
 from postroad.model.errors import AddressError
 from postroad.policy.context import Peer
+from postroad.policy.facts import Facts
+from postroad.policy.findingwords import words_of
 from postroad.policy.networks import Number, number_of
 
 CONNECT: Final = 0
@@ -32,7 +34,9 @@ class Situation:
 
     __slots__ = (
         "_decoded",
+        "_found",
         "_from",
+        "facts",
         "groups",
         "head",
         "is_limited",
@@ -48,8 +52,10 @@ class Situation:
         "tags",
     )
 
-    def __init__(self, peer: Peer, origin: Origin, now: int) -> None:
-        """What is known of the connection."""
+    def __init__(
+        self, peer: Peer, origin: Origin, now: int, facts: Facts | None = None, findings: frozenset[str] | None = None
+    ) -> None:
+        """What is known of the connection; `findings` are what policies have found out, else that is in `facts`."""
         identity = peer.identity
         self.peer = peer
         self.now = now
@@ -64,6 +70,8 @@ class Situation:
         self.size = 0
         self.tags: set[str] = set()
         self.groups: frozenset[str] = frozenset() if identity is None else identity.groups
+        self.facts = facts
+        self._found = findings
         self._from: tuple[Mailbox, ...] | None = None
         self._decoded: dict[str, tuple[str, ...]] = {}
 
@@ -72,6 +80,17 @@ class Situation:
         self.head, self.size = head, size
         self._from = None
         self._decoded.clear()
+
+    def findings(self) -> frozenset[str]:
+        """What policies have found out so far, in words."""
+        if self._found is None:
+            self._found = frozenset() if self.facts is None else words_of(self.facts)
+        return self._found
+
+    def forget_findings(self) -> None:
+        """Policies have been asked again."""
+        if self.facts is not None:
+            self._found = None
 
     def from_addresses(self) -> tuple[Mailbox, ...]:
         """The addresses of the From field; what is no address has no domain."""

@@ -14,7 +14,17 @@ from postroad.policies.listfiles import ListFiles
 from postroad.policies.rules import Rules
 from postroad.policy.context import MailContext, Peer
 from postroad.policy.facts import Facts
-from postroad.policy.verdict import Discard, Reject
+from postroad.policy.findings import (
+    DnsListHit,
+    DnsListResult,
+    GreylistResult,
+    HeloResult,
+    PtrResult,
+    SenderDomainResult,
+    SpfResult,
+)
+from postroad.policy.findingwords import words_of
+from postroad.policy.verdict import Accept, Discard, Reject
 from postroad.smtp.events import MailFrom
 from tests.support.conversation import NOW, Desk, converse
 from tests.support.ruling import config_of, rulebook_of, stages_of
@@ -162,6 +172,39 @@ async def test_what_comes_in_whole_obeys_the_same_rules(ip: str, sender: str, to
     notices = await transaction.judge([Recipient(parse_mailbox(to))])
     assert [notice.reply.text for _, notice in notices] == [refused] * bool(refused)
     assert bool(transaction.recipients) != bool(refused)
+
+
+async def test_rules_ask_for_what_policies_found_out() -> None:
+    hit = DnsListHit("zen.example.org", "192.0.2.1", ("127.0.0.2",), 1.0)
+    stages = stages_of(
+        config_of(
+            '[[rules]]\nwhen = { finding = ["dnsbl:zen.*", "ptr:missing"] }\nthen = { reject = "Not from there" }'
+        )
+    )
+    for facts, text in (
+        ((), ""),
+        ((DnsListResult(1.0, (hit,)),), "Not from there"),
+        ((HeloResult("x", ("own",)), PtrResult((), ("missing",))), "Not from there"),
+        ((SenderDomainResult("x.example", ("unknown",)), GreylistResult("proven"), SpfResult("fail", "x.example")), ""),
+    ):
+        transaction = Transaction(
+            stages, Peer("192.0.2.1", relays=False), Origin("192.0.2.1"), MailFrom(parse_mailbox("a@x.example"))
+        )
+        transaction.ask_mail()
+        for fact in facts:
+            transaction.facts.put(fact)
+        recipient = Recipient(parse_mailbox("b@example.com"))
+        verdict = transaction.ask(recipient.address)
+        assert isinstance(verdict, Reject if text else Accept)
+        assert not text or (isinstance(verdict, Reject) and verdict.reply.text == text)
+
+
+def test_findings_in_words() -> None:
+    facts = Facts()
+    assert words_of(facts) == frozenset()
+    for fact in (SenderDomainResult("x", ("unknown",)), GreylistResult("proven"), SpfResult("fail", "x")):
+        facts.put(fact)
+    assert words_of(facts) == {"sender:unknown", "greylist:proven", "spf:fail"}
 
 
 async def test_a_key_of_the_api_stays_as_limited_as_it_is() -> None:
