@@ -19,7 +19,16 @@ DOORS: Final = (
     "postroad.net.worker",  # jobs of a worker process
     "postroad.config.ownpolicies",  # what the configuration names
 )
-LATE: Final = ("aiohttp", "argon2", "asyncpg", "cryptography", "google.protobuf", "opentelemetry", "publicsuffixlist")
+LATE: Final = (
+    "aiohttp",
+    "argon2",
+    "asyncpg",
+    "cryptography",
+    "google.protobuf",
+    "joserfc",
+    "opentelemetry",
+    "publicsuffixlist",
+)
 
 
 def late_problems(module: Module, known: Iterable[Module]) -> list[str]:

@@ -11,6 +11,7 @@ from postroad.model.envelope import Origin
 from postroad.model.records import (
     Authenticated,
     AuthFailed,
+    CatchAllFound,
     CertificateExpiring,
     CertificateLoaded,
     CertificateRefused,
@@ -41,6 +42,7 @@ from postroad.model.records import (
     ProcessEnded,
     ProcessLost,
     ProcessStarted,
+    RecipientAsked,
     RecipientDeferred,
     RecipientDelivered,
     RecipientDiscarded,
@@ -352,6 +354,15 @@ SAMPLES: tuple[Record, ...] = (
     ),
     UserLineIgnored(at=AT, table="/etc/postroad/users", line=7, reason="has no colon"),
     TableLoaded(at=AT, table="/etc/postroad/virtual", entries=2000, doubts=1),
+    RecipientAsked(
+        at=AT,
+        recipient="who@example.org",
+        target="mail.example.org[192.0.2.7]:25",
+        answer="unknown",
+        reply="550 5.1.1 <who@example.org>: No such user",
+        seconds=0.25,
+    ),
+    CatchAllFound(at=AT, domain="example.org", target="mail.example.org[192.0.2.7]:25"),
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
     DirectoryFaulted(
         at=AT, directory="ad", server="ldaps://dc1.example.com:636", reason="connection refused", pause=2.0

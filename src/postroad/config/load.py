@@ -95,6 +95,7 @@ def inspect_config(file: Path, *, with_policies: bool = True) -> Loaded:
         warnings = [] if problems else found.warnings
         folder = file.parent
         aliases = tuple(entry.anchored(folder) for entry in config.aliases)
+        recipients = tuple(entry.anchored(folder) for entry in config.recipients)
         data_dir = (folder / config.data_dir.expanduser()).absolute()
         sinks = {name: entry.anchored(folder) for name, entry in config.sinks.items()}
         api = None if config.api is None else config.api.anchored(folder)
@@ -103,6 +104,7 @@ def inspect_config(file: Path, *, with_policies: bool = True) -> Loaded:
         found_there["listeners"] = {name: entry.anchored(folder) for name, entry in config.listeners.items()}
         found_there |= anchored_rules(config, folder)
         found_there["policies_path"] = (folder / config.policies_path.expanduser()).absolute()
+        found_there["recipients"] = recipients
         config = anchored(config.model_copy(update=found_there), folder)
         problems += read_languages(config.dsn).problems
         if with_policies and config.policies:

@@ -13,11 +13,13 @@ from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
 from postroad.house.asked import read_policies
 from postroad.house.board import Board, edge_name
-from postroad.house.front import Front, Known, Way, front_of, read_aliases, read_identities, read_rules
+from postroad.house.front import Front, Known, Way, front_of, read_identities
 from postroad.house.life import DRAIN_SECONDS, settle_down
+from postroad.house.ruling import read_rules
 from postroad.house.seat import DRAIN, RETIRE, Seat
 from postroad.house.securing import read_certificates
 from postroad.house.showing import Showing
+from postroad.house.tables import read_tables
 from postroad.listener.doors import Doors
 from postroad.listener.server import Listeners
 from postroad.model.queueid import QueueIds
@@ -58,18 +60,10 @@ class Edge:
             others_have_room=lambda: not board.is_full,
         )
         way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock)
-        self._front: Front = front_of(
-            config,
-            Known(
-                read_aliases(config),
-                read_identities(config, clock),
-                read_certificates(config, keys),
-                read_rules(config),
-                read_policies(config),
-            ),
-            compile_rewriter(config.routes),
-            way,
-        )
+        tables, auth = read_tables(config, clock, emit), read_identities(config, clock)
+        certificates = read_certificates(config, keys)
+        known = Known(tables, auth, certificates, read_rules(config), read_policies(config))
+        self._front: Front = front_of(config, known, compile_rewriter(config.routes), way)
         self._listeners = Listeners(
             welcome=self._front.welcome,
             emit=emit,
@@ -106,7 +100,7 @@ class Edge:
             self._loop.add_signal_handler(number, self._stopping.put_nowait, number)
         await self._listeners.bind(self._seat.config.listeners)
         await self._listeners.start()
-        self._front.aliases.start(self._clock, self._emit)
+        self._front.tables.start(self._clock, self._emit)
         self._front.certificates.start(self._clock, self._emit)
         self._front.auth.start(self._emit)
         settle_down()
@@ -114,7 +108,7 @@ class Edge:
         number = await self._stopping.get()
         await self._accept_nothing_more()
         await self._leave(number)
-        await self._front.aliases.close()
+        await self._front.tables.close()
         self._front.asked.close()
         self._front.certificates.close()
         await self._front.auth.close()

@@ -1,8 +1,8 @@
 """What sessions are welcomed by, from one configuration: access, policies, limits, aliases, the way into the spool.
 
 A session keeps the front that it began with until it ends, so a message is judged by one configuration from MAIL to
-its 250. Aliases are taken over by the next front when their options are the same; else they are closed when the last
-session of theirs is gone.
+its 250. Its tables (`house.tables`) are taken over by the next front where their options are the same; else they are
+closed when the last session of theirs is gone.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,32 +10,27 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.aliases.load import load
-from postroad.aliases.service import AliasService
 from postroad.auth.service import AuthService
-from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
-from postroad.config.checkrules import try_rules
 from postroad.config.policies import Prepared
-from postroad.config.problem import render
-from postroad.config.rulebook import Ruling, ruling_of
+from postroad.config.rulebook import Ruling
 from postroad.config.schema import Config
 from postroad.house.asked import Asked
 from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.policing import Policing
+from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
+from postroad.house.tables import Tables
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
 from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
-from postroad.model.errors import ConfigError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.model.work import Stored, Work
 from postroad.net.certificates import Certificates
-from postroad.net.clock import Clock, SystemClock
+from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
-from postroad.policies.rules import Rules
 from postroad.queue.announce import Announcer
 from postroad.store.drops import DropFolder
 
@@ -56,30 +51,12 @@ class Front(Struct, frozen=True):
     """The parts of one configuration."""
 
     config: Config
-    aliases: AliasService
+    tables: Tables
     certificates: Certificates
     auth: AuthService
     welcome: Welcome
     announcer: Announcer
     asked: Asked
-
-
-def read_aliases(config: Config, old: Front | None = None) -> AliasService:
-    """The tables of aliases, those of `old` when the options are the same; ConfigError when one is broken. Slow."""
-    if old is not None and _has_same_aliases(old.config, config):
-        return old.aliases
-    aliases = AliasService(load(config.aliases, passwords_of(config)), bounds_of(config))
-    if broken := aliases.broken:
-        raise ConfigError([render(problem_of(fault), {}) for fault in broken])
-    return aliases
-
-
-def read_rules(config: Config) -> Ruling:
-    """The rules of `config` with their files; ConfigError when one is broken or does not do what is expected. Slow."""
-    ruling = ruling_of(config)
-    if problems := try_rules(config, ruling, SystemClock().now()):
-        raise ConfigError([render(problem, {}) for problem in problems])
-    return ruling
 
 
 def read_identities(config: Config, clock: Clock, old: Front | None = None) -> AuthService:
@@ -92,7 +69,7 @@ def read_identities(config: Config, clock: Clock, old: Front | None = None) -> A
 class Known(Struct, frozen=True):
     """What was read of files and databases for one configuration."""
 
-    aliases: AliasService
+    tables: Tables
     auth: AuthService
     certificates: Certificates
     ruling: Ruling
@@ -103,12 +80,11 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
-    door = known.aliases.door
-    ruling, rules = known.ruling, None
-    if ruling.rulebook is not None:
-        rules = Rules(ruling.rulebook, way.clock.now, ruling.files.watch(way.emit))
+    tables = known.tables
+    door = tables.aliases.door
     asked = Asked(config, known.policies, control, way.emit, way.clock)
-    policing = Policing(control, door, asked, way.emit, way.clock, rules)
+    rules = rules_as_policies(known.ruling, way.emit, way.clock)
+    policing = Policing(control, tables.knows, asked, rules, way.emit, way.clock)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )
@@ -135,7 +111,7 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
         logins=known.auth.logins,
         tls=tls_of(config, known.certificates, way.clock),
     )
-    return Front(config, known.aliases, known.certificates, known.auth, welcome, announcer, asked)
+    return Front(config, tables, known.certificates, known.auth, welcome, announcer, asked)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:
@@ -160,8 +136,3 @@ async def retire(old: Front, listeners: Listeners, clock: Clock) -> None:
     """Return when no session of `old` is left."""
     while listeners.has_guests_of(old.welcome.intake):
         await clock.sleep(LOOK_SECONDS)
-
-
-def _has_same_aliases(old: Config, new: Config) -> bool:
-    # A password in a file may have changed though the options have not.
-    return not passwords_of(new) and old.aliases == new.aliases and bounds_of(old) == bounds_of(new)

@@ -23,12 +23,14 @@ from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.asked import read_policies
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Known, Way, drops_of, front_of, read_aliases, read_identities, read_rules
+from postroad.house.front import Front, Known, Way, drops_of, front_of, read_identities
 from postroad.house.injection import Injection, rules_of
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
+from postroad.house.ruling import read_rules
 from postroad.house.seat import Seat
 from postroad.house.securing import read_certificates
+from postroad.house.tables import read_tables
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops, Parts
@@ -113,9 +115,7 @@ class House:
         )
         self.dispatcher = self._dispatcher(queue_ids)
         self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
-        identities, certificates = read_identities(config, clock), read_certificates(config, self.keys)
-        known = Known(read_aliases(config), identities, certificates, read_rules(config), read_policies(config))
-        self.front = front_of(config, known, self.courier.rewrite, self.way)
+        self.front = front_of(config, self._known(config), self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
@@ -134,6 +134,15 @@ class House:
         self.rates = self._keeper()
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
+
+    def _known(self, config: Config) -> Known:
+        return Known(
+            read_tables(config, self.clock, self.emit),
+            read_identities(config, self.clock),
+            read_certificates(config, self.keys),
+            read_rules(config),
+            read_policies(config),
+        )
 
     def _dispatcher(self, queue_ids: QueueIds) -> Dispatcher:
         regime = self.courier.regime
@@ -213,8 +222,7 @@ class House:
         if self._board is None and front.certificates is not old_front.certificates:
             old_front.certificates.close()
             front.certificates.start(self.clock, self.emit)
-        if front.aliases is not old_front.aliases:
-            front.aliases.start(self.clock, self.emit)
+        front.tables.start(self.clock, self.emit, before=old_front.tables)
         if front.auth is not old_front.auth:
             front.auth.start(self.emit)
         self._retire(couriers.retire(old_courier, courier, self.clock))
@@ -231,8 +239,7 @@ class House:
             await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
         old.asked.close()
-        if all(one.aliases is not old.aliases for one in self._fronts):
-            await old.aliases.close()
+        await old.tables.close(*(one.tables for one in self._fronts))
         if all(one.auth is not old.auth for one in self._fronts):
             await old.auth.close()
 
@@ -244,12 +251,12 @@ class House:
         for task in retiring:
             task.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
-        for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
-            await aliases.close()
         for front in self._fronts:
             front.asked.close()
         for auth in {id(one.auth): one.auth for one in self._fronts}.values():
             await auth.close()
+        while self._fronts:
+            await self._fronts.pop().tables.close(*(one.tables for one in self._fronts))
         await self.courier.deliverer.close()
         await self.workshop.pool.close()
         if self.injection is not None:

@@ -7,11 +7,10 @@ no chain and cost nothing.
 
 from typing import Final, TypeVar, cast
 
-from postroad.aliases.door import Aliases
 from postroad.house.asked import Asked
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
-from postroad.policies.known_recipients import KnownRecipients
+from postroad.policies.known_recipients import KnownRecipients, Knows
 from postroad.policies.relay_control import RelayControl
 from postroad.policies.rules import Rules
 from postroad.policy.chain import Chain, Policy
@@ -37,18 +36,18 @@ class Policing:
     def __init__(
         self,
         control: RelayControl,
-        door: Aliases | None,
+        knows: Knows | None,
         asked: Asked,
+        rules: Rules | None,
         emit: Emit,
         clock: Clock,
-        rules: Rules | None = None,
     ) -> None:
-        """`door` knows the names of strict domains; `asked` are the policies of `[[policies]]`, `rules` those of rules.
+        """`knows` tells whether a recipient may exist; `asked` are the policies of `[[policies]]`.
 
         `emit` and `clock` are for records of faults.
         """
         self._control = control
-        self._door = door
+        self._knows = knows
         self._asked = asked
         self._rules = rules
         self._emit = emit
@@ -66,8 +65,8 @@ class Policing:
         rules = self._rules
         ruled = () if rules is None else (rules.rules_at_rcpt,)
         rcpt: tuple[Policy[RcptContext], ...] = (*self._named("rcpt", listener, RcptContext), *ruled, self._control)
-        if self._door is not None and self._door.has_strict:
-            rcpt = (KnownRecipients(self._door.knows), *rcpt)
+        if self._knows is not None:
+            rcpt = (KnownRecipients(self._knows, self._control), *rcpt)
         at_connect = rules.rules_at_connect if rules is not None and rules.has_connect else None
         at_message = rules.rules_at_message if rules is not None and rules.has_message else None
         return Stages(

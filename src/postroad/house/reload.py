@@ -21,10 +21,13 @@ from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
 from postroad.house.asked import read_policies
 from postroad.house.courier import courier_of
-from postroad.house.front import Front, Known, front_of, read_aliases, read_identities, read_rules
+from postroad.house.front import Front, Known, front_of, read_identities
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
+from postroad.house.ruling import read_rules
 from postroad.house.securing import read_certificates
+from postroad.house.sources import reads_elsewhere
+from postroad.house.tables import Before, may_differ, read_tables
 from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
@@ -98,8 +101,7 @@ class Reloader:
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
         except BaseException as error:
-            if known.aliases is not house.front.aliases:
-                await known.aliases.close()
+            await known.tables.close(house.front.tables)
             if known.auth is not house.front.auth:
                 await known.auth.close()
             if courier is not None and courier.resolver is not house.courier.resolver:
@@ -116,7 +118,10 @@ class Reloader:
         """Nothing can fail any more after this."""
         if self._others is None:
             return await self._house.listeners.prepare(config.listeners, front.welcome)
-        if config != self._house.config or passwords_of(config) or any(map(is_own, config.policies)):
+        reads = (
+            passwords_of(config) or may_differ(config) or reads_elsewhere(config) or any(map(is_own, config.policies))
+        )
+        if config != self._house.config or reads:
             await self._others(config)
         return []
 
@@ -141,7 +146,8 @@ def read_all(house: House, file: Path) -> tuple[Read, Known]:
     policies, old = read_policies(read.config), house.front
     certificates = read_certificates(read.config, house.keys, old.certificates)
     auth = read_identities(read.config, house.clock, old)
-    return read, Known(read_aliases(read.config, old), auth, certificates, read_rules(read.config), policies)
+    tables = read_tables(read.config, house.clock, house.emit, Before(old.config, old.tables))
+    return read, Known(tables, auth, certificates, read_rules(read.config), policies)
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

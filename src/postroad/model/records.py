@@ -11,6 +11,7 @@ from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
 from postroad.model.envelope import Origin
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
+from postroad.model.recipientrecords import CatchAllFound, RecipientAsked
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
@@ -35,6 +36,7 @@ from postroad.model.tlsrecords import (
 __all__ = [
     "AuthFailed",
     "Authenticated",
+    "CatchAllFound",
     "CertificateExpiring",
     "CertificateLoaded",
     "CertificateRefused",
@@ -49,6 +51,7 @@ __all__ = [
     "ProcessEnded",
     "ProcessLost",
     "ProcessStarted",
+    "RecipientAsked",
     "RecipientDiscarded",
     "Record",
     "RecordsDropped",

@@ -26,6 +26,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.PolicyFaulted: WARNING,
         r.CheckFaulted: WARNING,
         r.TableRefused: WARNING,
+        r.CatchAllFound: WARNING,
         r.CertificateRefused: WARNING,
         r.CertificateExpiring: WARNING,
         r.UserLineIgnored: WARNING,
