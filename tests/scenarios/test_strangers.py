@@ -93,7 +93,7 @@ class World:
         self.desk = Desk(relay_domains=["example.com"], relay_networks=["10.0.0.0/8"])
         emit = self.desk.records.append
         self.asked = Asked(self.config, read_policies(self.config), self.control, emit, self.clock)
-        self.policing = Policing(self.control, None, self.asked, emit, self.clock)
+        self.policing = Policing(self.control, None, self.asked, None, emit, self.clock)
 
     async def mail(
         self,

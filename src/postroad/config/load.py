@@ -21,6 +21,7 @@ from postroad.config.merge import read_document
 from postroad.config.mistakes import problems_of
 from postroad.config.policies import hidden, prepare
 from postroad.config.problem import Places, Problem, place_of, render
+from postroad.config.rulebook import anchored_rules
 from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.model.errors import ConfigError
@@ -101,8 +102,9 @@ def inspect_config(file: Path, *, with_policies: bool = True) -> Loaded:
         found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder), "sinks": sinks}
         found_there |= {"api": api, "auth": config.auth.anchored(folder), "tls": config.tls.anchored(folder)}
         found_there["listeners"] = {name: entry.anchored(folder) for name, entry in config.listeners.items()}
-        found_there["recipients"] = recipients
+        found_there |= anchored_rules(config, folder)
         found_there["policies_path"] = (folder / config.policies_path.expanduser()).absolute()
+        found_there["recipients"] = recipients
         config = anchored(config.model_copy(update=found_there), folder)
         problems += read_languages(config.dsn).problems
         if with_policies and config.policies:

@@ -61,7 +61,12 @@ def _written_path(loc: tuple[str | int, ...], data: Mapping[str, object]) -> Key
             continue
         if isinstance(part, int) and isinstance(value, str):
             break
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(part, int) and isinstance(value, Mapping):
+            continue  # the place in a list that was made from a single table
+        if isinstance(value, tuple) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else None
         kept.append(part)
     return tuple(kept)
 

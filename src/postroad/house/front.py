@@ -14,6 +14,7 @@ from postroad.config.schema import Config
 from postroad.house.asked import Asked
 from postroad.house.known import Known
 from postroad.house.policing import Policing
+from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
@@ -58,7 +59,8 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     tables = known.tables
     door = tables.aliases.door
     asked = Asked(config, known.policies, control, way.emit, way.clock)
-    policing = Policing(control, tables.knows, asked, way.emit, way.clock)
+    rules = rules_as_policies(known.ruling, way.emit, way.clock)
+    policing = Policing(control, tables.knows, asked, rules, way.emit, way.clock)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )

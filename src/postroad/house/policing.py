@@ -12,6 +12,7 @@ from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.known_recipients import KnownRecipients, Knows
 from postroad.policies.relay_control import RelayControl
+from postroad.policies.rules import Rules
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import (
     AuthContext,
@@ -32,7 +33,15 @@ Context = TypeVar("Context")
 class Policing:
     """The policies of one configuration."""
 
-    def __init__(self, control: RelayControl, knows: Knows | None, asked: Asked, emit: Emit, clock: Clock) -> None:
+    def __init__(
+        self,
+        control: RelayControl,
+        knows: Knows | None,
+        asked: Asked,
+        rules: Rules | None,
+        emit: Emit,
+        clock: Clock,
+    ) -> None:
         """`knows` tells whether a recipient may exist; `asked` are the policies of `[[policies]]`.
 
         `emit` and `clock` are for records of faults.
@@ -40,6 +49,7 @@ class Policing:
         self._control = control
         self._knows = knows
         self._asked = asked
+        self._rules = rules
         self._emit = emit
         self._clock = clock
         self._stages: dict[str, Stages] = {}
@@ -52,26 +62,34 @@ class Policing:
         return found
 
     def _build(self, listener: str) -> Stages:
-        rcpt: tuple[Policy[RcptContext], ...] = (*self._named("rcpt", listener, RcptContext), self._control)
+        rules = self._rules
+        ruled = () if rules is None else (rules.rules_at_rcpt,)
+        rcpt: tuple[Policy[RcptContext], ...] = (*self._named("rcpt", listener, RcptContext), *ruled, self._control)
         if self._knows is not None:
             rcpt = (KnownRecipients(self._knows, self._control), *rcpt)
+        at_connect = rules.rules_at_connect if rules is not None and rules.has_connect else None
+        at_message = rules.rules_at_message if rules is not None and rules.has_message else None
         return Stages(
             rcpt=self._chain("rcpt", rcpt),
-            connect=self._some("connect", listener, ConnectContext),
+            connect=self._some("connect", listener, ConnectContext, at_connect),
             hello=self._some("hello", listener, HelloContext),
             auth=self._some("auth", listener, AuthContext),
-            mail=self._some("mail", listener, MailContext),
+            mail=self._some("mail", listener, MailContext, None if rules is None else rules.rules_at_mail),
             data=self._some("data", listener, DataContext),
-            message=self._some("message", listener, MessageContext),
+            message=self._some("message", listener, MessageContext, at_message),
         )
 
     def _named(self, stage: str, listener: str, _: type[Context]) -> tuple[Policy[Context], ...]:
         """Those of `[[policies]]`; what a function says of its context was looked at when it was read."""
         return tuple(cast("Policy[Context]", policy) for policy in self._asked.of(stage, listener))
 
-    def _some(self, stage: str, listener: str, kind: type[Context]) -> Chain[Context] | None:
-        """The chain of a stage for which there is no policy but those of `[[policies]]`."""
+    def _some(
+        self, stage: str, listener: str, kind: type[Context], last: Policy[Context] | None = None
+    ) -> Chain[Context] | None:
+        """The chain of a stage for which there is no policy but those of `[[policies]]`, and `last` of the rules."""
         policies = self._named(stage, listener, kind)
+        if last is not None:
+            policies = (*policies, last)
         return self._chain(stage, policies) if policies else None
 
     def _chain(self, stage: str, policies: tuple[Policy[Context], ...]) -> Chain[Context]:

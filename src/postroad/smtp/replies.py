@@ -35,6 +35,9 @@ ALIAS_ERROR: Final = Reply(451, "4.3.5", "Error in the aliases of a recipient, t
 TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS not available now, try again later")
 POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later")
 
+RULE_REJECTED: Final = Reply(550, "5.7.1", "Refused by policy")
+RULE_DEFERRED: Final = Reply(450, "4.7.1", "Not now, try again later")
+DEVICE_RECIPIENT: Final = Reply(550, "5.7.1", "Recipient address rejected: not allowed for this client")
 GREYLISTED: Final = Reply(451, "4.7.1", "Greylisted, try again later")
 DNS_UNAVAILABLE: Final = Reply(451, "4.4.3", "DNS does not answer, try again later")
 BAD_HELO: Final = Reply(550, "5.7.1", "EHLO name rejected")
@@ -181,6 +184,9 @@ CATALOGUE: Final = (
     Entry("ALIAS_ERROR", ALIAS_ERROR, "The aliases of a recipient form a loop, lead too far, or to no address."),
     Entry("TLS_UNAVAILABLE", TLS_UNAVAILABLE, "STARTTLS came while `tls.handshakes` are running."),
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
+    Entry("RULE_REJECTED", RULE_REJECTED, "A rule rejects it; the text is the rule's own where it has one."),
+    Entry("DEVICE_RECIPIENT", DEVICE_RECIPIENT, "A device of `[devices]` wrote to whom it may not write."),
+    Entry("RULE_DEFERRED", RULE_DEFERRED, "A rule defers it; the text is the rule's own where it has one."),
     Entry("GREYLISTED", GREYLISTED, "`greylist`: a client that is not known yet is asked to come back."),
     Entry("DNS_UNAVAILABLE", DNS_UNAVAILABLE, 'A policy with `on_fault = "defer"` got no answer from DNS.'),
     Entry("BAD_HELO", BAD_HELO, "`helo`: the name that the client gave itself was refused."),
