@@ -6,35 +6,15 @@ The API is there only when the configuration has the section, and nobody can use
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from postroad.model.option import Duration, Endpoint, SecretText, Settings, Size
+from postroad.model.option import Duration, Endpoint, File, SecretText, Settings, Size, named
 from postroad.routing.settings import SenderPattern
 
-_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-_NAME_LIMIT: Final = 64  # names go into every record and into Received header fields
-
-
-def key_name(text: str) -> str:
-    """`text`, when it can be the name of a key; else ValueError."""
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
-        raise ValueError(f"the name of a key is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
-    return text
-
-
-def _listener(text: str) -> str:
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
-        raise ValueError(f"a listener's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
-    return text
-
-
-def _folder(value: object) -> object:
-    return Path(value) if isinstance(value, str) else value
-
+key_name: Final = named("the name of a key")
 
 KeyName = Annotated[str, AfterValidator(key_name)]
-Listener = Annotated[str, AfterValidator(_listener)]
-Folder = Annotated[Path, BeforeValidator(_folder)]
+Listener = Annotated[str, AfterValidator(named("a listener's name"))]
 
 
 class KeySettings(Settings):
@@ -80,7 +60,7 @@ class ApiSettings(Settings):
     )
     request_timeout: Duration = Field("60s", description="Time for one request to arrive.", ge=1, le=3600)
     batch: int = Field(500, description="Messages in one request.", ge=1, le=10_000)
-    templates: Folder = Field(
+    templates: File = Field(
         Path(),
         description="Folder of templates; relative to the configuration file's folder.",
         json_schema_extra={"default": "no templates"},

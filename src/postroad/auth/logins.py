@@ -8,7 +8,6 @@ password, and SCRAM for it goes on with keys that nothing matches (RFC 5802 9).
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -31,6 +30,7 @@ from postroad.auth.source import (
 )
 from postroad.auth.userlines import LEAST_ROUNDS, key_of
 from postroad.model.identity import Identity, TlsState
+from postroad.policy.networks import is_within
 from postroad.smtp.sasl import EXTERNAL, MECHANISMS
 from postroad.smtp.scram import KeyPair, Stored
 
@@ -105,13 +105,7 @@ class Logins:
     def may_send(self, ip: str) -> bool:
         """Whether a client at `ip` may send a password or token without TLS."""
         networks = self._settings.plain_text_networks
-        if not networks:
-            return False
-        try:
-            address: IPv4Address | IPv6Address = ip_address(ip.partition("%")[0])
-        except ValueError:
-            return False
-        return any(address in network for network in networks)
+        return bool(networks) and is_within(ip, networks)
 
     def _offers(self) -> frozenset[str]:
         """What can be asked for. SCRAM works when it does with every source that has passwords, or when it is set."""

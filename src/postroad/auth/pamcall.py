@@ -127,7 +127,7 @@ class Pam:
                 style = messages[at].contents.style
                 if style in {_PROMPT_SECRET, _PROMPT_SHOWN}:
                     responses[at].text = self._libc.strdup(secret if style == _PROMPT_SECRET else user)
-            ctypes.cast(out, ctypes.POINTER(ctypes.POINTER(_Response)))[0] = responses  # type: ignore[arg-type]
+            ctypes.cast(out, ctypes.POINTER(ctypes.POINTER(_Response)))[0] = responses  # type: ignore[arg-type]  # a number, as ctypes hands pointers in
             return SUCCESS
 
         return converse

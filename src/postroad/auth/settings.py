@@ -4,21 +4,19 @@ The defaults never let a password over the wire in the clear. Each kind of ident
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from postroad.auth.httpsettings import HttpSettings
 from postroad.auth.ldapsettings import LdapSettings
 from postroad.auth.oauthsettings import OAuthSettings
 from postroad.auth.pamsettings import PamSettings
 from postroad.auth.userlines import LEAST_ROUNDS, LineError, check_name
-from postroad.model.option import Duration, Settings
+from postroad.model.option import NAME_LIMIT, Duration, File, Settings, is_name
+from postroad.policy.settings import AnyNetwork
 
-_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-_NAME_LIMIT: Final = 64
 _TAKEN: Final = frozenset(("certificates", "pam", "users"))  # names of other sources
 _HEX: Final = frozenset("0123456789abcdef")
 _DIGEST: Final = 64  # hexadecimal digits of a SHA-256
@@ -36,19 +34,6 @@ Mechanism = Literal[
 ]
 
 
-def _network(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return ip_network(value)
-    except ValueError as error:
-        raise ValueError(f'{error}; write a network like "10.0.0.0/8" or "2001:db8::/32"') from None
-
-
-def _path(value: object) -> object:
-    return Path(value) if isinstance(value, str) and value else value
-
-
 def _login(text: str) -> str:
     try:
         check_name(text)
@@ -58,9 +43,9 @@ def _login(text: str) -> str:
 
 
 def _source(text: str) -> str:
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME or text in _TAKEN:
+    if not is_name(text) or text in _TAKEN:
         taken = " and ".join(sorted(_TAKEN))
-        raise ValueError(f"a source's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores, not {taken}")
+        raise ValueError(f"a source's name is 1 to {NAME_LIMIT} letters, digits, hyphens and underscores, not {taken}")
     return text
 
 
@@ -79,8 +64,6 @@ def _certificate(text: str) -> str:
     return f"email:{text.lower()}" if "@" in text else f"DNS:{text.lower()}"
 
 
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
-File = Annotated[Path, BeforeValidator(_path)]
 Login = Annotated[str, AfterValidator(_login)]
 SourceName = Annotated[str, AfterValidator(_source)]
 CertificateName = Annotated[str, AfterValidator(_certificate)]
@@ -142,7 +125,7 @@ class AuthSettings(Settings):
         description="What is offered at most.",
         json_schema_extra={"default": "all that work with every source, for every user"},
     )
-    plain_text_networks: tuple[Network, ...] = Field(
+    plain_text_networks: tuple[AnyNetwork, ...] = Field(
         (),
         description="Networks whose clients may send passwords and tokens without TLS.",
         json_schema_extra={"default": "none"},

@@ -6,9 +6,9 @@ processes) are declared here. RFC 5321 4.1.1.1 (host names), RFC 5321 4.5.1 (pos
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from postroad.aliases.settings import AliasSettings
 from postroad.api.settings import ApiSettings
@@ -19,7 +19,7 @@ from postroad.desk.settings import DeskSettings
 from postroad.listener.settings import DropSettings, LimitsSettings, ListenerSettings
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
-from postroad.model.option import Settings
+from postroad.model.option import File, Settings, named
 from postroad.net.hostname import host_name
 from postroad.net.settings import DirectorySettings, ProcessSettings, ResolverSettings
 from postroad.net.tlssettings import TlsSettings
@@ -30,9 +30,6 @@ from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, S
 from postroad.recipients.settings import RecipientSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
 from postroad.spool.settings import SpoolSettings
-
-_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-_NAME_LIMIT: Final = 64  # names go into every record and into Received header fields
 
 
 def _host_name(text: str) -> str:
@@ -57,40 +54,6 @@ def _mailbox(text: str) -> str:
     return text
 
 
-def _listener_name(text: str) -> str:
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
-        raise ValueError(f"a listener's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
-    return text
-
-
-def _egress_name(text: str) -> str:
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
-        raise ValueError(f"the name of a source or pool is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
-    return text
-
-
-def _sink_name(text: str) -> str:
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
-        raise ValueError(f"a sink's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
-    return text
-
-
-def _device_name(text: str) -> str:
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
-        raise ValueError(f"a device's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
-    return text
-
-
-def _directory_name(text: str) -> str:
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
-        raise ValueError(f"a directory's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
-    return text
-
-
-def _path(value: object) -> object:
-    return Path(value) if isinstance(value, str) and value else value
-
-
 def _default_postmaster(known: Mapping[str, object]) -> str:
     access = known["access"]
     domains = access.relay_domains if isinstance(access, AccessSettings) else ()
@@ -100,12 +63,11 @@ def _default_postmaster(known: Mapping[str, object]) -> str:
 
 HostName = Annotated[str, AfterValidator(_host_name)]
 MailboxText = Annotated[str, AfterValidator(_mailbox)]
-ListenerName = Annotated[str, AfterValidator(_listener_name)]
-EgressName = Annotated[str, AfterValidator(_egress_name)]
-DeviceName = Annotated[str, AfterValidator(_device_name)]
-SinkName = Annotated[str, AfterValidator(_sink_name)]
-DirectoryName = Annotated[str, AfterValidator(_directory_name)]
-Folder = Annotated[Path, BeforeValidator(_path)]
+ListenerName = Annotated[str, AfterValidator(named("a listener's name"))]
+EgressName = Annotated[str, AfterValidator(named("the name of a source or pool"))]
+DeviceName = Annotated[str, AfterValidator(named("a device's name"))]
+SinkName = Annotated[str, AfterValidator(named("a sink's name"))]
+DirectoryName = Annotated[str, AfterValidator(named("a directory's name"))]
 
 
 class Config(Settings):
@@ -116,7 +78,7 @@ class Config(Settings):
         description="Our name in the banner, in EHLO and in Received.",
         json_schema_extra={"default": "the host's fully qualified name"},
     )
-    data_dir: Folder = Field(
+    data_dir: File = Field(
         Path("data"),
         description="Folder of the spool and of captured mail; relative to the configuration file's folder.",
         json_schema_extra={"default": '"./data" beside the file'},
@@ -132,7 +94,7 @@ class Config(Settings):
         "own, see [Policies](policies.md).",
         json_schema_extra={"default": "none"},
     )
-    policies_path: Folder = Field(
+    policies_path: File = Field(
         Path("policies"),
         description="Folder of policies of your own; relative to the configuration file's folder.",
         json_schema_extra={"default": '"./policies" beside the file'},

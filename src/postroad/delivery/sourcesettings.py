@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroad.model.address import parse_domain
 from postroad.model.errors import AddressError
-from postroad.model.option import Secret, SecretText, Settings
+from postroad.model.option import File, Secret, SecretText, Settings
 
 MOST_WEIGHT: Final = 1000
 
@@ -46,14 +46,9 @@ def _ehlo_name(text: str) -> str:
         raise ValueError(f"not a host name: {error}") from None
 
 
-def _file(value: object) -> object:
-    return Path(value) if isinstance(value, str) else value
-
-
 LocalAddress = Annotated[str, AfterValidator(_local_address)]
 LocalAddresses = Annotated[tuple[LocalAddress, ...], BeforeValidator(_as_list), AfterValidator(_one_a_family)]
 EhloName = Annotated[str, AfterValidator(_ehlo_name)]
-File = Annotated[Path, BeforeValidator(_file)]
 Weight = Annotated[int, Field(ge=1, le=MOST_WEIGHT)]
 
 

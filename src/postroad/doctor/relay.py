@@ -20,6 +20,7 @@ from postroad.model.errors import PeerError
 from postroad.model.option import parse_endpoint
 from postroad.model.reply import Reply
 from postroad.net.addresses import host_addresses
+from postroad.policy.networks import is_within
 
 ABOUT: Final = "open relay"
 STRANGERS: Final = ("198.51.100.77", "203.0.113.77", "192.0.2.77", "2001:db8:7::77")  # of documentation (RFC 5737 3)
@@ -53,8 +54,7 @@ async def check_relay(around: Around) -> AsyncIterator[Finding]:
 
 
 def _may_relay(config: Config, ip: str) -> bool:
-    address = ip_address(ip)
-    return any(address in network for network in config.access.relay_networks)
+    return is_within(ip, config.access.relay_networks)
 
 
 def _all_tricks(config: Config, ip: str) -> Iterator[Trick]:

@@ -25,8 +25,8 @@ from postroad.model.records import Emit
 from postroad.model.reply import Reply
 from postroad.net.inherited import Given, Inherited
 from postroad.policy.conduct import Conduct
+from postroad.policy.networks import is_within
 from postroad.policy.stages import Stages
-from postroad.policy.strangers import is_within
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer, under_tls
 

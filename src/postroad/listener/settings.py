@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from postroad.model.option import Duration, Endpoint, Settings, Size
+from postroad.model.option import Duration, Endpoint, File, Settings, Size
 from postroad.net.keyfiles import KeyFiles
-from postroad.net.tlssettings import NONE, File, anchored_files, pair_of
+from postroad.net.tlssettings import NONE, anchored_files, pair_of
 from postroad.policy.settings import Network
 
 

@@ -5,13 +5,17 @@ error. Durations ("90s", "5m", "4h", "5d") become float seconds, sizes ("50MiB")
 `config/document.py` writes the reference pages from these declarations.
 """
 
+from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Final
 
 from msgspec import Struct
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, InstanceOf
 
 NEVER: Final = float("inf")
+NAME_LIMIT: Final = 64  # names go into every record, into lanes and into Received header fields
+_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _UNITS: Final = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86400.0), ("w", 604800.0))
 _SIZES: Final = (
     ("KiB", 1 << 10),
@@ -69,6 +73,27 @@ class OptionChange(Struct, frozen=True, gc=False, omit_defaults=True):
         """The change in one line."""
         line = f"{self.option}: {self.before} -> {self.after}"
         return f"{line} ({self.effect})" if self.effect else line
+
+
+def is_name(text: str) -> bool:
+    """True when a section, a key or a source can be called so."""
+    return 0 < len(text) <= NAME_LIMIT and not set(text) - _NAME
+
+
+def named(what: str) -> Callable[[str], str]:
+    """What lets names through and raises ValueError for all else; `what` is "a listener's name", say."""
+
+    def check(text: str) -> str:
+        if not is_name(text):
+            raise ValueError(f"{what} is 1 to {NAME_LIMIT} letters, digits, hyphens and underscores")
+        return text
+
+    return check
+
+
+def parse_file(value: object) -> object:
+    """The path that `value` is; whatever is none is left to pydantic, which says so."""
+    return Path(value) if isinstance(value, str) else value
 
 
 def parse_secret(value: object) -> Secret:
@@ -157,6 +182,7 @@ def _is_number(text: str) -> bool:
     return whole.isascii() and whole.isdigit() and (part == "" or (part.isascii() and part.isdigit()))
 
 
+File = Annotated[Path, BeforeValidator(parse_file)]
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]

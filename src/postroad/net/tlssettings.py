@@ -8,19 +8,15 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from postroad.model.address import parse_domain
 from postroad.model.errors import AddressError
-from postroad.model.option import Duration, Settings, parse_duration
+from postroad.model.option import Duration, File, Settings, parse_duration
 from postroad.net.keyfiles import KeyFiles
 from postroad.net.servertls import CIPHERS
 
 NONE = Path()
-
-
-def _file(value: object) -> object:
-    return Path(value) if isinstance(value, str) and value else value
 
 
 def _server_name(text: str) -> str:
@@ -39,7 +35,6 @@ def _ciphers(text: str) -> str:
     return text
 
 
-File = Annotated[Path, BeforeValidator(_file)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 CipherList = Annotated[str, AfterValidator(_ciphers)]
 

@@ -12,9 +12,9 @@ from string import ascii_letters, digits
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from postroad.model.option import Duration, Secret, SecretText, Settings, Size
+from postroad.model.option import Duration, File, Secret, SecretText, Settings, Size
 from postroad.observe.destination import Destination, parse_destination
 from postroad.observe.selection import check_pattern
 from postroad.observe.syslog import Facility
@@ -51,10 +51,6 @@ def _place(text: str) -> str:
     return text
 
 
-def _file(value: object) -> object:
-    return Path(value) if isinstance(value, str) else value
-
-
 def _header_name(text: str) -> str:
     if not text or set(text) - _TOKEN:
         raise ValueError("not the name of a header field")
@@ -66,7 +62,6 @@ def _header_name(text: str) -> str:
 Place = Annotated[str, AfterValidator(_place)]
 RecordPattern = Annotated[str, AfterValidator(check_pattern)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
-File = Annotated[Path, BeforeValidator(_file)]
 
 
 class LogSettings(Settings):

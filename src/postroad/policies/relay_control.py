@@ -7,10 +7,10 @@ RFC 2505 2.1.
 """
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from postroad.model.address import NULL_PATH, Mailbox
+from postroad.model.reverse import address_of
 from postroad.policy.context import RcptContext
 from postroad.policy.settings import AccessSettings
 from postroad.policy.verdict import Accept, Reject, Verdict
@@ -36,12 +36,9 @@ class RelayControl:
 
     def _network_of(self, ip: str) -> str | None:
         """The relay network that `ip` is in, as text, or None."""
-        try:
-            address: IPv4Address | IPv6Address = ip_address(ip.partition("%")[0])
-        except ValueError:
+        address = address_of(ip)
+        if address is None:
             return None
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
         return next((str(network) for network in self._networks if address in network), None)
 
     def relay_domain_of(self, recipient: Mailbox) -> str | None:

@@ -5,7 +5,9 @@ An IPv4 address mapped into IPv6 counts as itself, here as everywhere (RFC 4291 
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from postroad.model.reverse import address_of
 
 Number = tuple[int, int]  # 32 or 128 bits, and the address as a number
 
@@ -13,13 +15,14 @@ Number = tuple[int, int]  # 32 or 128 bits, and the address as a number
 @lru_cache(maxsize=8192)  # a pure function of its argument; most clients connect again
 def number_of(ip: str) -> Number | None:
     """The address `ip` as a number; None for what is none, such as the address of a drop."""
-    try:
-        address = ip_address(ip.partition("%")[0])
-    except ValueError:
-        return None
-    if address.version == 6 and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.max_prefixlen, int(address)
+    address = address_of(ip)
+    return None if address is None else (address.max_prefixlen, int(address))
+
+
+def is_within(ip: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """True when `ip` is in one of `networks`; for a few of them, or asked seldom."""
+    address = address_of(ip)
+    return address is not None and any(address in network for network in networks)
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:

@@ -17,9 +17,12 @@ def _network(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        network = ip_network(value)
+        return ip_network(value)
     except ValueError as error:
         raise ValueError(f'{error}; write a network like "10.0.0.0/8" or "2001:db8::/32"') from None
+
+
+def _bounded(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
     if network.prefixlen == 0:
         raise ValueError(
             "this is an open relay: anyone on the Internet could send any mail to anyone through this server, "
@@ -36,7 +39,8 @@ def _domain_pattern(entry: str) -> str:
         raise ValueError(f"not a domain: {error}") from None
 
 
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+AnyNetwork = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Network = Annotated[AnyNetwork, AfterValidator(_bounded)]
 DomainPattern = Annotated[str, AfterValidator(_domain_pattern)]
 
 

@@ -4,7 +4,7 @@ They concern mail of strangers to domains of ours: not that of relay networks, n
 nor that to the postmaster, who is always reachable (RFC 5321 4.5.1). What nobody relays is refused anyway.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -12,8 +12,8 @@ from msgspec import Struct
 from postroad.model.address import Mailbox
 from postroad.model.records import CheckFaulted, Emit
 from postroad.model.reply import Reply
-from postroad.model.reverse import address_of
 from postroad.policy.context import Peer, RcptContext
+from postroad.policy.networks import is_within
 from postroad.policy.settings import Network
 from postroad.policy.verdict import Adjust, Answer, Defer, Reject
 
@@ -66,12 +66,6 @@ def is_concerned(ctx: RcptContext, ourselves: Ourselves, exempt: Networks) -> bo
         and ourselves.takes(ctx.recipient)
         and not (exempt and is_within(ctx.peer.ip, exempt))
     )
-
-
-def is_within(ip: str, networks: Iterable[Network]) -> bool:
-    """True when `ip` is in one of `networks`."""
-    address = address_of(ip)
-    return address is not None and any(address in network for network in networks)
 
 
 def covers(patterns: tuple[str, ...], domain: str) -> bool:

@@ -5,17 +5,14 @@ below), user@domain, or "*". Next hops: "smtp://host[:port]", "smtp+srv://name",
 "lmtp:///socket", "mx" (look up the recipient domain's MX), "capture:".
 """
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
-from postroad.model.option import Duration, Settings, Size
+from postroad.model.option import Duration, Settings, Size, named
 from postroad.routing.lanes import WEIGHT_LIMIT, parse_code, parse_failure
-
-_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-_NAME_LIMIT: Final = 64  # names go into lanes and records
 
 
 def _recipient_pattern(text: str) -> str:
@@ -43,12 +40,6 @@ def _host_pattern(text: str) -> str:
         return text[: len(text) - len(bare)] + parse_domain(bare)
     except AddressError as error:
         raise ValueError(f'not a pattern of host names: {error}; write "mx.example.com" or "*.example.com"') from None
-
-
-def _name(text: str) -> str:
-    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
-        raise ValueError(f"a name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
-    return text
 
 
 def _failure(text: str) -> str:
@@ -80,7 +71,7 @@ def _form(value: object) -> str:
 RecipientPattern = Annotated[str, AfterValidator(_recipient_pattern)]
 SenderPattern = Annotated[str, AfterValidator(_sender_pattern)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[str, AfterValidator(named("a name"))]
 Code = Annotated[str, AfterValidator(parse_code)]
 Failure = Annotated[str, AfterValidator(_failure)]
 Rewriting = Annotated[str, AfterValidator(rewrite_pattern)]
