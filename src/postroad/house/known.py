@@ -7,14 +7,17 @@ slow: a reload does it in a thread. What is given up is closed when no session u
 from msgspec import Struct
 
 from postroad.auth.service import AuthService
-from postroad.config.policies import Prepared
+from postroad.config.checkaliases import passwords_of
+from postroad.config.policies import Prepared, is_own
 from postroad.config.rulebook import Ruling
 from postroad.config.schema import Config
 from postroad.house.asked import read_policies
 from postroad.house.identities import has_same_auth, read_auth
+from postroad.house.issuers import has_same_issuers
 from postroad.house.ruling import read_rules
 from postroad.house.securing import read_certificates
-from postroad.house.tables import Before, Tables, read_tables
+from postroad.house.sources import reads_elsewhere as secrets_elsewhere
+from postroad.house.tables import Before, Tables, may_differ, read_tables
 from postroad.model.greylisting import Greylist
 from postroad.model.records import Emit
 from postroad.net.certificates import Certificates
@@ -52,6 +55,17 @@ def read_known(config: Config, keys: KeyStore, clock: Clock, emit: Emit, old: Kn
     auth = old.auth if old is not None and has_same_auth(old.config, config) else read_auth(config, clock)
     tables = read_tables(config, clock, emit, None if old is None else Before(old.config, old.tables))
     return Known(config, tables, auth, certificates, policies, read_rules(config))
+
+
+def reads_elsewhere(config: Config) -> bool:
+    """True when what is known may have changed though no option has: secrets, certificates, tables, own policies."""
+    return (
+        bool(passwords_of(config))
+        or may_differ(config)
+        or secrets_elsewhere(config)
+        or not has_same_issuers(config)
+        or any(map(is_own, config.policies))
+    )
 
 
 def read_for_show(config: Config, clock: Clock, emit: Emit) -> Known:

@@ -11,11 +11,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from postroad.config.checkaliases import passwords_of
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, inspect_config
-from postroad.config.policies import is_own
 from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
@@ -23,9 +21,7 @@ from postroad.house.courier import courier_of
 from postroad.house.front import Front, front_of
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
-from postroad.house.known import Known, read_known
-from postroad.house.sources import reads_elsewhere
-from postroad.house.tables import may_differ
+from postroad.house.known import Known, read_known, reads_elsewhere
 from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
@@ -114,9 +110,7 @@ class Reloader:
         """Nothing can fail any more after this."""
         if self._others is None:
             return await self._house.listeners.prepare(config.listeners, front.welcome)
-        own = any(map(is_own, config.policies))
-        elsewhere = passwords_of(config) or may_differ(config) or reads_elsewhere(config)
-        if config != self._house.config or elsewhere or own:
+        if config != self._house.config or reads_elsewhere(config):
             await self._others(config)
         return []
 
