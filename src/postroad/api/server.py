@@ -44,6 +44,7 @@ LINE: Final = 16 << 10  # octets of the request's line: envelopes stand there
 FIELD: Final = 8 << 10
 FIELDS: Final = 64
 BACKLOG: Final = 128
+LOOK: Final = 0.01  # seconds
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"
     b"Connection: close\r\nContent-Length: %d\r\n\r\n"
@@ -52,11 +53,15 @@ SAFE: Final = MappingProxyType({"Cache-Control": "no-store", "X-Content-Type-Opt
 
 
 class Deadlines(Struct, frozen=True):
-    """Seconds for a whole head (also between two requests), for an answer to be taken, for a body nobody reads."""
+    """Seconds for a whole head (also between two requests), for an answer to be taken, for a body nobody reads.
+
+    `first` is for the first request of a connection, once another program listens.
+    """
 
     idle: float = 30.0
     answer: float = 30.0
     linger: float = 2.0
+    first: float = 1.0
 
 
 USUAL: Final = Deadlines()
@@ -65,8 +70,9 @@ USUAL: Final = Deadlines()
 class _Connection(web.RequestHandler):
     """One connection; what is no HTTP gets a problem, too, and so does a connection too many."""
 
-    __slots__ = ("limit",)
+    __slots__ = ("has_asked", "limit")
     limit: int  # of connections
+    has_asked: bool  # there was a request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or say that there are enough."""
@@ -120,6 +126,7 @@ class ApiServer:
         self._servers: list[asyncio.Server] = []
         self._running = 0
         self._ended = asyncio.Event()
+        self._is_leaving = False  # each connection ends with its answer
         self._is_draining = False
         # What aiohttp would tell a record tells, or nobody needs to know; it would repeat what clients send.
         self._silent = logging.Logger("postroad.api", logging.CRITICAL + 1)  # noqa: LOG001  nobody else's
@@ -154,15 +161,26 @@ class ApiServer:
             await server.start_serving()
 
     async def hand_over(self, seconds: float) -> list[Given]:
-        """Copies of the listening sockets, for the next program, once a drain within `seconds` is over."""
+        """Copies of the listening sockets, for the next program, once a drain within `seconds` is over.
+
+        Who was accepted by us and has not asked yet cannot ask the next program: that request is still answered.
+        """
         given = [copy_of(API, sock.fileno()) for server in self._servers for sock in server.sockets]
+        self._close()
+        self._is_leaving = True
+        waits = self._deadlines.first
+        while waits > 0:
+            await self._clock.sleep(LOOK)  # at first for those who are being accepted in this turn of the event loop
+            waits -= LOOK
+            if all(cast("_Connection", one).has_asked for one in self._http.connections):
+                break
         await self.drain(seconds)
         return given
 
     async def drain(self, seconds: float) -> None:
         """Listen no more, and begin no more requests; those that run may end within `seconds`."""
         self._close()
-        self._is_draining = True
+        self._is_leaving = self._is_draining = True
         if self._running:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -193,10 +211,12 @@ class ApiServer:
             auto_decompress=False,
         )
         one.limit = self._limit
+        one.has_asked = False
         return one
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._running += 1
+        cast("_Connection", request.protocol).has_asked = True
         try:
             answer = problem_told(ApiError(BUSY, 1)) if self._is_draining else await self._told(request)
             response = web.Response(
@@ -205,7 +225,7 @@ class ApiServer:
                 headers={**SAFE, **dict(answer.headers)},
                 content_type=answer.content_type,
             )
-            if self._is_draining or (request.can_read_body and not request.content.is_eof()):
+            if self._is_leaving or (request.can_read_body and not request.content.is_eof()):
                 response.force_close()  # the rest of the body is not waited for
             async with asyncio.timeout(self._deadlines.answer):
                 await response.prepare(request)

@@ -191,6 +191,34 @@ async def test_a_drain_waits_for_what_runs_and_begins_nothing() -> None:
             await asyncio.open_connection("127.0.0.1", served.port)
 
 
+async def test_who_was_accepted_before_the_sockets_are_handed_over_is_answered() -> None:
+    async with serving(deadlines=Deadlines(linger=0.1, first=60.0)) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        while not served.server._http.connections:
+            await asyncio.sleep(0)
+        leaving = asyncio.create_task(served.server.hand_over(20))
+        await asyncio.sleep(0)
+        writer.write(OPEN + b"\r\nhello")
+        said = await reader.read()  # to the end: nothing more is taken on this connection
+        assert said.startswith(b"HTTP/1.1 200 ")
+        assert said.endswith(b"hello")
+        writer.close()
+        for given in await leaving:
+            given.socket.close()
+
+
+async def test_who_says_nothing_keeps_no_upgrade_waiting() -> None:
+    async with serving(deadlines=Deadlines(linger=0.1, first=0.05)) as served:
+        _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        while not served.server._http.connections:
+            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            given = await served.server.hand_over(20)
+        assert len(given) == 1
+        given[0].socket.close()
+        writer.close()
+
+
 async def test_a_taken_port_is_told() -> None:
     async with serving() as served:
         again = ApiServer(
