@@ -110,7 +110,7 @@ def _supervise(config: Config, file: Path, announce: Callable[[str], None]) -> i
         config,
         file,
         Roles(_in_loop(partial(_courier, keys)), _in_loop(partial(_edge, keys))),
-        board=Board(1 + (1 + SPARE) * edges, secrets.token_bytes(16)),
+        board=Board(1 + (1 + SPARE) * edges, secrets.token_bytes(16), config.counting.accounts),
         lock=lock,
         shop=shop,
         signals=signals,

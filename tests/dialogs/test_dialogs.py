@@ -15,10 +15,22 @@ from typing import Any
 import pytest
 
 from postroad.listener.settings import LimitsSettings, ListenerSettings
+from postroad.policy.stages import Stages
+from tests.support.clock import ManualClock
 from tests.support.conversation import Desk, converse
+from tests.support.limiting import limiting
 from tests.support.ruling import config_of, stages_of
 
 FILES = sorted(Path(__file__).parent.glob("*.smtp"))
+
+
+def rated(desk: Desk, rates: list[tuple[str, ...]]) -> Stages:
+    """The policies with limits, each a count, whose account it is, and how much."""
+    wanted = [
+        {"name": f"r{at}", "count": count, "per": per, "limits": [limit]}
+        for at, (count, per, limit) in enumerate(rates)
+    ]
+    return limiting(desk.control, wanted, desk.records.append, ManualClock()).stages_of("test")
 
 
 class Script:
@@ -52,6 +64,7 @@ class Script:
         self.domains = conditions.pop("relay_domains", "").split()
         self.rules = config_of("\n".join(rules)) if rules else None
         self.room = conditions.pop("disk", "free") == "free"
+        self.rates = [tuple(rate.split(":")) for rate in conditions.pop("rates", "").split()]  # count, per, limit
         self.limits = {name: int(value) for name, value in conditions.items()}
 
     def desk(self) -> Desk:
@@ -61,6 +74,8 @@ class Script:
         stages = stages_of(self.rules) if self.rules is not None else None
         desk = Desk(relay_domains=self.domains, relay_networks=networks, limits=limits, stages=stages)
         desk.spool.room = self.room
+        if self.rates:
+            desk.stages = rated(desk, self.rates)
         return desk
 
     def settings(self) -> ListenerSettings:

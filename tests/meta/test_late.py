@@ -28,6 +28,7 @@ LATE: Final = (
     "joserfc",
     "opentelemetry",
     "publicsuffixlist",
+    "redis",
 )
 
 

@@ -74,6 +74,7 @@ from postroad.model.records import (
 )
 from postroad.model.reply import Reply
 from postroad.smtp import replies
+from tests.support.raterecords import rate_samples
 
 AT = 1_700_000_000_123_456  # 2023-11-14 22:13:20.123456 UTC
 QUEUE_ID = "3Pt2mN2VXxznj"
@@ -341,6 +342,7 @@ SAMPLES: tuple[Record, ...] = (
     OperatorActed(at=AT, action="suspend", by="mail", uid=8, selection="next-hop example.net"),
     CheckFaulted(at=AT, check="zen.example.org", reason="it refuses to answer us: 127.255.255.254", policy="dnsbl"),
     PolicyFaulted(at=AT, policy="dnsbl", stage="rcpt", reason="TimeoutError"),
+    *rate_samples(AT),
     Authenticated(at=AT, origin=ORIGIN, login="alice", mechanism="SCRAM-SHA-256", source="users", seconds=0.0625),
     AuthFailed(
         at=AT,

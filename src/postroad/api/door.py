@@ -119,6 +119,14 @@ class Door:
 
     async def put(self, prepared: Prepared, taken: Callable[[str], None]) -> None:
         """Return when the message is durable; ApiError if it is refused. `taken` is called before the queue has it."""
+        try:
+            await self._put(prepared, taken)
+        except BaseException:
+            prepared.transaction.facts.end()
+            raise
+        prepared.transaction.facts.end(is_taken=True)
+
+    async def _put(self, prepared: Prepared, taken: Callable[[str], None]) -> None:
         parts, mail = self._parts, prepared.transaction.mail
         check = ContentCheck(limit=parts.limits.message_size, normalise=False, binary=False)
         gathering = parts.intake.gather(_nothing)
@@ -236,6 +244,7 @@ class Door:
             self._tell(notice.stage, notice.reply, notice.detail, mail, recipient.address.text)
             against.append(Refusal(notice.reply, places[recipient]))
         if against:
+            transaction.facts.end()
             raise refused(tuple(against))
         return transaction
 

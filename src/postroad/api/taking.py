@@ -44,7 +44,12 @@ class Taking:
             except Exception:  # noqa: BLE001  seam: a message that hits a bug of ours must not stop the others
                 results[place] = door.fault(traceback.format_exc())
         if prepared:
-            await self._remember(door, key, prepared, earlier)
+            try:
+                await self._remember(door, key, prepared, earlier)
+            except BaseException:
+                for one in prepared.values():
+                    one.transaction.facts.end()
+                raise
             puts = [self._put(door, one) for one in prepared.values()]
             results |= zip(prepared, await asyncio.gather(*puts), strict=True)
         return [results[place] for place in range(len(messages))]

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from postroad import VERSION
-from postroad.cli import check, doctor, explain, importing, init, key, queue, reload, serve, spool, upgrade, user
+from postroad.cli import check, doctor, explain, importing, init, key, queue, rates, reload, serve, spool, upgrade, user
 from postroad.cli.exits import USAGE
 from postroad.cli.map import look_into
 
@@ -60,6 +60,7 @@ def build() -> typer.Typer:
     program.command("explain")(explain.explain)
     program.command("map")(look_into)
     program.command("key")(key.make)
+    program.command("rates")(rates.rates)
     program.add_typer(importing.build(), name="import")
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")

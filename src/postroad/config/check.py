@@ -16,6 +16,7 @@ from postroad.config.checkauth import check_auth
 from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checkdirectories import check_directories
 from postroad.config.checkoauth import check_oauth
+from postroad.config.checkrates import check_rates
 from postroad.config.checkrecipients import check_recipients
 from postroad.config.checkrules import check_rules
 from postroad.config.checksinks import check_sinks
@@ -140,6 +141,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_auth,
     check_oauth,
     check_desk,
+    check_rates,
     check_directories,
     check_sinks,
     check_rules,

@@ -35,11 +35,19 @@ def check_rules(config: Config) -> Iterator[Problem]:
     """What rules refer to is there, no rule lets everybody relay, names are used once."""
     yield from _names(config)
     known = listeners_of(config)
+    rates = [rate.name for rate in config.rates if rate.only_rules]
     routes = {route.name for route in config.routes if route.name and not _rewrites(route.then)}
     for number, rule in enumerate(config.rules):
         path: KeyPath = ("rules", number)
         yield from _listeners((*path, "when", "listener"), rule.when.listener, known)
         yield from _route((*path, "then", "route"), rule, routes)
+        for place, name in enumerate(rule.then.rate):
+            if name not in rates:
+                there = ", ".join(rates) or "none"
+                yield Problem(
+                    (*path, "then", "rate", place),
+                    f"{value_text(name)}: no such rate with only_rules; there are: {there}",
+                )
         if rule.then.accept and not _is_bound(rule):
             yield Problem(
                 (*path, "then", "accept"),

@@ -26,6 +26,8 @@ KEPT: Final = MappingProxyType(
         "process": "processes and their user are set at the start: it holds from the next start on",
     }
 )
+KEPT_COUNTING: Final = "accounts"
+_COUNTING_EFFECT: Final = "its memory is taken at the start: it holds from the next start on"
 KEPT_API: Final = ("bind", "connections")  # of [api]; the rest of it can be exchanged
 _API_EFFECT: Final = "its ports are taken at the start: it holds from the next start on"
 REFUSED: Final = MappingProxyType(
@@ -41,6 +43,8 @@ def differences(old: Config, new: Config) -> list[OptionChange]:
         effect = KEPT.get(name) or REFUSED.get(name, "")
         for path, before, after in _compare(name, getattr(old, name), getattr(new, name), field):
             why = effect or (_api_effect(old, new, path) if name == "api" else "")
+            if path == f"counting.{KEPT_COUNTING}":
+                why = _COUNTING_EFFECT
             found.append(OptionChange(path, before, after, why, refused=name in REFUSED))
     return found
 
@@ -52,6 +56,7 @@ def keep_running(old: Config, new: Config) -> Config:
         kept["api"] = old.api
     else:
         kept["api"] = new.api.model_copy(update={name: getattr(old.api, name) for name in KEPT_API})
+    kept["counting"] = new.counting.model_copy(update={KEPT_COUNTING: getattr(old.counting, KEPT_COUNTING)})
     return new.model_copy(update=kept)
 
 

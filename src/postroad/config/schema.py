@@ -24,6 +24,7 @@ from postroad.net.hostname import host_name
 from postroad.net.settings import DirectorySettings, ProcessSettings, ResolverSettings
 from postroad.net.tlssettings import TlsSettings
 from postroad.observe.settings import LogSettings, SinkSettings
+from postroad.policy.ratesettings import CountingSettings, RateSettings
 from postroad.policy.rulesettings import DeviceSettings, ExpectSettings, RuleSettings, SenderSettings
 from postroad.policy.settings import AccessSettings, PolicySettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
@@ -172,6 +173,8 @@ class Config(Settings):
     spool: SpoolSettings = Field(SpoolSettings(), description="How accepted mail is kept.")
     drops: DropSettings = Field(DropSettings(), description="Mail that programs of this machine drop.")
     limits: LimitsSettings = Field(LimitsSettings(), description="What one peer, and all together, may take.")
+    rates: tuple[RateSettings, ...] = Field((), description="How much may be sent, by whom; all that are for it hold.")
+    counting: CountingSettings = Field(CountingSettings(), description="Where that is counted.")
     process: ProcessSettings = Field(ProcessSettings(), description="The process itself.")
     desk: DeskSettings | None = Field(
         None,
@@ -219,6 +222,11 @@ class Config(Settings):
     def rates_file(self) -> Path:
         """Where what is used up of long rates is kept."""
         return self.data_dir / "rates.json"
+
+    @property
+    def accounts_file(self) -> Path:
+        """Where what is used up of long limits of `rates` is kept."""
+        return self.data_dir / "accounts.json"
 
     @property
     def drop_folder(self) -> Path:

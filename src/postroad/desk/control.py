@@ -21,6 +21,7 @@ from postroad.desk.protocol import (
     CompareAsked,
     CountAsked,
     LanesAsked,
+    RatesAsked,
     ReloadAsked,
     Reloaded,
     ResumeAsked,
@@ -33,6 +34,7 @@ from postroad.desk.protocol import (
     decode_request,
     encode,
 )
+from postroad.desk.rates import RateDesk
 from postroad.desk.watch import Watch, lane_now
 from postroad.model.errors import PostroadError
 from postroad.model.records import Emit
@@ -74,6 +76,7 @@ class ControlServer:
         compare: Compare,
         upgrade: Upgrade,
         running: Running,
+        rates: RateDesk,
     ) -> None:
         """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records."""
         self._path = path
@@ -87,6 +90,7 @@ class ControlServer:
         self._compare = compare
         self._upgrade = upgrade
         self._running = running
+        self._rates = rates
         self._callers = 0
         self._server: asyncio.Server | None = None
 
@@ -136,7 +140,10 @@ class ControlServer:
             await _say(writer, Answer(error=f"this server does not understand the request: {error}", usage=True))
             return
         try:
-            await _say(writer, await self._do(asked, caller, writer))
+            doing = (
+                self._rates_asked(asked, caller) if isinstance(asked, RatesAsked) else self._do(asked, caller, writer)
+            )
+            await _say(writer, await doing)
         except ValueError as error:
             await _say(writer, Answer(error=str(error), usage=True))
         except PostroadError as error:
@@ -169,6 +176,11 @@ class ControlServer:
             case WatchAsked():
                 await self._tell(asked, writer)
         return Answer(done=True)
+
+    async def _rates_asked(self, asked: RatesAsked, caller: Caller) -> Answer:
+        if asked.reset:
+            return Answer(done=True, accounts=await self._rates.reset(asked, caller.name, caller.uid))
+        return Answer(done=True, rates=await self._rates.now(asked))
 
     async def _make_way(self, caller: Caller, writer: asyncio.StreamWriter) -> Answer:
         """Why not; or who makes way now, and then nothing more: the connection ends with this program."""

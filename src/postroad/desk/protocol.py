@@ -96,6 +96,20 @@ class CompareAsked(Request, frozen=True, tag="compare"):
     file: str
 
 
+class RatesAsked(Request, frozen=True, tag="rates"):
+    """How full accounts of `[[rates]]` are, the fullest first, at most `most`; with `reset` they are begun anew.
+
+    Those of a rate, of a login, or called `account`; "" for all. With `reset` one of the three is given.
+    """
+
+    rate: str = ""
+    login: str = ""
+    account: str = ""
+    most: int = 50
+    reset: bool = False
+    reason: str = ""
+
+
 Asked = (
     CountAsked
     | ActAsked
@@ -108,6 +122,7 @@ Asked = (
     | UpgradeAsked
     | RunningAsked
     | CompareAsked
+    | RatesAsked
 )
 
 
@@ -159,6 +174,18 @@ class Running(Struct, frozen=True):
     started: int
 
 
+class RateNow(Struct, frozen=True, omit_defaults=True):
+    """An account of the rate called `rate`: `used` of `count` in the time called `label`; `per` says what names it."""
+
+    rate: str
+    counted: str
+    account: str
+    used: int
+    count: int
+    label: str
+    per: tuple[str, ...] = ()
+
+
 class Answer(Struct, frozen=True, omit_defaults=True):
     """One line of an answer; only what was asked for is set."""
 
@@ -176,6 +203,8 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     reloaded: Reloaded | None = None
     problems: tuple[str, ...] = ()
     running: Running | None = None
+    rates: tuple[RateNow, ...] = ()
+    accounts: int = 0  # that were begun anew
 
 
 decode_request: Final = msgspec.json.Decoder(Asked).decode

@@ -14,6 +14,8 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import Final
 
+from postroad.house.accounts import table_of
+from postroad.policy.ratetable import WAYS
 from postroad.spool.layout import END, Reach
 
 COURIER: Final = 0
@@ -46,9 +48,13 @@ _UNATTENDED: Final = 3  # sockets of those that have been missing for long, one 
 class Board:
     """The shared memory; made before any other process is begun."""
 
-    def __init__(self, places: int, key: bytes) -> None:
-        """For so many processes; `key` is random, so that nobody can choose addresses that meet in one entry."""
+    def __init__(self, places: int, key: bytes, accounts: int = WAYS) -> None:
+        """For so many processes; `key` is random, so that nobody can choose addresses that meet in one entry.
+
+        So many `accounts` of `[[rates]]` have room.
+        """
         self._key = key
+        self.accounts = table_of(accounts, is_shared=True)
         self.places = places
         self._tables = _GLOBALS + places * _FIELDS
         numbers = self._tables + places * _ENTRIES * 2
@@ -164,6 +170,12 @@ class Board:
     def sessions(self) -> int:
         """How many there are in all."""
         return sum(self._get(place, _At.SESSIONS) for place in range(1, self.places))
+
+    def crowd(self, place: int, name: str, change: int) -> int:
+        """So many more, or fewer, called `name` are at `place`: how many there are in all."""
+        mark = self._mark(name)
+        own = self._count(place, mark, change)
+        return own + sum(self._look(other, mark) for other in range(1, self.places) if other != place)
 
     def _mark(self, ip: str) -> int:
         return int.from_bytes(blake2b(ip.encode(), digest_size=8, key=self._key).digest(), "big") or 1

@@ -12,6 +12,7 @@ from typing import Final
 from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
 from postroad.house.board import Board, edge_name
+from postroad.house.counting import BoardCrowd, Counting
 from postroad.house.front import Front, Way, front_of
 from postroad.house.known import read_known
 from postroad.house.life import DRAIN_SECONDS, settle_down
@@ -56,7 +57,15 @@ class Edge:
             reached=lambda segment, offset: board.reached(seat.place, segment, offset),
             others_have_room=lambda: not board.is_full,
         )
-        way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock)
+        way = Way(
+            self._spool,
+            _admitted_elsewhere,
+            QueueIds(start),
+            emit,
+            clock,
+            Counting(board.accounts, clock, emit),
+            BoardCrowd(board, seat.place),
+        )
         known = read_known(config, keys, clock, emit)
         self._front: Front = front_of(config, known, compile_rewriter(config.routes), way)
         self._listeners = Listeners(
@@ -106,6 +115,7 @@ class Edge:
         self._front.asked.close()
         known.certificates.close()
         await known.close()
+        await self._front.counts.close()
         await self._spool.close()
         if self._meter is not None:
             self._show()

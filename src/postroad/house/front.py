@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from postroad.config.schema import Config
 from postroad.house.asked import Asked
+from postroad.house.counting import Counting, NodeCounts
 from postroad.house.known import Known
-from postroad.house.policing import Policing
+from postroad.house.policing import Limits, Policing
 from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
 from postroad.listener.drops import LISTENER as DROPS
@@ -21,11 +22,13 @@ from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
 from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
+from postroad.model.counts import Crowd
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
+from postroad.policy.ratechoice import Choice
 from postroad.queue.announce import Announcer
 from postroad.store.drops import DropFolder
 
@@ -40,6 +43,8 @@ class Way(Struct, frozen=True):
     queue_ids: QueueIds
     emit: Emit
     clock: Clock
+    counting: Counting
+    crowd: Crowd
 
 
 class Front(Struct, frozen=True):
@@ -50,6 +55,8 @@ class Front(Struct, frozen=True):
     welcome: Welcome
     announcer: Announcer
     asked: Asked
+    choices: tuple[Choice, ...]
+    counts: NodeCounts
 
 
 def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) -> Front:
@@ -60,7 +67,10 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     door = tables.aliases.door
     asked = Asked(config, known.policies, control, way.emit, way.clock)
     rules = rules_as_policies(known.ruling, way.emit, way.clock)
-    policing = Policing(control, tables.knows, asked, rules, way.emit, way.clock)
+    counts = way.counting.counts_of(config)
+    choices = tuple(map(Choice, config.rates))
+    limits = Limits(choices, counts, way.crowd)
+    policing = Policing(control, tables.knows, asked, rules, way.emit, way.clock, limits=limits)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )
@@ -86,8 +96,9 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
         intake=intake,
         logins=known.auth.logins,
         tls=tls_of(config, known.certificates, way.clock),
+        watch=policing.watch,
     )
-    return Front(config, known, welcome, announcer, asked)
+    return Front(config, known, welcome, announcer, asked, choices, counts)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

@@ -19,11 +19,15 @@ from postroad.config.checksinks import sink_headers, sink_secrets
 from postroad.config.schema import Config
 from postroad.desk.control import Compare, ControlServer, Reload, Upgrade
 from postroad.desk.protocol import Running
+from postroad.desk.rates import InForce, RateDesk
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
+from postroad.house.accounts import table_of
+from postroad.house.counting import Counting, LocalCrowd
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, drops_of, front_of
 from postroad.house.injection import Injection, rules_of
+from postroad.house.keeper import AccountKeeper
 from postroad.house.known import read_known
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
@@ -51,6 +55,8 @@ from postroad.queue.operator import Operator
 from postroad.queue.suspensions import Suspensions
 from postroad.routing.lanes import lane_named, requiring_tls
 from postroad.spool.spool import EmbeddedSpool
+from postroad.store.accounts import load as load_accounts
+from postroad.store.accounts import save as save_accounts
 from postroad.store.drops import DropFolder
 from postroad.store.rates import load as load_rates
 from postroad.store.rates import save as save_rates
@@ -111,7 +117,8 @@ class House:
             lock=None if seat is None else seat.lock,
         )
         self.dispatcher = self._dispatcher(queue_ids)
-        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
+        self.accounts = table_of(config.counting.accounts, is_shared=False) if seat is None else seat.board.accounts
+        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock, self._counting(), LocalCrowd())
         known = read_known(config, self.keys, clock, emit)
         self.front = front_of(config, known, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
@@ -129,7 +136,7 @@ class House:
         self.monitor = self._monitor()
         rules = rules_of(self.front, self.way)
         self.injection = None if rules is None else Injection(config, rules, self.spool, emit)
-        self.rates = self._keeper()
+        self.rates, self.keeper = self._keeper(), self._account_keeper(is_first=seat is None or seat.is_first)
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -178,6 +185,7 @@ class House:
             compare=compare,
             upgrade=upgrade,
             running=Running(VERSION, os.getpid(), self.clock.now()),
+            rates=RateDesk(lambda: InForce(self.front.choices, self.front.counts), self.clock, self.emit),
         )
 
     # -- the exchange --------------------------------------------------------------------------
@@ -226,17 +234,22 @@ class House:
         while self.injection is not None and self.injection.uses(old):
             await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
+        if all(one.counts is not old.counts for one in self._fronts):
+            await old.counts.close()
         old.asked.close()
         await old.known.close(*(one.known for one in self._fronts))
 
     async def close(self) -> None:
         """Close everything that is open; nothing may be running any more."""
         await self.rates.stop()
+        await self.keeper.stop()
         self.front.known.certificates.close()
         retiring = list(self._retiring)
         for task in retiring:
             task.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
+        for counts in {id(one.counts): one.counts for one in self._fronts}.values():
+            await counts.close()
         for front in self._fronts:
             front.asked.close()
         while self._fronts:
@@ -293,6 +306,17 @@ class House:
         file = self.config.rates_file
         load, save = partial(load_rates, file), partial(save_rates, file)
         return RateKeeper(lambda: self.courier.regime.shaping, self.clock, self.emit, load=load, save=save)
+
+    def _counting(self) -> Counting:
+        return Counting(self.accounts, self.clock, self.emit)
+
+    def _account_keeper(self, *, is_first: bool) -> AccountKeeper:
+        """Without others before it, a process begins with what is on disk."""
+        file = self.config.accounts_file
+        load, save = partial(load_accounts, file) if is_first else None, partial(save_accounts, file)
+        return AccountKeeper(
+            self.accounts, self.clock, self.emit, lambda: bool(self.config.rates), load=load, save=save
+        )
 
     def _load_suspensions(self) -> Suspensions:
         try:

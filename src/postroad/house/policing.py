@@ -5,15 +5,21 @@ relay: at stage rcpt the first verdict wins, and without any a recipient is refu
 no chain and cost nothing.
 """
 
+from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
+from msgspec import Struct
+
 from postroad.house.asked import Asked
+from postroad.model.counts import Counts, Crowd
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.known_recipients import KnownRecipients, Knows
+from postroad.policies.rates import RateControl
 from postroad.policies.relay_control import RelayControl
 from postroad.policies.rules import Rules
-from postroad.policy.chain import Chain, Policy
+from postroad.policy.chain import Chain, Policy, Sealed
+from postroad.policy.conduct import Conduct
 from postroad.policy.context import (
     AuthContext,
     ConnectContext,
@@ -23,6 +29,7 @@ from postroad.policy.context import (
     MessageContext,
     RcptContext,
 )
+from postroad.policy.ratechoice import Choice
 from postroad.policy.stages import Stages
 
 POLICY_SECONDS: Final = 30.0
@@ -30,10 +37,18 @@ POLICY_SECONDS: Final = 30.0
 Context = TypeVar("Context")
 
 
+class Limits(Struct, frozen=True):
+    """What `[[rates]]` are, and where they are counted."""
+
+    choices: tuple[Choice, ...]
+    counts: Counts
+    crowd: Crowd
+
+
 class Policing:
     """The policies of one configuration."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the composition root passes the parts
         self,
         control: RelayControl,
         knows: Knows | None,
@@ -41,15 +56,19 @@ class Policing:
         rules: Rules | None,
         emit: Emit,
         clock: Clock,
+        *,
+        limits: Limits | None = None,
     ) -> None:
         """`knows` tells whether a recipient may exist; `asked` are the policies of `[[policies]]`.
 
-        `emit` and `clock` are for records of faults.
+        `emit` and `clock` are for records of faults; `limits` are those of `[[rates]]`, if there are any.
         """
         self._control = control
         self._knows = knows
         self._asked = asked
         self._rules = rules
+        self._limits = limits
+        self._rates: dict[str, RateControl] = {}  # by listener, where there are any
         self._emit = emit
         self._clock = clock
         self._stages: dict[str, Stages] = {}
@@ -61,36 +80,67 @@ class Policing:
             found = self._stages[listener] = self._build(listener)
         return found
 
+    @property
+    def watch(self) -> Callable[[Conduct], None] | None:
+        """Whoever has to be told how peers behave, if anybody has to."""
+        choices = () if self._limits is None else self._limits.choices
+        return self._watched if any(choice.count == "errors" for choice in choices) else None
+
+    def _watched(self, conduct: Conduct) -> None:
+        rates = self._rates.get(conduct.listener)
+        if rates is not None:
+            rates.watch(conduct)
+
     def _build(self, listener: str) -> Stages:
-        rules = self._rules
+        rules, rates = self._rules, self._rates_of(listener)
         ruled = () if rules is None else (rules.rules_at_rcpt,)
         rcpt: tuple[Policy[RcptContext], ...] = (*self._named("rcpt", listener, RcptContext), *ruled, self._control)
         if self._knows is not None:
             rcpt = (KnownRecipients(self._knows, self._control), *rcpt)
-        at_connect = rules.rules_at_connect if rules is not None and rules.has_connect else None
-        at_message = rules.rules_at_message if rules is not None and rules.has_message else None
+        connect = self._named("connect", listener, ConnectContext)
+        mail = self._named("mail", listener, MailContext)
+        message = self._named("message", listener, MessageContext)
+        if rules is not None:
+            connect = (*connect, rules.rules_at_connect) if rules.has_connect else connect
+            mail = (*mail, rules.rules_at_mail)
+            message = (*message, rules.rules_at_message) if rules.has_message else message
+        if rates is not None and rates.at_connect:
+            connect = (rates.connect, *connect)
         return Stages(
-            rcpt=self._chain("rcpt", rcpt),
-            connect=self._some("connect", listener, ConnectContext, at_connect),
-            hello=self._some("hello", listener, HelloContext),
-            auth=self._some("auth", listener, AuthContext),
-            mail=self._some("mail", listener, MailContext, None if rules is None else rules.rules_at_mail),
-            data=self._some("data", listener, DataContext),
-            message=self._some("message", listener, MessageContext, at_message),
+            rcpt=self._chain("rcpt", rcpt, rates.rcpt if rates is not None and rates.at_rcpt else None),
+            connect=self._some("connect", connect),
+            hello=self._some("hello", self._named("hello", listener, HelloContext)),
+            auth=self._some("auth", self._named("auth", listener, AuthContext)),
+            mail=self._some("mail", mail, rates.mail if rates is not None and rates.at_mail else None),
+            data=self._some("data", self._named("data", listener, DataContext)),
+            message=self._some("message", message, rates.message if rates is not None and rates.at_message else None),
         )
+
+    def _rates_of(self, listener: str) -> RateControl | None:
+        limits = self._limits
+        if limits is None:
+            return None
+        choices = [choice for choice in limits.choices if choice.is_for_listener(listener)]
+        if not choices:
+            return None
+        rates = RateControl(choices, limits.counts, limits.crowd, self._emit, self._clock.now)
+        self._rates[listener] = rates
+        return rates
 
     def _named(self, stage: str, listener: str, _: type[Context]) -> tuple[Policy[Context], ...]:
         """Those of `[[policies]]`; what a function says of its context was looked at when it was read."""
         return tuple(cast("Policy[Context]", policy) for policy in self._asked.of(stage, listener))
 
     def _some(
-        self, stage: str, listener: str, kind: type[Context], last: Policy[Context] | None = None
+        self, stage: str, policies: tuple[Policy[Context], ...], seal: Policy[Context] | None = None
     ) -> Chain[Context] | None:
-        """The chain of a stage for which there is no policy but those of `[[policies]]`, and `last` of the rules."""
-        policies = self._named(stage, listener, kind)
-        if last is not None:
-            policies = (*policies, last)
-        return self._chain(stage, policies) if policies else None
+        """The chain of a stage, if anybody has a say there."""
+        return self._chain(stage, policies, seal) if policies or seal is not None else None
 
-    def _chain(self, stage: str, policies: tuple[Policy[Context], ...]) -> Chain[Context]:
-        return Chain[Context](stage, policies, timeout=POLICY_SECONDS, emit=self._emit, now=self._clock.now)
+    def _chain(
+        self, stage: str, policies: tuple[Policy[Context], ...], seal: Policy[Context] | None = None
+    ) -> Chain[Context]:
+        emit, now = self._emit, self._clock.now
+        if seal is not None:
+            return Sealed[Context](stage, policies, seal, timeout=POLICY_SECONDS, emit=emit, now=now)
+        return Chain[Context](stage, policies, timeout=POLICY_SECONDS, emit=emit, now=now)

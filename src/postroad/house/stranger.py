@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from postroad.config.schema import Config
+from postroad.house.accounts import table_of
+from postroad.house.counting import Counting, LocalCrowd
 from postroad.house.front import Way, front_of
 from postroad.house.known import read_for_show
 from postroad.listener.server import Listeners
@@ -29,8 +31,9 @@ class Strangers:
 
     def __init__(self, config: Config, clock: Clock, call_soon: Callable[[Callable[[], None]], object]) -> None:
         """By `config`; ConfigError when a table of it is broken. `call_soon` is the event loop's."""
-        self._config = config
-        way = Way(NoSpool(), _admit_nothing, QueueIds(0), _tell_nobody, clock)
+        self._config = config = config.model_copy(update={"rates": ()})  # who only asks uses nothing up
+        counting = Counting(table_of(1, is_shared=False), clock, _tell_nobody)
+        way = Way(NoSpool(), _admit_nothing, QueueIds(0), _tell_nobody, clock, counting, LocalCrowd())
         known = read_for_show(config, clock, _tell_nobody)
         self._front = front_of(config, known, None, way)
         self._listeners = Listeners(

@@ -242,6 +242,12 @@ class _Entry:
         if len(self._letter.recipients) > self._parts.limits.recipients_per_message:
             raise DropError("it has more recipients than limits.recipients_per_message")
         transaction, refused = await self._judge()
+        try:
+            await self._take(transaction, refused)
+        finally:
+            transaction.facts.end()
+
+    async def _take(self, transaction: Transaction, refused: list[tuple[Recipient, Reply]]) -> None:
         recipients = transaction.recipients
         if any(reply.code < 500 for _, reply in refused) or not self._parts.intake.has_room():
             raise DeferError
@@ -260,6 +266,7 @@ class _Entry:
             gathering.discard()
             raise
         receipt = await self._accept(transaction, gathering, ended)
+        transaction.facts.end(is_taken=receipt.reply.is_positive)
         if receipt.reply.is_positive:
             return
         self._tell("message", receipt.reply, receipt.detail, "")

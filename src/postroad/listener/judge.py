@@ -144,6 +144,7 @@ class Judge:
     def mail(self, event: MailFrom) -> Answer:
         """A transaction begins."""
         terms = self._terms
+        self.over()
         transaction = self.transaction = Transaction(terms.stages, self.peer, self.origin, event, self._facts)
         if self._for_all:
             transaction.adjustments.extend(self._for_all)
@@ -169,6 +170,17 @@ class Judge:
         if transaction is None or self._terms.stages.data is None:
             return replies.START_MAIL
         return self._rule(transaction.ask_data(), partial(self._decided, "data", replies.START_MAIL))
+
+    def over(self, *, is_taken: bool = False) -> None:
+        """The transaction, if there is one, has come to its end."""
+        if self.transaction is not None:
+            self.transaction.facts.end(is_taken=is_taken)
+
+    def gone(self, *, is_pending: bool) -> None:
+        """The peer is gone; `is_pending` while the spool has a message of it that may still be taken."""
+        if not is_pending:
+            self.over()
+        self._facts.end()
 
     # -- verdicts --------------------------------------------------------------------------------
 

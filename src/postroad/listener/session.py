@@ -78,6 +78,7 @@ class Conversation(Greeting):
         terms, session = self._terms, self._session
         self._discard()
         self._expect(is_coming=False)
+        self._judge.gone(is_pending=session.waiting and self._asking is None)
         if self._asking is not None:
             self._asking.cancel()
         reason = session.left or (str(exc) if exc else "connection lost")
@@ -188,6 +189,7 @@ class Conversation(Greeting):
         if isinstance(event, AuthResponse):
             return self._heed(self._judge.respond(event))
         self._discard()
+        self._judge.over()
         return None
 
     def _heed(self, answer: Answer) -> Reply | None:
@@ -269,6 +271,7 @@ class Conversation(Greeting):
 
     def _finished(self, receipt: Receipt) -> None:
         judge = self._judge
+        judge.over(is_taken=receipt.reply.is_positive)
         if not receipt.reply.is_positive:
             self._refused(Refused("message", receipt.reply, receipt.detail))
             if receipt.leave:

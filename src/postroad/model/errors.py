@@ -95,3 +95,7 @@ class WorkRaisedError(WorkError):
     """The function raised; the text is the exception's type and place, without its words."""
 
     cause = "raised"
+
+
+class CountsError(PostroadError):
+    """The server that several nodes count in does not answer; this node counts for itself meanwhile."""

@@ -1,6 +1,6 @@
 """Records about the processes of one server. Everybody imports them from `records`.
 
-`name` is courier, or that of an edge, which its journal has too.
+`name` is courier, or that of an edge, which its journal has too. Workers have none.
 """
 
 from postroad.model.record import Record
@@ -29,5 +29,14 @@ class ProcessEnded(Record, frozen=True, tag="ProcessEnded"):
 
     name: str
     pid: int
+    reason: str
+    seconds: float
+
+
+class WorkFailed(Record, frozen=True, tag="WorkFailed"):
+    """A `job` of the worker processes has no result: `cause` is overload, timeout, lost, raised or cancelled."""
+
+    job: str
+    cause: str
     reason: str
     seconds: float

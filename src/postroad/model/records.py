@@ -10,7 +10,8 @@ from postroad.model.checkrecords import CheckFaulted
 from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
 from postroad.model.envelope import Origin
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
-from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
+from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted, WorkFailed
+from postroad.model.raterecords import CountsFound, CountsLost, RateReached
 from postroad.model.recipientrecords import CatchAllFound, RecipientAsked
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
@@ -42,6 +43,8 @@ __all__ = [
     "CertificateRefused",
     "CheckFaulted",
     "ConnectionSecured",
+    "CountsFound",
+    "CountsLost",
     "DirectoryFaulted",
     "DirectoryRecovered",
     "Emit",
@@ -51,6 +54,7 @@ __all__ = [
     "ProcessEnded",
     "ProcessLost",
     "ProcessStarted",
+    "RateReached",
     "RecipientAsked",
     "RecipientDiscarded",
     "Record",
@@ -66,6 +70,7 @@ __all__ = [
     "TableLoaded",
     "TableRefused",
     "UserLineIgnored",
+    "WorkFailed",
 ]
 
 
@@ -359,15 +364,6 @@ class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):
 
     lane: str
     detail: str
-
-
-class WorkFailed(Record, frozen=True, tag="WorkFailed"):
-    """A `job` of the worker processes has no result: `cause` is overload, timeout, lost, raised or cancelled."""
-
-    job: str
-    cause: str
-    reason: str
-    seconds: float
 
 
 class DeskFaulted(Record, frozen=True, tag="DeskFaulted"):

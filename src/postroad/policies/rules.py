@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from postroad.policy.context import ConnectContext, MailContext, MessageContext, RcptContext
 from postroad.policy.course import Course
+from postroad.policy.rates import RatesWanted
 from postroad.policy.rulebook import Rulebook
 from postroad.policy.situation import CONNECT, MESSAGE, Situation
 from postroad.policy.verdict import Answer, Defer, Discard, Reject
@@ -59,16 +60,25 @@ class Rules:
             else:
                 course.limit, course.accepted = greeted.limit, greeted.accepted
         ctx.facts.put(course)
-        return course.mail(ctx.sender)
+        answer = course.mail(ctx.sender)
+        if course.rates:
+            ctx.facts.put(RatesWanted(course.rates))
+        return answer
 
     def rules_at_rcpt(self, ctx: RcptContext) -> Answer | None:
         """Rules about one recipient."""
         course = ctx.facts.get(Course)
         assert course is not None, "a recipient before its sender"
-        return course.rcpt(ctx.recipient)
+        answer = course.rcpt(ctx.recipient)
+        if course.rates:
+            ctx.facts.put(RatesWanted(course.rates, ctx.recipient))
+        return answer
 
     def rules_at_message(self, ctx: MessageContext) -> Answer | None:
         """Rules about the content."""
         course = ctx.facts.get(Course)
         assert course is not None, "content before its sender"
-        return course.message([one.address for one in ctx.recipients], ctx.head, ctx.size)
+        answer = course.message([one.address for one in ctx.recipients], ctx.head, ctx.size)
+        if course.rates:
+            ctx.facts.put(RatesWanted(course.rates))
+        return answer

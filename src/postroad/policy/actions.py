@@ -27,11 +27,15 @@ QUARANTINE: Final = "quarantine"
 
 
 class Action(Struct, frozen=True):
-    """`end` is one of the words above, `reply` goes with reject and defer; `adjust` has no reason yet."""
+    """`end` is one of the words above, `reply` goes with reject and defer; `adjust` has no reason yet.
+
+    `rates` are those of `[[rates]]` that it has to fit into.
+    """
 
     end: str = NONE
     reply: Reply | None = None
     adjust: Adjust | None = None
+    rates: tuple[str, ...] = ()
 
 
 def compile_then(then: ThenSettings) -> Action:
@@ -51,7 +55,7 @@ def compile_then(then: ThenSettings) -> Action:
         redirect=tuple(map(parse_mailbox, then.redirect)),
         add=tuple(map(parse_mailbox, then.add)),
     )
-    return Action(ACCEPT if then.accept else NONE, None, None if adjust == Adjust("") else adjust)
+    return Action(ACCEPT if then.accept else NONE, None, None if adjust == Adjust("") else adjust, then.rate)
 
 
 def stage_of(action: Action, stage: int) -> int:
@@ -63,6 +67,6 @@ def stage_of(action: Action, stage: int) -> int:
     adjust = action.adjust
     if adjust is not None and (adjust.redirect or adjust.add):
         return RCPT if stage == RCPT else MESSAGE
-    if stage == CONNECT and (adjust is not None or action.end == DISCARD):
+    if stage == CONNECT and (adjust is not None or action.rates or action.end == DISCARD):
         return MAIL
     return stage

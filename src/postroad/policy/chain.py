@@ -77,6 +77,55 @@ class Chain(Generic[Context]):
         return Defer(replies.POLICY_ERROR, f"policy {name} failed: {reason}")
 
 
+class Sealed(Chain[Context]):
+    """A chain with a last word: `seal` is asked of what all others take, and can only speak against it.
+
+    So what is counted there is what is taken, whoever took it.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        policies: tuple[Policy[Context], ...],
+        seal: Policy[Context],
+        *,
+        timeout: float,
+        emit: Emit,
+        now: Callable[[], int],
+    ) -> None:
+        """See `Chain`."""
+        super().__init__(stage, policies, timeout=timeout, emit=emit, now=now)
+        self._accepts_silently = stage != "rcpt"
+        self._seal = Chain[Context](stage, (seal,), timeout=timeout, emit=emit, now=now)
+
+    def decide(self, context: Context, adjustments: list[Adjust]) -> Verdict | Awaitable[Verdict | None] | None:
+        """See `Chain`."""
+        verdict = super().decide(context, adjustments)
+        if verdict is None or isinstance(verdict, VERDICTS):
+            return self._last(verdict, context, adjustments)
+        return self._wait_for_others(verdict, context, adjustments)
+
+    def _last(
+        self, verdict: Verdict | None, context: Context, adjustments: list[Adjust]
+    ) -> Verdict | Awaitable[Verdict | None] | None:
+        if not isinstance(verdict, Accept) and (verdict is not None or not self._accepts_silently):
+            return verdict
+        last = self._seal.decide(context, adjustments)
+        if last is None:
+            return verdict
+        return last if isinstance(last, VERDICTS) else self._wait_for_seal(verdict, last)
+
+    async def _wait_for_others(
+        self, pending: Awaitable[Verdict | None], context: Context, adjustments: list[Adjust]
+    ) -> Verdict | None:
+        last = self._last(await pending, context, adjustments)
+        return last if last is None or isinstance(last, VERDICTS) else await last
+
+    async def _wait_for_seal(self, verdict: Verdict | None, pending: Awaitable[Verdict | None]) -> Verdict | None:
+        last = await pending
+        return verdict if last is None else last
+
+
 def _settled(verdict: Verdict, adjustments: list[Adjust]) -> Verdict:
     if isinstance(verdict, Accept) and verdict.adjust is not None:
         adjustments.append(verdict.adjust)

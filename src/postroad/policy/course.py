@@ -24,7 +24,7 @@ NO_LIMIT: Final = 1 << 60
 class Course:
     """One transaction; `limit` is the number of the rule that ended it, `accepted` why recipients may be relayed."""
 
-    __slots__ = ("_of_recipient", "_rulebook", "accepted", "limit", "situation")
+    __slots__ = ("_of_recipient", "_rulebook", "accepted", "limit", "rates", "situation")
 
     def __init__(self, rulebook: Rulebook, situation: Situation, limit: int = NO_LIMIT, accepted: str = "") -> None:
         """`limit` and `accepted` are what came of stage connect."""
@@ -32,6 +32,7 @@ class Course:
         self.situation = situation
         self.limit = limit
         self.accepted = accepted
+        self.rates: tuple[str, ...] = ()  # those that the rules want that were asked last
         self._of_recipient: dict[Mailbox, tuple[int, frozenset[str]]] = {}
 
     def connect(self) -> Answer | None:
@@ -45,6 +46,7 @@ class Course:
 
     def _ask(self, stage: int) -> Answer | None:
         matched = self._rulebook.ask(stage, self.situation, self.limit)
+        self.rates = rates_of(matched)
         if not matched:
             return None
         last = matched[-1]
@@ -61,6 +63,7 @@ class Course:
         situation.forget_findings()
         before = frozenset(situation.tags)
         matched = self._rulebook.ask(RCPT, situation, self.limit)
+        self.rates = rates_of(matched)
         tags, situation.tags = frozenset(situation.tags), set(before)
         ends = matched[-1] if matched and matched[-1].ends else None
         if ends is not None and (refusal := _refusal(ends)) is not None:
@@ -89,12 +92,18 @@ class Course:
             limit = max((number for number, _ in known), default=limit)
             situation.tags.update(tag for _, tags in known for tag in tags)
         matched = self._rulebook.ask(MESSAGE, situation, limit)
+        self.rates = rates_of(matched)
         return (_refusal(matched[-1]) or adjust_of(matched)) if matched else None
 
 
 def reason_of(rule: Rule) -> str:
     """The rule, for the log and for people."""
     return f"rule {rule.label}"
+
+
+def rates_of(matched: Sequence[Rule]) -> tuple[str, ...]:
+    """The names of `[[rates]]` that `matched` want asked, each once."""
+    return tuple(dict.fromkeys(name for rule in matched for name in rule.action.rates)) if matched else ()
 
 
 def adjust_of(matched: Sequence[Rule]) -> Adjust | None:

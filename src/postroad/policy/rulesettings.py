@@ -102,6 +102,9 @@ class ThenSettings(Settings):
     tag: Tags = Field((), description="Tags that the message gets; routes can ask for them.")
     tls: Literal["", "required"] = Field("", description='"required": it is sent with TLS only.')
     route: str = Field("", description="Name of the route it takes.")
+    rate: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="Names of `[[rates]]` with `only_rules` that it has to fit into, too."
+    )
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -109,10 +112,14 @@ class ThenSettings(Settings):
         if len(ends) > 1:
             raise ValueError(f"{' and '.join(ends)} exclude each other")
         changes = [
-            name for name in ("hold", "quarantine", "redirect", "add", "tag", "tls", "route") if getattr(self, name)
+            name
+            for name in ("hold", "quarantine", "redirect", "add", "tag", "tls", "route", "rate")
+            if getattr(self, name)
         ]
         if not ends and not changes:
-            raise ValueError(f"says nothing; write one of {', '.join(NAMED_THEN)}, redirect, add, tag, tls and route")
+            raise ValueError(
+                f"says nothing; write one of {', '.join(NAMED_THEN)}, redirect, add, tag, tls, route and rate"
+            )
         if changes and ends and ends != ["accept"]:
             raise ValueError(f"{ends[0]} and {changes[0]} exclude each other: nothing is left to be changed")
         if self.hold and self.quarantine:

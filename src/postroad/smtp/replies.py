@@ -29,6 +29,10 @@ TOO_MANY_MESSAGES: Final = Reply(421, "4.7.0", "Too many messages in one session
 TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing connection")
 STORAGE_FULL: Final = Reply(452, "4.3.1", "Insufficient system storage, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients, send the rest in another transaction")
+RATE_OF_RECIPIENTS: Final = Reply(450, "4.7.1", "Too much mail in a short time, try again later")
+RATE_OF_MAIL: Final = Reply(451, "4.7.1", "Too much mail in a short time, try again later")
+RATE_OF_CONNECTIONS: Final = Reply(421, "4.7.0", "Too many connections in a short time, try again later")
+RATE_OF_ERRORS: Final = Reply(421, "4.7.0", "Too many errors lately, try again later")
 STORAGE_ERROR: Final = Reply(451, "4.3.0", "Local error in processing, try again later")
 ALIASES_UNAVAILABLE: Final = Reply(451, "4.3.0", "Recipients cannot be looked up now, try again later")
 ALIAS_ERROR: Final = Reply(451, "4.3.5", "Error in the aliases of a recipient, try again later")
@@ -175,6 +179,10 @@ CATALOGUE: Final = (
         TOO_MANY_RECIPIENTS,
         "`limits.recipients_per_message` is reached; the client sends the rest again.",
     ),
+    Entry("RATE_OF_RECIPIENTS", RATE_OF_RECIPIENTS, "A limit of `[[rates]]` leaves no room for this recipient now."),
+    Entry("RATE_OF_MAIL", RATE_OF_MAIL, "A limit of `[[rates]]` leaves no room for this message now."),
+    Entry("RATE_OF_CONNECTIONS", RATE_OF_CONNECTIONS, "A limit of `[[rates]]` on connections is reached."),
+    Entry("RATE_OF_ERRORS", RATE_OF_ERRORS, "A limit of `[[rates]]` on errors is reached."),
     Entry("STORAGE_ERROR", STORAGE_ERROR, "Writing to the spool failed; nothing was accepted."),
     Entry(
         "ALIASES_UNAVAILABLE",

@@ -8,15 +8,21 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from postroad.desk.control import CALLERS, ControlServer
 from postroad.desk.protocol import Reloaded, Running
+from postroad.desk.rates import InForce, RateDesk
+from postroad.house.accounts import table_of
+from postroad.house.counting import NodeCounts
 from postroad.model.option import OptionChange
-from postroad.model.records import Emit
+from postroad.model.records import Emit, Record
 from postroad.net import control as net_control
 from postroad.net.control import LINE_LIMIT, Caller, user_name
 from postroad.net.inherited import Inherited
+from postroad.policy.ratechoice import Choice, Who
+from postroad.policy.ratesettings import RateSettings
 from postroad.queue.times import NEVER
 from postroad.routing.lanes import lane_named
 from tests.support.operating import OperatedWorld, is_down
@@ -31,6 +37,7 @@ class Desk:
         self.world = world
         self.path = path
         self.sinks = world.sinks
+        self.told: list[Record] = []
         desk = world.spool.desk
         self.server = ControlServer(
             path,
@@ -44,6 +51,7 @@ class Desk:
             compare=self.compare,
             upgrade=self.upgrade,
             running=RUNNING,
+            rates=self.rates(),
         )
 
     def watch(self, sink: Emit) -> Any:
@@ -52,6 +60,15 @@ class Desk:
 
     async def reload(self, by: str) -> Reloaded:
         return Reloaded(f"asked by {by}")
+
+    def rates(self) -> RateDesk:
+        """Two logins, one of which has used all up."""
+        world = self.world
+        choices = [Choice(RateSettings(name="hourly", per=("login",), limits=("10/1h", "50/day")))]
+        counts = NodeCounts(table_of(256, is_shared=False), world.clock, self.told.append)
+        for login, count in (("bob", 10), ("eve", 4)):
+            counts.table.take(choices[0].takes(Who("192.0.2.1", login, frozenset(), "mx"), count), world.clock.now())
+        return RateDesk(lambda: InForce(choices, counts), world.clock, self.told.append)
 
     async def upgrade(self, by: str) -> tuple[str, ...]:
         return (f"not for {by}",)
@@ -222,3 +239,21 @@ async def test_the_socket_is_handed_over_and_who_asks_meanwhile_waits(desk: Desk
     assert json.loads(await reader.readline())["running"]["version"] == "1.2.3"
     writer.close()
     await successor.server.stop()
+
+
+async def test_accounts_of_rates_are_shown_and_begun_anew(desk: Desk) -> None:
+    (answer,) = await desk.ask({"do": "rates"})
+    rows = [(one["account"], one["label"], one["used"], one["count"]) for one in answer["rates"]]
+    assert rows == [("bob", "1h", 10, 10), ("eve", "1h", 4, 10), ("bob", "day", 10, 50), ("eve", "day", 4, 50)]
+    (answer,) = await desk.ask({"do": "rates", "login": "Bob", "most": 1})
+    assert [one["label"] for one in answer["rates"]] == ["1h"]
+    (answer,) = await desk.ask({"do": "rates", "rate": "daily"})
+    assert answer == {"done": True}
+    (answer,) = await desk.ask({"do": "rates", "reset": True})
+    assert answer["usage"]
+    (answer,) = await desk.ask({"do": "rates", "login": "bob", "reset": True, "reason": "r"})
+    assert answer == {"done": True, "accounts": 2}
+    (answer,) = await desk.ask({"do": "rates"})
+    assert {one["account"] for one in answer["rates"]} == {"eve"}
+    (acted,) = desk.told
+    assert msgspec.to_builtins(acted)["selection"] == "rates login bob: 2 accounts"

@@ -45,12 +45,16 @@ class Bench:
 
     def __init__(self, folder: Path, *, limits: LimitsSettings | None = None) -> None:
         self.answer: Unexpanded | None = None
-        self.desk = Desk(policies=(policy,), limits=limits, expand=self._expand)
+        self.ends: list[bool] = []
+        self.desk = Desk(policies=(self._note, policy), limits=limits, expand=self._expand)
         self.folder = DropFolder(folder / "drops")
         self.folder.prepare()
         self.clock = ManualClock()
         self.known: set[str] = set()
         self.drops = self.begin()
+
+    def _note(self, ctx: RcptContext) -> None:
+        ctx.facts.at_end(self.ends.append)
 
     def _expand(self, incoming: Incoming) -> Expanded | Unexpanded:
         return self.answer or Expanded(incoming.recipients)
@@ -127,6 +131,17 @@ async def test_a_drop_becomes_mail(bench: Bench) -> None:
         f"Received: by {HOSTNAME} (Postroad, from userid {os.getuid()})\r\n\tid {envelope.id};"
     )
     assert bench.left() == EMPTY
+
+
+async def test_policies_hear_how_a_drop_ended(bench: Bench) -> None:
+    for to, ended in (("a@example.net", True), ("later@example.net", False), ("bad@example.net", False)):
+        bench.drop(to)
+        await bench.drops.look()
+        assert bench.ends[-1] is ended
+        assert len(set(bench.ends)) == 1
+        for path in (*bench.folder.new.iterdir(),):
+            path.unlink()
+        bench.ends.clear()
 
 
 async def test_many_and_large_drops(tmp_path: Path) -> None:

@@ -175,6 +175,11 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.DropsFaulted: lambda e, p: (f"pickup[{p}]: warning: {e.reason}",),
         r.CheckFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy}: {e.check}: {e.reason}",),
         r.PolicyFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy} at {e.stage}: {e.reason}",),
+        r.RateReached: lambda e, p: (
+            f"anvil[{p}]: warning: rate {e.rate}: {e.limit} {e.counted} reached{f' by {e.account}' * bool(e.account)}",
+        ),
+        r.CountsLost: lambda e, p: (f"anvil[{p}]: warning: {e.server}: {e.reason}",),
+        r.CountsFound: lambda e, p: (f"anvil[{p}]: {e.server} answers again",),
         r.AuthFailed: auth_failed,
         r.UserLineIgnored: lambda e, p: (f"smtpd[{p}]: warning: {e.table}, line {e.line}: {e.reason}; skipping it",),
         r.TableRefused: lambda e, p: (

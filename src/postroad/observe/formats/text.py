@@ -118,7 +118,7 @@ def _from(source: str) -> str:
 
 def _acted(record: r.OperatorActed) -> str:
     busy = f", {record.busy} busy" if record.busy else ""
-    if record.action in ("suspend", "resume"):
+    if record.action in ("suspend", "resume", "reset"):
         return f"operator  {record.by} ({record.uid}): {record.action} {record.selection}{_because(record.reason)}"
     count = f"{plural(record.recipients, 'recipient')} of {plural(record.messages, 'message')}"
     who = f"operator  {record.by} ({record.uid})"
@@ -191,6 +191,12 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.DropsFaulted: lambda e: f"drops     FAULT: {e.reason}",
         r.CheckFaulted: lambda e: f"policy    {e.policy}: {e.check} cannot be asked: {e.reason}",
         r.PolicyFaulted: lambda e: f"policy    FAULT: {e.policy} at {e.stage}: {e.reason}",
+        r.RateReached: lambda e: (
+            f"rate      REACHED {e.rate} {e.limit} {e.counted}{f' of {e.account}' if e.account else ''}: "
+            f"{e.used} used, {e.wanted} more {'held' if e.action == 'hold' else 'deferred'}"
+        ),
+        r.CountsLost: lambda e: f"rates     {e.server} does not answer: {e.reason}; counted here meanwhile",
+        r.CountsFound: lambda e: f"rates     {e.server} answers again after {seconds(e.seconds)}s",
         r.Authenticated: lambda e: f"login     {e.login} by {e.mechanism} from {e.origin.ip}, known to {e.source}",
         r.AuthFailed: lambda e: (
             f"login     FAILED {e.login} by {e.mechanism} from {e.origin.ip}: {e.reason} ({e.code})"

@@ -105,6 +105,9 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.MessageAdjusted: PLAIN,
         r.MessageDiscarded: Rule(("origin.listener",)),
         r.RecipientDiscarded: PLAIN,
+        r.RateReached: Rule(("rate", "action")),
+        r.CountsLost: PLAIN,
+        r.CountsFound: PLAIN,
         r.RecipientRewritten: PLAIN,
         r.RecipientExpanded: PLAIN,
         r.RecipientDelivered: Rule(
