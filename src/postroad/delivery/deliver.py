@@ -9,7 +9,6 @@ way for the next one of its pool.
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -29,12 +28,13 @@ from postroad.delivery.classify import (
     from_session_reply,
     settle,
 )
-from postroad.delivery.connection import Connection, dial
-from postroad.delivery.dialing import OFF, REQUIRED, Dialing, Dialings, OpenStream
+from postroad.delivery.connection import Connection
+from postroad.delivery.dialing import Dialing, Dialings, MatchTlsa, OpenStream
 from postroad.delivery.egress import Egress
+from postroad.delivery.encryption import demand_of
 from postroad.delivery.fit import Fit, fit, fit_plain, recipient_refusal
+from postroad.delivery.opening import Opener
 from postroad.delivery.pool import Pool
-from postroad.delivery.recent import Recent
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.standing import Standing
 from postroad.model.content import Content
@@ -43,13 +43,14 @@ from postroad.model.outcome import Deferred, Failed, Outcome, Scope
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
 from postroad.model.route import CAPTURE, LEAST_BUSY, Route, Target
+from postroad.model.security import TlsObserver
 from postroad.model.work import Work
+from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
 from postroad.net.proxy import HAPROXY
 from postroad.smtp.client import GREETING, recipient_commands
 
 PROBES: Final = 20  # probes at the same time; further ones come when mail for the host does
-_PLAIN_SECONDS: Final = 600.0  # a failed TLS handshake means plain text for this long
 _FAMILY_NAMES: Final = MappingProxyType({IPV4: "IPv4", IPV6: "IPv6"})
 _NO_TARGET: Final = Deferred(Reply(451, "4.4.4", "route has no target"), Scope.NEXT_HOP)
 
@@ -94,10 +95,12 @@ class Deliverer:
         clock: Clock,
         open_stream: OpenStream,
         capture_folder: Path,
-        tls_context: ssl.SSLContext,
+        tls: ClientContexts,
         egress: Egress,
         emit: Emit,
         convert: Convert = convert_in_thread,
+        match_tlsa: MatchTlsa | None = None,
+        observe_tls: TlsObserver | None = None,
     ) -> None:
         """Introduce ourselves as `hostname`; connect by `open_stream`; write captured mail to `capture_folder`.
 
@@ -108,14 +111,14 @@ class Deliverer:
             settings,
             hostname=hostname,
             open_stream=open_stream,
-            tls=lambda: tls_context,
+            tls=tls,
             monotonic=clock.monotonic,
+            match_tlsa=match_tlsa,
         )
         self._default = self._dialings.default
-        self._monotonic = clock.monotonic
         self._pool = Pool(settings, clock)
         self._capture_folder = capture_folder
-        self._plain = Recent(_PLAIN_SECONDS)
+        self._opener = Opener(clock.monotonic, observe_tls)
         self._standing = Standing(egress, clock, emit)
         self._failing = self._standing.failing
         self._probes: set[asyncio.Task[None]] = set()
@@ -280,7 +283,7 @@ class Deliverer:
         transaction, fault = await connection.transact(fitted, commands)
         if was_used and not transaction.has_begun and (fault or transaction.closing is not None):
             return None
-        result = settle(transaction, fault, target, dsn=extensions.dsn, tls=connection.tls)
+        result = settle(transaction, fault, target, dsn=extensions.dsn, tls=connection.tls, secured=connection.secured)
         for index, outcome in zip(batch, result.outcomes, strict=True):
             attempt.outcomes[index] = outcome if outcome is not result.host else None
         if attempt.has_choice:
@@ -296,16 +299,11 @@ class Deliverer:
         return result
 
     async def _open(self, target: Target, dialing: Dialing, *, has_choice: bool) -> Connection | Deferred:
-        """A new connection to `target`; after a failed TLS handshake in plain text, unless TLS is required."""
-        tls = dialing.settings.tls
-        starttls = tls == REQUIRED or (tls != OFF and not self._plain.has(target, self._monotonic()))
+        """A new connection to `target`, or why the host is of no use."""
         if has_choice:
             self._standing.balance.begin_opening(target)
         try:
-            opened = await dial(dialing, target, starttls=starttls)
-            if not isinstance(opened, Connection) and opened.tls_failed and not opened.lacks_tls:
-                self._plain.note(target, self._monotonic())
-                opened = await dial(dialing, target, starttls=False)
+            opened = await self._opener.open(target, dialing)
         finally:
             if has_choice:
                 self._standing.balance.end_opening(target)
@@ -318,7 +316,8 @@ class Deliverer:
         if opened.refused is not None:
             failure = from_session_reply(opened.refused, opened.command, target)
         elif opened.lacks_tls:
-            failure = from_missing_tls(opened.words, target)
+            demand = demand_of(target, dialing.settings)
+            failure = from_missing_tls(opened.words, target, demand, is_distrusted=opened.is_distrusted)
         else:
             failure = from_fault(opened.words, opened.command, target)
         if has_choice:

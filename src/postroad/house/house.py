@@ -53,7 +53,7 @@ from postroad.queue.actions import Surroundings
 from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.operator import Operator
 from postroad.queue.suspensions import Suspensions
-from postroad.routing.lanes import lane_named, requiring_tls
+from postroad.routing.lanes import lane_named, with_tls
 from postroad.spool.spool import EmbeddedSpool
 from postroad.store.accounts import load as load_accounts
 from postroad.store.accounts import save as save_accounts
@@ -286,7 +286,7 @@ class House:
         return self.courier.regime.retries.deadline_of(envelope)
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane, requiring_tls)
+        return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane, with_tls)
 
     def _monitor(self) -> Monitor | None:
         if self.config.desk is None:
