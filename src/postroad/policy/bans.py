@@ -1,0 +1,145 @@
+"""Who is banned, for how long and why: decided from how peers behave (*pure*; `now` in seconds since 1970).
+
+Each instance of a kind of conduct adds its share to the score of the peer's address (IPv6: of its /64) and a smaller
+one to that of the network around it; a score of one bans. Scores lose half their value every `half_life`. A ban takes
+twice as long as the one before, up to `longest`, until the network has kept clear of bans for that long. Whoever is
+in a network of `never` is not scored, and a ban around it does not concern it.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Final
+
+from msgspec import Struct
+
+from postroad.policy.bantable import (
+    FOREVER,
+    MAPPED,
+    BanTable,
+    Network,
+    Standing,
+    address_of,
+    key_of,
+    key_of_network,
+    network_of,
+)
+
+KINDS: Final = ("order", "auth_failed", "unknown_recipient", "refused", "talked_first")  # in the table: their place
+_HOST: Final = (128, 64)  # bits of what counts as one address: IPv4, IPv6
+_TIMES: Final = 31  # doublings that are counted
+_REMEMBERED: Final = 4096  # addresses of which it is known whether they may ever be banned
+
+
+class BanRules(Struct, frozen=True, kw_only=True):
+    """The configuration: `shares` has what one instance of a kind adds, times in seconds.
+
+    `prefixes` are the lengths of networks around an address, IPv4 and IPv6; an instance adds to theirs a
+    `prefix_factor`th.
+    """
+
+    shares: Mapping[str, float]
+    half_life: float
+    ban_time: float
+    longest: float
+    prefixes: tuple[int, int]
+    prefix_factor: float
+    never: tuple[Network, ...] = ()
+
+
+class Ban(Struct, frozen=True):
+    """One network is banned until an instant, for the `times`th time in a row; for the last instance of `kind`."""
+
+    network: Network
+    until: int
+    times: int
+    kind: str
+
+    @property
+    def is_endless(self) -> bool:
+        """True when it ends by an order alone."""
+        return self.until == FOREVER
+
+
+class Bans:
+    """Decides over one table."""
+
+    def __init__(self, table: BanTable, rules: BanRules) -> None:
+        """Go on with what the table has."""
+        self._table = table
+        self.rules = rules
+        self._is_exempt = lru_cache(_REMEMBERED)(self._look_exempt)
+
+    def learn(self, kind: str, ip: str, count: int, now: int) -> list[Ban]:
+        """Take note of `count` instances; the bans that begin with it."""
+        share = self.rules.shares.get(kind, 0.0) * count
+        address = address_of(ip)
+        if not share or address is None or self._is_exempt(ip):
+            return []
+        is_6 = ":" in ip
+        prefix = self.rules.prefixes[is_6] + (0 if is_6 else MAPPED)
+        begun = [
+            self._add(key_of(address, _HOST[is_6]), kind, share, now),
+            self._add(key_of(address, prefix), kind, share / self.rules.prefix_factor, now),
+        ]
+        return [ban for ban in begun if ban is not None]
+
+    def judge(self, ip: str, now: int) -> Ban | None:
+        """The ban that concerns an address; the one that lasts longest when there are several."""
+        address = address_of(ip)
+        if address is None:
+            return None
+        found: tuple[bytes, Standing] | None = None
+        for key, standing in self._table.covering(address):
+            if standing.until > now and (found is None or standing.until > found[1].until):
+                found = key, standing
+        return None if found is None or self._is_exempt(ip) else _ban(*found)
+
+    def add(self, network: Network, until: int, now: int) -> Ban:
+        """Ban `network` by an order; `FOREVER` ends by another order alone."""
+        key = key_of_network(network)
+        before = self._table.get(key)
+        standing = Standing(0.0, now, until, 1 if before is None else before.times, KINDS.index("order"))
+        self._table.put(key, standing, now)
+        return _ban(key, standing)
+
+    def remove(self, network: Network, now: int) -> list[Ban]:
+        """End the bans of `network` and of all that is in it, and forget why; which those were."""
+        ended = [ban for ban in self.in_force(now) if ban.network.version == network.version and _is_in(ban, network)]
+        for ban in ended:
+            self._table.remove(key_of_network(ban.network))
+        return ended
+
+    def in_force(self, now: int) -> Iterator[Ban]:
+        """Every ban."""
+        for bucket in self._table.buckets():
+            for key, standing in self._table.entries(bucket):
+                if standing.until > now:
+                    yield _ban(key, standing)
+
+    def _add(self, key: bytes, kind: str, share: float, now: int) -> Ban | None:
+        rules = self.rules
+        before = self._table.get(key) or Standing(0.0, now)
+        score = share + before.score * 0.5 ** (max(now - before.seen, 0) / rules.half_life)
+        times = 0 if now - before.until > rules.longest else before.times
+        if score < 1.0 or before.until > now:
+            self._table.put(key, Standing(min(score, 1.0), now, before.until, times, before.kind), now)
+            return None
+        seconds = min(rules.ban_time * 2.0**times, rules.longest)
+        standing = Standing(0.0, now, min(now + int(seconds), FOREVER - 1), min(times + 1, _TIMES), KINDS.index(kind))
+        self._table.put(key, standing, now)
+        return _ban(key, standing)
+
+    def _look_exempt(self, ip: str) -> bool:
+        address = ip_address(ip.partition("%")[0])
+        return any(address in network for network in self.rules.never)
+
+
+def _ban(key: bytes, standing: Standing) -> Ban:
+    return Ban(network_of(key), standing.until, standing.times, KINDS[standing.kind])
+
+
+def _is_in(ban: Ban, network: Network) -> bool:
+    return ban.network == network or (
+        ban.network.prefixlen > network.prefixlen and ban.network.network_address in network
+    )
