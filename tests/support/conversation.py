@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from postroad.listener.intake import EXPAND_SECONDS, Expand, Intake
+from postroad.listener.consult import EXPAND_SECONDS, Expand
+from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners, Welcome
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
@@ -22,8 +23,10 @@ from postroad.net.inherited import Inherited
 from postroad.net.stream import AtTurnEnd
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
+from postroad.policy.conduct import Conduct
 from postroad.policy.context import RcptContext
 from postroad.policy.settings import AccessSettings
+from postroad.policy.stages import Stages
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer
 from postroad.spool.draft import Draft
@@ -152,6 +155,7 @@ class Desk:
         relay_networks: Iterable[str] = ("127.0.0.0/8",),
         limits: LimitsSettings | None = None,
         policies: tuple[Policy[RcptContext], ...] | None = None,
+        stages: Stages | None = None,
         inline: int = 256 << 10,
         at_turn_end: AtTurnEnd | None = None,
         expand: Expand | None = None,
@@ -169,7 +173,10 @@ class Desk:
         self.postmaster = parse_mailbox("postmaster@example.com")
         self.control = RelayControl(access, self.postmaster)
         chain = policies if policies is not None else (self.control,)
-        self.chain = Chain[RcptContext]("rcpt", chain, timeout=5, emit=self.records.append, now=lambda: NOW)
+        self.stages = stages or Stages(
+            rcpt=Chain[RcptContext]("rcpt", chain, timeout=5, emit=self.records.append, now=lambda: NOW)
+        )
+        self.conduct: list[Conduct] = []
         self.intake = Intake(
             spool=self.spool,
             admit=lambda _stored, _works: None,
@@ -190,9 +197,10 @@ class Desk:
             hostname=HOSTNAME,
             postmaster=self.postmaster,
             limits=self.limits,
-            chain=self.chain,
+            stages_of=lambda _name: self.stages,
             relays=self.control.relays,
             intake=self.intake,
+            watch=self.conduct.append,
         )
 
     def listeners(self, inherited: Inherited | None = None) -> Listeners:
@@ -230,7 +238,8 @@ class Desk:
             banner=replies.banner(HOSTNAME),
             greeting_delay=0.0,
             postmaster=self.postmaster,
-            chain=self.chain,
+            stages=self.stages,
+            watch=self.conduct.append,
             relays=self.control.relays,
             intake=self.intake,
             emit=self.records.append,

@@ -29,6 +29,7 @@ from postroad.api.templates import Templates
 from postroad.listener.intake import Intake
 from postroad.listener.receipt import Receipt
 from postroad.listener.settings import LimitsSettings
+from postroad.listener.transaction import Transaction
 from postroad.message.addresslist import addresses
 from postroad.message.headers import fields, header_section
 from postroad.message.trace import format_date
@@ -46,9 +47,8 @@ from postroad.model.queueid import QueueIds
 from postroad.model.records import CommandRefused, DeskFaulted, Emit
 from postroad.model.reply import Reply
 from postroad.net.clock import Clock
-from postroad.policy.chain import Chain
-from postroad.policy.context import Peer, RcptContext
-from postroad.policy.verdict import VERDICTS, Accept
+from postroad.policy.context import Peer
+from postroad.policy.stages import Stages
 from postroad.smtp import replies
 from postroad.smtp.client import encode_xtext
 from postroad.smtp.command import ENVID_LIMIT
@@ -75,7 +75,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     clock: Clock
     emit: Emit
-    chain: Chain[RcptContext]
+    stages_of: Callable[[str], Stages]
     intake: Intake
     limits: LimitsSettings
     queue_ids: QueueIds
@@ -88,10 +88,8 @@ class Prepared(Struct, frozen=True):
     """A message that nothing speaks against so far; `id` is the queue id that it will have."""
 
     id: str
-    mail: MailFrom
-    recipients: list[Recipient]
+    transaction: Transaction
     content: bytes
-    origin: Origin
 
 
 class Door:
@@ -117,11 +115,11 @@ class Door:
         if len(content) > parts.limits.message_size:
             self._tell("message", replies.MESSAGE_TOO_BIG, f"has {len(content)} octets", mail, "")
             raise ApiError(told(TOO_LARGE, replies.MESSAGE_TOO_BIG.text))
-        return Prepared(queue_id, mail, await self._judge(mail, recipients), content, self._origin)
+        return Prepared(queue_id, await self._judge(mail, recipients), content)
 
     async def put(self, prepared: Prepared, taken: Callable[[str], None]) -> None:
         """Return when the message is durable; ApiError if it is refused. `taken` is called before the queue has it."""
-        parts, mail = self._parts, prepared.mail
+        parts, mail = self._parts, prepared.transaction.mail
         check = ContentCheck(limit=parts.limits.message_size, normalise=False, binary=False)
         gathering = parts.intake.gather(_nothing)
         for piece in _pieces(prepared.content):
@@ -136,7 +134,7 @@ class Door:
             if not answer.done():
                 answer.set_result(receipt)
 
-        parts.intake.accept(mail, prepared.recipients, gathering, check.ended(), prepared.origin, done, prepared.id)
+        parts.intake.accept(prepared.transaction, gathering, check.ended(), done, prepared.id)
         receipt = await answer
         if not receipt.reply.is_positive:
             self._tell("message", receipt.reply, receipt.detail, mail, "")
@@ -224,26 +222,22 @@ class Door:
 
     # -- what the policies say -------------------------------------------------------------------
 
-    async def _judge(self, mail: MailFrom, wanted: Wanted) -> list[Recipient]:
+    async def _judge(self, mail: MailFrom, wanted: Wanted) -> Transaction:
         parts = self._parts
-        taken: list[Recipient] = []
-        against: list[Refusal] = []
+        places: dict[Recipient, str] = {}
         for recipient, place in wanted.items():
             path = recipient.address
             if path.local == "postmaster" and path.domain == parts.hostname:
                 path = parts.postmaster  # RFC 5321 4.5.1
-            verdict = parts.chain.decide(RcptContext(self._peer, self._origin, mail.path, path, len(taken)))
-            if verdict is not None and not isinstance(verdict, VERDICTS):
-                verdict = await verdict
-            if isinstance(verdict, Accept):
-                taken.append(Recipient(path, recipient.notify))
-                continue
-            reply = replies.relay_access_denied(path) if verdict is None else verdict.reply
-            self._tell("rcpt", reply, "no policy accepted" if verdict is None else verdict.reason, mail, path.text)
-            against.append(Refusal(reply, place))
+            places[Recipient(path, recipient.notify)] = place
+        transaction = Transaction(parts.stages_of(self._scope.listener), self._peer, self._origin, mail)
+        against: list[Refusal] = []
+        for recipient, notice in await transaction.judge(places):
+            self._tell(notice.stage, notice.reply, notice.detail, mail, recipient.address.text)
+            against.append(Refusal(notice.reply, places[recipient]))
         if against:
             raise refused(tuple(against))
-        return taken
+        return transaction
 
     def _tell(self, stage: str, reply: Reply, detail: str, mail: MailFrom, recipient: str) -> None:
         self._parts.emit(

@@ -35,7 +35,8 @@ from postroad.net.clock import SystemClock
 from postroad.net.resolver import Resolver
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.context import Peer, RcptContext
-from postroad.policy.verdict import Accept, Verdict
+from postroad.policy.facts import Facts
+from postroad.policy.verdict import Accept, Discard, Verdict
 from postroad.routing.lanes import fallback_of
 from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
@@ -289,12 +290,14 @@ def _access(control: RelayControl, envelope: Envelope) -> Access:
         return Access(True, f"client is in access.relay_networks as {network}")
     recipient = envelope.recipients[0].address
     peer = Peer(envelope.origin.ip, relays=False)
-    verdict: Verdict | None = control(RcptContext(peer, envelope.origin, envelope.sender, recipient, 0))
+    verdict: Verdict | None = control(RcptContext(peer, envelope.origin, envelope.sender, recipient, 0, Facts()))
     match verdict:
         case None:
             return Access(False, "no policy has an opinion, and the default is to refuse")
         case Accept(reason=reason):
             return Access(True, reason)
+        case Discard(reason=reason):
+            return Access(True, f"discarded: {reason}")
         case _:
             return Access(False, verdict.reason, str(verdict.reply))
 

@@ -15,6 +15,8 @@ from postroad.aliases.service import AliasService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
+from postroad.house.policing import Policing
+from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite
 from postroad.listener.server import Listeners, Welcome
@@ -24,15 +26,11 @@ from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
-from postroad.policies.known_recipients import KnownRecipients
 from postroad.policies.relay_control import RelayControl
-from postroad.policy.chain import Chain, Policy
-from postroad.policy.context import RcptContext
 from postroad.queue.announce import Announcer
 from postroad.spool.inlet import Inlet
 from postroad.store.drops import DropFolder
 
-POLICY_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 1.0
 
 
@@ -69,10 +67,8 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
-    policies: tuple[Policy[RcptContext], ...] = (control,)
     door = aliases.door
-    if door is not None and door.has_strict:
-        policies = (KnownRecipients(door.knows), *policies)
+    policing = Policing(control, door, way.emit, way.clock)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )
@@ -89,12 +85,11 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
         expand=None if door is None else door.expand,
         announce=announcer.expanded,
     )
-    chain = Chain[RcptContext]("rcpt", policies, timeout=POLICY_SECONDS, emit=way.emit, now=way.clock.now)
     welcome = Welcome(
         hostname=config.hostname,
         postmaster=postmaster,
         limits=config.limits,
-        chain=chain,
+        stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
     )
@@ -108,7 +103,7 @@ def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], 
         folder=folder,
         clock=way.clock,
         emit=way.emit,
-        chain=welcome.chain,
+        stages=welcome.stages_of(DROPS),
         intake=welcome.intake,
         limits=config.limits,
         queue_ids=way.queue_ids,

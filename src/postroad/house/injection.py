@@ -36,7 +36,7 @@ def rules_of(front: Front, way: Way) -> Rules | None:
     parts = Parts(
         clock=way.clock,
         emit=way.emit,
-        chain=welcome.chain,
+        stages_of=welcome.stages_of,
         intake=welcome.intake,
         limits=welcome.limits,
         queue_ids=way.queue_ids,

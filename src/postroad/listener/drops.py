@@ -10,7 +10,7 @@ step, the mail is neither lost nor sent twice.
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, NoReturn, TypeVar
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from msgspec import Struct
 from postroad.listener.intake import Gathering, Intake
 from postroad.listener.receipt import Receipt
 from postroad.listener.settings import LimitsSettings
+from postroad.listener.transaction import Transaction
 from postroad.message.dsn import FAILED, Notice
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Envelope, Origin, Recipient
@@ -26,9 +27,8 @@ from postroad.model.queueid import QueueIds
 from postroad.model.records import CommandRefused, DropSetAside, DropsFaulted, Emit
 from postroad.model.reply import Reply
 from postroad.net.clock import Clock
-from postroad.policy.chain import Chain
-from postroad.policy.context import Peer, RcptContext
-from postroad.policy.verdict import VERDICTS, Accept
+from postroad.policy.context import Peer
+from postroad.policy.stages import Stages
 from postroad.queue.announce import Told
 from postroad.smtp import replies
 from postroad.smtp.data import ContentCheck
@@ -55,7 +55,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     folder: DropFolder
     clock: Clock
     emit: Emit
-    chain: Chain[RcptContext]
+    stages: Stages
     intake: Intake
     limits: LimitsSettings
     queue_ids: QueueIds
@@ -241,12 +241,13 @@ class _Entry:
         """Take the drop in, and have its sender told of what is refused."""
         if len(self._letter.recipients) > self._parts.limits.recipients_per_message:
             raise DropError("it has more recipients than limits.recipients_per_message")
-        recipients, refused = await self._judge()
+        transaction, refused = await self._judge()
+        recipients = transaction.recipients
         if any(reply.code < 500 for _, reply in refused) or not self._parts.intake.has_room():
             raise DeferError
         if self._drop.length > self._parts.limits.message_size:
             await self._refuse_whole(recipients, refused, replies.MESSAGE_TOO_BIG, await _threaded(self._beginning))
-        if not recipients:
+        if not recipients and not transaction.left_out:
             await self._report(refused, await _threaded(self._beginning))
             if self._letter.mail.path.is_null:
                 raise DropError("its recipients are refused, and it has no sender to tell")
@@ -258,7 +259,7 @@ class _Entry:
         except BaseException:
             gathering.discard()
             raise
-        receipt = await self._accept(recipients, gathering, ended)
+        receipt = await self._accept(transaction, gathering, ended)
         if receipt.reply.is_positive:
             return
         self._tell("message", receipt.reply, receipt.detail, "")
@@ -266,26 +267,21 @@ class _Entry:
             raise DeferError
         await self._refuse_whole(recipients, [], receipt.reply, beginning)
 
-    async def _judge(self) -> tuple[list[Recipient], list[tuple[Recipient, Reply]]]:
+    async def _judge(self) -> tuple[Transaction, list[tuple[Recipient, Reply]]]:
         parts = self._parts
-        peer = Peer("", relays=True)
-        recipients: list[Recipient] = []
-        refused: list[tuple[Recipient, Reply]] = []
+        transaction = Transaction(parts.stages, Peer("", relays=True), self._origin, self._letter.mail)
+        refused = await transaction.judge(self._recipients())
+        for recipient, notice in refused:
+            self._tell(notice.stage, notice.reply, notice.detail, recipient.address.text)
+        return transaction, [(recipient, notice.reply) for recipient, notice in refused]
+
+    def _recipients(self) -> Iterator[Recipient]:
+        parts = self._parts
         for rcpt in self._letter.recipients:
             path = rcpt.path
             if not path.domain or (path.local == "postmaster" and path.domain == parts.hostname):
                 path = parts.postmaster  # RFC 5321 4.5.1
-            recipient = Recipient(path, rcpt.notify, rcpt.orcpt)
-            verdict = parts.chain.decide(RcptContext(peer, self._origin, self._letter.mail.path, path, len(recipients)))
-            if verdict is not None and not isinstance(verdict, VERDICTS):
-                verdict = await verdict
-            if isinstance(verdict, Accept):
-                recipients.append(recipient)
-                continue
-            reply = replies.relay_access_denied(path) if verdict is None else verdict.reply
-            self._tell("rcpt", reply, "no policy accepted" if verdict is None else verdict.reason, path.text)
-            refused.append((recipient, reply))
-        return recipients, refused
+            yield Recipient(path, rcpt.notify, rcpt.orcpt)
 
     async def _gather(self) -> tuple[Gathering, MessageEnded, bytes]:
         """Read the content through the same check as SMTP's; DropError when it is not what was written."""
@@ -322,7 +318,7 @@ class _Entry:
             return next(self._drop.pieces(), b"")
         return b""
 
-    async def _accept(self, recipients: list[Recipient], gathering: Gathering, ended: MessageEnded) -> Receipt:
+    async def _accept(self, transaction: Transaction, gathering: Gathering, ended: MessageEnded) -> Receipt:
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
 
         def done(receipt: Receipt) -> None:
@@ -331,8 +327,7 @@ class _Entry:
             if not answer.done():
                 answer.set_result(receipt)
 
-        mail = self._letter.mail
-        self._parts.intake.accept(mail, recipients, gathering, ended, self._origin, done, self._id)
+        self._parts.intake.accept(transaction, gathering, ended, done, self._id)
         return await answer
 
     async def _refuse_whole(

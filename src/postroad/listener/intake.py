@@ -5,29 +5,24 @@ section, adds our Received field as prefix, and puts it. The caller answers the 
 spool has made the message durable (RFC 5321 4.2.5, 6.1).
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from postroad.listener.receipt import Receipt
+from postroad.listener.consult import EXPAND_SECONDS, Announce, Consultation, Expand
+from postroad.listener.receipt import Arrival, Receipt
 from postroad.listener.settings import LimitsSettings
+from postroad.listener.transaction import Transaction
 from postroad.message.trace import Hop, format_date, read_head, received_field
-from postroad.model.envelope import Envelope, Origin, Recipient
+from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError, SpoolFullError
-from postroad.model.expansion import Expanded, Expansion, Incoming, Unexpanded
 from postroad.model.queueid import QueueIds
-from postroad.model.records import Emit, MessageAccepted, PolicyFaulted, RecipientExpanded, Record
+from postroad.model.records import Emit, MessageAccepted, MessageDiscarded, RecipientDiscarded, Record
 from postroad.model.work import Stored, Work
+from postroad.policy.adjusting import adjusted, total, with_adjustments
 from postroad.smtp import replies
-from postroad.smtp.events import MailFrom, MessageEnded
+from postroad.smtp.events import MessageEnded
 from postroad.spool.draft import Draft
 
-EXPAND_SECONDS: Final = 60.0  # for all look-ups of one message
-TOLD: Final = 20  # addresses of an expansion in its record
-
-Expand = Callable[[Incoming], Expanded | Unexpanded | Awaitable[Expanded | Unexpanded]]
-Announce = Callable[[Envelope, list[Recipient], bytes], None]
 Rewrite = Callable[[Envelope], tuple[Envelope, list[Record]]]  # the routes' last word on who gets a message
 
 
@@ -145,9 +140,15 @@ class Intake:
         self._limits = limits
         self._in_memory = inline
         self._expand = expand
-        self._patience = patience
-        self._announce = announce
-        self._expanding: set[asyncio.Task[None]] = set()
+        self._consultation = Consultation(
+            put=self._put_consulted,
+            discard=self._discard,
+            emit=emit,
+            now=now,
+            expand=expand,
+            announce=announce,
+            patience=patience,
+        )
         self._date_second = -1
         self._date = ""
 
@@ -163,17 +164,15 @@ class Intake:
         """Begin to take content; `on_drain` is called when a large backlog has been written."""
         return Gathering(self._spool, inline=self._in_memory, header_limit=self._limits.header_size, on_drain=on_drain)
 
-    def accept(  # noqa: PLR0913, PLR0917  once a message: no object is made to carry these
+    def accept(
         self,
-        mail: MailFrom,
-        recipients: list[Recipient],
+        transaction: Transaction,
         gathering: Gathering,
         ended: MessageEnded,
-        origin: Origin,
         done: Callable[[Receipt], None],
         queue_id: str = "",
     ) -> None:
-        """Put the message into the spool and call `done` once, when it is durable or refused.
+        """Put the message of `transaction` into the spool and call `done` once, when it is durable or refused.
 
         `queue_id` is for a message that has one already.
         """
@@ -190,67 +189,55 @@ class Intake:
                 if head.hops > self._limits.hops
                 else Receipt(replies.HEADERS_TOO_BIG, f"header section of {head.size} octets")
             )
-            return
-        if self._expand is None:
-            self._put(mail, recipients, ended, origin, head.message_id, content, done, queue_id)
-            return
-
-        def proceed(answer: Expanded | Unexpanded) -> None:
-            if isinstance(answer, Unexpanded):
-                gathering.discard()
-                done(Receipt(answer.reply, answer.reason))
-                return
-            told = partial(self._tell, answer.expansions, beginning) if answer.expansions else None
-            given, became = recipients, answer.recipients
-            message_id = head.message_id
-            self._put(mail, given, ended, origin, message_id, content, done, queue_id, became=became, told=told)
-
-        incoming = Incoming(mail.path, recipients, origin, ended.size)
-        try:
-            found = self._expand(incoming)
-        except Exception as error:  # noqa: BLE001  a policy's seam: a fault in the door defers this message alone
-            proceed(self._fault(repr(error)))
-            return
-        if isinstance(found, Expanded | Unexpanded):
-            proceed(found)
+        elif (
+            self._expand is None
+            and transaction.stages.message is None
+            and not transaction.adjustments
+            and not transaction.left_out
+            and not transaction.discarded
+        ):
+            self._put(transaction, ended, head.message_id, content, done, queue_id)
         else:
-            task = asyncio.ensure_future(self._expand_later(found, proceed))
-            self._expanding.add(task)
-            task.add_done_callback(self._expanding.discard)
-
-    async def _expand_later(
-        self, pending: Awaitable[Expanded | Unexpanded], proceed: Callable[[Expanded | Unexpanded], None]
-    ) -> None:
-        try:
-            async with asyncio.timeout(self._patience):
-                answer = await pending
-        except TimeoutError:
-            answer = Unexpanded(replies.ALIASES_UNAVAILABLE, f"recipients: no answer within {self._patience:g} s")
-        except Exception as error:  # noqa: BLE001  the seam, as above
-            answer = self._fault(repr(error))
-        proceed(answer)
-
-    def _fault(self, reason: str) -> Unexpanded:
-        self._emit(PolicyFaulted(at=self._now(), policy="recipients", stage="message", reason=reason))
-        return Unexpanded(replies.POLICY_ERROR, f"changing recipients failed: {reason}")
-
-    def _tell(self, expansions: tuple[Expansion, ...], beginning: bytes, envelope: Envelope) -> None:
-        """Report what became of recipients, and to the sender where it asked (RFC 3461 5.2.7.3)."""
-        for expansion in expansions:
-            recipient, to = expansion.recipient.address.text, expansion.to
-            self._emit(
-                RecipientExpanded(at=envelope.arrived, id=envelope.id, recipient=recipient, to=to[:TOLD], count=len(to))
+            self._consultation.begin(
+                Arrival(transaction, ended, gathering, content, beginning, head.message_id, done, queue_id)
             )
-        asked = [entry.recipient for entry in expansions if len(entry.to) > 1 and entry.recipient.wants_success()]
-        if asked and self._announce is not None and not envelope.sender.is_null:
-            self._announce(envelope, asked, beginning)
 
-    def _put(  # noqa: PLR0913, PLR0917  once a message: no object is made to carry these
+    def _put_consulted(self, arrival: Arrival) -> None:
+        self._put(
+            arrival.transaction,
+            arrival.ended,
+            arrival.message_id,
+            arrival.content,
+            arrival.done,
+            arrival.queue_id,
+            became=arrival.became,
+            told=arrival.told,
+        )
+
+    def _discard(self, arrival: Arrival, reason: str) -> None:
+        """Say that it is queued, and throw it away."""
+        transaction, now = arrival.transaction, self._now()
+        queue_id = arrival.queue_id or self._queue_ids.new(now)
+        self._emit(
+            MessageDiscarded(
+                at=now,
+                id=queue_id,
+                origin=transaction.origin,
+                sender=transaction.mail.path.text,
+                recipients=len(transaction.recipients),
+                size=arrival.ended.size,
+                message_id=arrival.message_id,
+                reason=reason,
+            )
+        )
+        for recipient, why in transaction.left_out:
+            self._emit(RecipientDiscarded(at=now, id=queue_id, recipient=recipient.address.text, reason=why))
+        arrival.refuse(Receipt(replies.queued(queue_id)))
+
+    def _put(  # noqa: PLR0913  once a message: no object is made to carry these
         self,
-        mail: MailFrom,
-        given: list[Recipient],
+        transaction: Transaction,
         ended: MessageEnded,
-        origin: Origin,
         message_id: str,
         content: bytes | Draft,
         done: Callable[[Receipt], None],
@@ -259,19 +246,29 @@ class Intake:
         became: list[Recipient] | None = None,
         told: Callable[[Envelope], None] | None = None,
     ) -> None:
-        """Make the message durable for `given`, or for what they `became`; `told` is called when it is."""
-        envelope = self._envelope(mail, given, given if became is None else became, ended, origin, message_id, queue_id)
+        """Make the message durable for its recipients, or for what they `became`; `told` is called when it is."""
+        envelope = self._envelope(
+            transaction, transaction.recipients if became is None else became, ended, message_id, queue_id
+        )
         notes: Sequence[Record] = ()
+        if transaction.adjustments:
+            adjust = total(transaction.adjustments)
+            envelope = with_adjustments(envelope, adjust)
+            notes = [adjusted(envelope, adjust)]
+        for recipient, why in transaction.left_out:
+            left = RecipientDiscarded(at=envelope.arrived, id=envelope.id, recipient=recipient.address.text, reason=why)
+            notes = [*notes, left]
         if self.rewrite is not None:
-            envelope, notes = self.rewrite(envelope)
+            envelope, more = self.rewrite(envelope)
+            notes = [*notes, *more]
 
         def durable(stored: Stored, works: list[Work]) -> None:
             self._emit(
                 MessageAccepted(
                     at=envelope.arrived,
                     id=envelope.id,
-                    origin=origin,
-                    sender=mail.path.text,
+                    origin=envelope.origin,
+                    sender=envelope.sender.text,
                     recipients=len(envelope.recipients),
                     size=envelope.size,
                     message_id=envelope.message_id,
@@ -290,13 +287,11 @@ class Intake:
 
         self._spool.put(envelope, content, durable, failed)
 
-    def _envelope(  # noqa: PLR0913, PLR0917  as above
+    def _envelope(
         self,
-        mail: MailFrom,
-        given: list[Recipient],
+        transaction: Transaction,
         recipients: list[Recipient],
         ended: MessageEnded,
-        origin: Origin,
         message_id: str,
         queue_id: str,
     ) -> Envelope:
@@ -305,8 +300,11 @@ class Intake:
         if second != self._date_second:
             self._date_second = second
             self._date = format_date(now)
+        mail, origin, given = transaction.mail, transaction.origin, transaction.recipients
         queue_id = queue_id or self._queue_ids.new(now)
-        only = given[0].address.text if len(given) == 1 else ""  # never what an alias hides
+        only = (
+            given[0].address.text if len(given) == 1 and not transaction.adjustments else ""
+        )  # never what an alias hides
         protocol = "UTF8SMTP" if mail.smtputf8 and origin.protocol != "HTTP" else origin.protocol
         hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only)
         return Envelope(

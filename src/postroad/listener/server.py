@@ -20,8 +20,8 @@ from postroad.model.address import Mailbox
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
 from postroad.net.inherited import Given, Inherited
-from postroad.policy.chain import Chain
-from postroad.policy.context import RcptContext
+from postroad.policy.conduct import Conduct
+from postroad.policy.stages import Stages
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer
 
@@ -32,14 +32,19 @@ CUT_SECONDS: Final = 1.0  # for the event loop to tell cut connections that they
 
 
 class Welcome(Struct, frozen=True, kw_only=True):
-    """What the configuration says to sessions to come; those that run keep the one that they began with."""
+    """What the configuration says to sessions to come; those that run keep the one that they began with.
+
+    `stages_of` gives the policies of a listener by its name; drops and the HTTP API have names too. `watch`, when there
+    is one, is told how peers behave.
+    """
 
     hostname: str
     postmaster: Mailbox
     limits: LimitsSettings
-    chain: Chain[RcptContext]
+    stages_of: Callable[[str], Stages]
     relays: Callable[[str], bool]
     intake: Intake
+    watch: Callable[[Conduct], None] | None = None
 
 
 class Census(Protocol):
@@ -157,7 +162,8 @@ class Listeners:
             banner=replies.banner(welcome.hostname),
             greeting_delay=settings.greeting_delay,
             postmaster=welcome.postmaster,
-            chain=welcome.chain,
+            stages=welcome.stages_of(name),
+            watch=welcome.watch,
             relays=welcome.relays,
             intake=welcome.intake,
             emit=self._emit,

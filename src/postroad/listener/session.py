@@ -7,52 +7,44 @@ Time-outs are swept by listener/server.py (RFC 5321 4.5.3.2.7).
 """
 
 import asyncio
-from collections.abc import Awaitable
-from functools import lru_cache
-from typing import Final, cast
+from collections.abc import Awaitable, Callable
+from typing import Final
 
+from postroad.listener.channel import Channel
 from postroad.listener.intake import Gathering
+from postroad.listener.judge import Answer, Judge
 from postroad.listener.receipt import Receipt
 from postroad.listener.terms import Terms
-from postroad.model.address import Mailbox
-from postroad.model.envelope import Origin, Recipient
-from postroad.model.records import CommandRefused, ConnectionClosed, ConnectionOpened
+from postroad.model.records import ConnectionClosed, ConnectionOpened
 from postroad.model.reply import Reply
-from postroad.policy.context import Peer, RcptContext
-from postroad.policy.verdict import VERDICTS, Accept, Verdict
 from postroad.smtp import replies
 from postroad.smtp.events import DataChunk, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
 from postroad.smtp.server import ServerSession
 
 INPUT_LIMIT: Final = 256 << 10  # octets taken ahead while an answer is open
 BACKLOG_LIMIT: Final = 1 << 20  # octets of content waiting for the disk
-NO_ORIGIN: Final = Origin()
-NOBODY: Final = Peer("", relays=False)  # before the connection is made
 
 
-class Conversation(asyncio.Protocol):
+class Conversation(Channel):
     """The protocol object of one connection."""
 
     def __init__(self, terms: Terms, session_id: str) -> None:
         """Converse on `terms`; `session_id` names the connection in records."""
+        super().__init__()
         self._terms = terms
         self._id = session_id
         self._session = ServerSession(terms.offer)
-        self._transport: asyncio.Transport | None = None
-        self._peer = NOBODY
-        self._port = 0
-        self._origin = NO_ORIGIN
-        self._recipients: list[Recipient] = []
+        self._judge = Judge(terms, session_id)
         self._gathering: Gathering | None = None
         self._asking: asyncio.Task[None] | None = None
-        self._held: set[str] = set()  # why reading is paused
         self._draining = False
         self._ended = False  # the peer sends no more
         self._is_expected = False  # the spool was told that a message is on its way
         self._accepting = False  # inside intake.accept, whose answer may come at once
-        self._early: Reply | None = None
+        self._early: Receipt | None = None
         self._opened = 0.0
         self._waits_for_greeting = False
+        self._is_greeted = False
         # Instants on the monotonic clock, swept by the listener: last sign of life, start of the phase.
         self.last_seen = 0.0
         self.phase_began = 0.0
@@ -61,26 +53,23 @@ class Conversation(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A peer connected: count it, and greet it or refuse it."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._connected(transport)
         terms = self._terms
         address = transport.get_extra_info("peername") or ("", 0)
-        self._port = address[1]
-        ip = address[0].removeprefix("::ffff:")
-        self._peer = Peer(ip, relays=terms.relays(ip))
+        ip, port = address[0].removeprefix("::ffff:"), address[1]
+        self._judge.connect(ip, port)
         self._opened = self.last_seen = self.phase_began = terms.monotonic()
-        terms.emit(ConnectionOpened(at=terms.now(), session=self._id, listener=terms.name, ip=ip, port=self._port))
+        terms.emit(ConnectionOpened(at=terms.now(), session=self._id, listener=terms.name, ip=ip, port=port))
         refusal = terms.enter(self)
         self._expect(is_coming=refusal is None)
         if refusal is not None:
-            self._session.greet(refusal)
-            self._refused(Refused("connect", refusal, "limit of sessions"))
-            self._flush()
+            self._judge.refused(Refused("connect", refusal, "limit of sessions"))
+            self._greeted(refusal)
         elif terms.greeting_delay > 0:
             self._waits_for_greeting = True
             terms.call_later(terms.greeting_delay, self._greet)
         else:
-            self._session.greet(terms.banner)
-            self._flush()
+            self._welcome()
 
     def data_received(self, data: bytes) -> None:
         """Octets came from the peer."""
@@ -88,8 +77,9 @@ class Conversation(asyncio.Protocol):
         session = self._session
         if self._waits_for_greeting:
             self._waits_for_greeting = False
+            self._is_greeted = True
             session.close(replies.TALKED_FIRST, "talked before the greeting")
-            self._refused(Refused("connect", replies.TALKED_FIRST, f"talked first: {data[:64]!r}"))
+            self._judge.refused(Refused("connect", replies.TALKED_FIRST, f"talked first: {data[:64]!r}"))
         session.receive_data(data)
         self._pump()
         if session.has_input and session.buffered > INPUT_LIMIT:
@@ -119,10 +109,10 @@ class Conversation(asyncio.Protocol):
                 at=terms.now(),
                 session=self._id,
                 listener=terms.name,
-                ip=self._peer.ip,
-                port=self._port,
+                ip=self._judge.peer.ip,
+                port=self._judge.port,
                 reason=reason,
-                commands=_tally(tuple(session.tally.verbs.items())),
+                commands=session.tally.summary(),
                 messages=session.messages,
                 seconds=round(seconds, 3),
             )
@@ -143,7 +133,7 @@ class Conversation(asyncio.Protocol):
     @property
     def ip(self) -> str:
         """The peer's address."""
-        return self._peer.ip
+        return self._judge.peer.ip
 
     @property
     def terms(self) -> Terms:
@@ -181,23 +171,32 @@ class Conversation(asyncio.Protocol):
             self._session.close(replies.SHUTTING_DOWN, "shutting down")
             self._flush()
 
-    def abort(self) -> None:
-        """Cut the connection."""
-        if self._transport is not None:
-            self._transport.abort()
-
     # -- the loop ------------------------------------------------------------------------------
 
     def _greet(self) -> None:
         if self._waits_for_greeting:
             self._waits_for_greeting = False
-            self._session.greet(self._terms.banner)
-            self._flush()
+            self._welcome()
+
+    def _welcome(self) -> None:
+        """Ask what to greet the peer with; until then nothing it says is looked at."""
+        answer = self._judge.welcome()
+        if isinstance(answer, Reply):
+            self._greeted(answer)
+        else:
+            self._asking = asyncio.ensure_future(self._wait(answer, self._greeted))
+
+    def _greeted(self, reply: Reply) -> None:
+        self._is_greeted = True
+        self._session.greet(reply)
+        self._flush()
+        if self._session.has_input:
+            self._pump()
 
     def _pump(self) -> None:
         session = self._session
-        if self._held and "output" in self._held:
-            return  # the peer does not read its replies: no more of them
+        if not self._is_greeted or (self._held and "output" in self._held):
+            return  # not yet, or the peer does not read its replies: no more of them
         while (event := session.next_event()) is not None:
             if isinstance(event, DataChunk):
                 self._keep(event.data)
@@ -205,6 +204,8 @@ class Conversation(asyncio.Protocol):
             reply = self._ask(event)
             if reply is not None:
                 session.answer(reply)
+                if self._judge.leaves:
+                    session.leave(self._judge.leaves)
         # All replies of one turn of the event loop leave together: that wakes the peers' machine once and what they
         # send next is read in one go (a fifth of all CPU, measured).
         self._terms.at_turn_end(self._flush)
@@ -230,25 +231,39 @@ class Conversation(asyncio.Protocol):
     def _ask(self, event: Event) -> Reply | None:
         """The answer to `event`, or None when there is none or it comes later through `_answered`."""
         if isinstance(event, RcptTo):
-            return self._ask_rcpt(event)
+            return self._heed(self._judge.rcpt(event))
         if isinstance(event, MailFrom):
-            return self._ask_mail()
+            return self._ask_mail(event)
         if isinstance(event, MessageEnded):
             return self._end_message(event)
         if isinstance(event, DataStarted):
             return self._start_content()
         if isinstance(event, Hello):
-            return self._meet(event)
+            return self._heed(self._judge.hello(event))
         if isinstance(event, Refused):
             self._refused(event)
             return None
         self._discard()
         return None
 
+    def _heed(self, answer: Answer) -> Reply | None:
+        """What the judge says, or None when it has to be waited for."""
+        if isinstance(answer, Reply):
+            return answer
+        self._asking = asyncio.ensure_future(self._wait(answer, self._answered))
+        return None
+
+    async def _wait(self, answer: Awaitable[Reply], then: Callable[[Reply], None]) -> None:
+        reply = await answer
+        self._asking = None
+        then(reply)
+
     def _answered(self, reply: Reply) -> None:
         """A late answer came."""
         session = self._session
         session.answer(reply)
+        if self._judge.leaves:
+            session.leave(self._judge.leaves)
         if self._transport is None:
             return  # what a peer sent before it left without waiting is not begun
         if self._draining and session.mail is None:
@@ -259,103 +274,76 @@ class Conversation(asyncio.Protocol):
 
     # -- one method an event -------------------------------------------------------------------
 
-    def _meet(self, event: Hello) -> Reply:
-        peer = self._peer
-        protocol = "ESMTP" if event.extended else "SMTP"
-        self._origin = Origin(peer.ip, self._port, event.name, protocol, self._terms.name, self._id)
-        return replies.OK
-
-    def _ask_mail(self) -> Reply:
+    def _ask_mail(self, event: MailFrom) -> Reply | None:
         self.phase_began = self.last_seen
-        self._recipients = []
         if self._draining:
             self._session.close(replies.SHUTTING_DOWN, "shutting down")
             return replies.SHUTTING_DOWN
         if self._terms.intake.has_room():
             self._expect(is_coming=True)
-            return replies.SENDER_OK
+            return self._heed(self._judge.mail(event))
         self._refused(Refused("mail", replies.STORAGE_FULL, "spool.free_space"))
         return replies.STORAGE_FULL
 
-    def _ask_rcpt(self, event: RcptTo) -> Reply | None:
-        mail = self._session.mail
-        path = event.path
-        if not path.domain or (path.local == "postmaster" and path.domain == self._terms.offer.hostname):
-            path = self._terms.postmaster  # RFC 5321 4.5.1
-        sender = mail.path if mail is not None else Mailbox()
-        verdict = self._terms.chain.decide(RcptContext(self._peer, self._origin, sender, path, len(self._recipients)))
-        if verdict is None or isinstance(verdict, VERDICTS):
-            return self._rule(event, path, verdict)
-        self._asking = asyncio.ensure_future(self._wait_rcpt(event, path, verdict))
-        return None
-
-    async def _wait_rcpt(self, event: RcptTo, path: Mailbox, pending: Awaitable[Verdict | None]) -> None:
-        verdict = await pending
-        self._asking = None
-        self._answered(self._rule(event, path, verdict))
-
-    def _rule(self, event: RcptTo, path: Mailbox, verdict: Verdict | None) -> Reply:
-        """Turn a verdict into a reply; without any opinion a recipient is refused."""
-        if isinstance(verdict, Accept):
-            self._recipients.append(Recipient(path, event.notify, event.orcpt))
-            return replies.RECIPIENT_OK
-        reply = replies.relay_access_denied(path) if verdict is None else verdict.reply
-        detail = "no policy accepted the recipient" if verdict is None else verdict.reason
-        self._refused(Refused("rcpt", reply, detail), recipient=path.text)
-        return reply
-
-    def _start_content(self) -> Reply:
+    def _start_content(self) -> Reply | None:
         if not self._terms.intake.has_room():
             self._refused(Refused("data", replies.STORAGE_FULL, "spool.free_space"))
             return replies.STORAGE_FULL
-        self._gathering = self._terms.intake.gather(self._drained)
-        self.phase_began = self.last_seen
-        return replies.START_MAIL
+        answer = self._judge.data()
+        if isinstance(answer, Reply):
+            return self._begin_content(answer)
+        self._asking = asyncio.ensure_future(self._wait(answer, self._content_asked))
+        return None
+
+    def _content_asked(self, reply: Reply) -> None:
+        self._answered(self._begin_content(reply))
+
+    def _begin_content(self, reply: Reply) -> Reply:
+        if reply.is_positive:
+            self._gathering = self._terms.intake.gather(self._drained)
+            self.phase_began = self.last_seen
+        return reply
 
     def _keep(self, data: bytes) -> None:
         if self._gathering is not None and self._gathering.append(data) > BACKLOG_LIMIT:
             self._hold("disk")
 
     def _end_message(self, event: MessageEnded) -> Reply | None:
-        mail, gathering = self._session.mail, self._gathering
-        if mail is None or gathering is None:
+        transaction, gathering = self._judge.transaction, self._gathering
+        if transaction is None or gathering is None:
             raise AssertionError("content ended without a transaction")
         self._gathering = None
         self._expect(is_coming=False)
         self._resume("disk")  # the rest of the backlog is the spool's; whatever the peer says next must be read
         self.phase_began = self.last_seen
         self._accepting = True
-        self._terms.intake.accept(mail, self._recipients, gathering, event, self._origin, self._finished)
+        self._terms.intake.accept(transaction, gathering, event, self._finished)
         self._accepting = False
         early, self._early = self._early, None
-        return early
+        return None if early is None else early.reply
 
     def _finished(self, receipt: Receipt) -> None:
+        judge = self._judge
         if not receipt.reply.is_positive:
             self._refused(Refused("message", receipt.reply, receipt.detail))
+            if receipt.leave:
+                judge.leaves = receipt.detail
+        elif self._terms.watch is not None and judge.transaction is not None:
+            judge.conduct(
+                "accepted",
+                count=len(judge.transaction.recipients),
+                sender=judge.transaction.mail.path.text,
+            )
         if self._accepting:
-            self._early = receipt.reply  # answered by the loop, which is still running
+            self._early = receipt  # answered by the loop, which is still running
         else:
             self._answered(receipt.reply)
 
     # -- small parts ---------------------------------------------------------------------------
 
-    def _refused(self, notice: Refused, recipient: str = "") -> None:
+    def _refused(self, notice: Refused) -> None:
         mail = self._session.mail
-        origin = self._origin
-        if origin is NO_ORIGIN:
-            origin = Origin(self._peer.ip, self._port, "", "SMTP", self._terms.name, self._id)
-        self._terms.emit(
-            CommandRefused(
-                at=self._terms.now(),
-                origin=origin,
-                stage=notice.stage,
-                reply=notice.reply,
-                detail=notice.detail,
-                sender=mail.path.text if mail is not None else "",
-                recipient=recipient,
-            )
-        )
+        self._judge.refused(notice, mail.path.text if mail is not None else "")
 
     def _discard(self) -> None:
         if self._gathering is not None:
@@ -371,21 +359,3 @@ class Conversation(asyncio.Protocol):
 
     def _drained(self) -> None:
         self._resume("disk")
-
-    def _hold(self, why: str) -> None:
-        if not self._held and self._transport is not None:
-            self._transport.pause_reading()
-        self._held.add(why)
-
-    def _resume(self, why: str) -> None:
-        if why in self._held:
-            self._held.discard(why)
-            if not self._held and self._transport is not None and not self._transport.is_closing():
-                self._transport.resume_reading()
-
-
-@lru_cache(256)  # a pure function of its argument; most clients do the same as others
-def _tally(verbs: tuple[tuple[bytes, int], ...]) -> str:
-    """`ehlo=1 mail=1 ... commands=5`, as Postfix closes its log of a connection."""
-    words = [f"{verb.decode().lower()}={count}" for verb, count in verbs]
-    return " ".join((*words, f"commands={sum(count for _, count in verbs)}"))

@@ -13,8 +13,8 @@ from postroad.listener.settings import LimitsSettings
 from postroad.model.address import Mailbox
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
-from postroad.policy.chain import Chain
-from postroad.policy.context import RcptContext
+from postroad.policy.conduct import Conduct
+from postroad.policy.stages import Stages
 from postroad.smtp.extensions import Offer
 
 
@@ -60,9 +60,9 @@ class Guest(Protocol):
 class Terms(Struct, frozen=True, kw_only=True):
     """The terms of one listener.
 
-    `relays` tells of an address whether it may send anywhere; `enter` admits a conversation or says why
-    not; `now` is in microseconds since 1970, `monotonic` and `greeting_delay` in seconds; `at_turn_end` runs a
-    callback at the end of the event loop's turn.
+    `watch`, when there is one, is told how peers behave; `relays` tells of an address whether it may send anywhere;
+    `enter` admits a conversation or says why not; `now` is in microseconds since 1970, `monotonic` and `greeting_delay`
+    in seconds; `at_turn_end` runs a callback at the end of the event loop's turn.
     """
 
     name: str
@@ -71,7 +71,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     banner: Reply
     greeting_delay: float
     postmaster: Mailbox
-    chain: Chain[RcptContext]
+    stages: Stages
+    watch: Callable[[Conduct], None] | None
     relays: Callable[[str], bool]
     intake: Intake
     emit: Emit

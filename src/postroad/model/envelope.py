@@ -58,7 +58,9 @@ class Envelope(Struct, frozen=True, gc=False, omit_defaults=True):
     """One accepted message: times in microseconds since 1970, `size` in octets of content without prefix.
 
     `ret` is "FULL", "HDRS" or ""; `envid` is in xtext as given (RFC 3461 4.3, 4.4). `eight_bit` tells
-    that the content has octets above 127. `message_id` is the header field's value, for the log.
+    that the content has octets above 127. `message_id` is the header field's value, for the log. Policies have decided
+    `tags`, why its recipients are `held` ("": they are not), the name of the `route` they take ("": the first that
+    matches), and what every hop must at least do about `tls` ("required").
     """
 
     id: str
@@ -75,3 +77,6 @@ class Envelope(Struct, frozen=True, gc=False, omit_defaults=True):
     envid: str = ""
     message_id: str = ""
     tags: tuple[str, ...] = ()
+    held: str = ""
+    route: str = ""
+    tls: str = ""

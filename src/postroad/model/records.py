@@ -6,6 +6,7 @@ message bodies never go into a record.
 """
 
 from postroad.model.envelope import Origin
+from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
@@ -14,9 +15,12 @@ from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovere
 # All that follow too.
 __all__ = [
     "Emit",
+    "MessageAdjusted",
+    "MessageDiscarded",
     "ProcessEnded",
     "ProcessLost",
     "ProcessStarted",
+    "RecipientDiscarded",
     "Record",
     "RecordsDropped",
     "SinkFaulted",

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from postroad.model.records import Emit, PolicyFaulted
-from postroad.policy.verdict import VERDICTS, Defer, Verdict
+from postroad.policy.verdict import VERDICTS, Accept, Adjust, Answer, Defer, Verdict
 from postroad.smtp import replies
 
 Context = TypeVar("Context")
-Policy = Callable[[Context], Verdict | Awaitable[Verdict | None] | None]
+Policy = Callable[[Context], Answer | Awaitable[Answer | None] | None]
 
 
 class Chain(Generic[Context]):
@@ -30,8 +30,11 @@ class Chain(Generic[Context]):
         self._emit = emit
         self._now = now
 
-    def decide(self, context: Context) -> Verdict | Awaitable[Verdict | None] | None:
-        """The first verdict, None when no policy has one, or an awaitable of it once a policy has to wait."""
+    def decide(self, context: Context, adjustments: list[Adjust]) -> Verdict | Awaitable[Verdict | None] | None:
+        """The first verdict, None when no policy has one, or an awaitable of it once a policy has to wait.
+
+        What policies want done to the message is added to `adjustments`.
+        """
         for place, policy in enumerate(self._policies):
             try:
                 answer = policy(context)
@@ -40,11 +43,16 @@ class Chain(Generic[Context]):
             if answer is None:
                 continue
             if isinstance(answer, VERDICTS):
-                return answer
-            return self._wait(context, answer, place)
+                return _settled(answer, adjustments)
+            if isinstance(answer, Adjust):
+                adjustments.append(answer)
+                continue
+            return self._wait(context, answer, place, adjustments)
         return None
 
-    async def _wait(self, context: Context, answer: Awaitable[Verdict | None], place: int) -> Verdict | None:
+    async def _wait(
+        self, context: Context, answer: Awaitable[Answer | None], place: int, adjustments: list[Adjust]
+    ) -> Verdict | None:
         """Wait for the policy at `place`, then for those after it."""
         policy = self._policies[place]
         try:
@@ -54,14 +62,22 @@ class Chain(Generic[Context]):
             return self._fault(policy, f"took longer than {self._timeout:g} s")
         except Exception as error:  # noqa: BLE001  the seam, as above
             return self._fault(policy, repr(error))
-        if verdict is not None:
-            return verdict
+        if isinstance(verdict, Adjust):
+            adjustments.append(verdict)
+        elif verdict is not None:
+            return _settled(verdict, adjustments)
         rest = Chain(
             self._stage, self._policies[place + 1 :], timeout=self._timeout, emit=self._emit, now=self._now
-        ).decide(context)
+        ).decide(context, adjustments)
         return rest if rest is None or isinstance(rest, VERDICTS) else await rest
 
     def _fault(self, policy: Policy[Context], reason: str) -> Verdict:
         name = getattr(policy, "__name__", type(policy).__name__)
         self._emit(PolicyFaulted(at=self._now(), policy=name, stage=self._stage, reason=reason))
         return Defer(replies.POLICY_ERROR, f"policy {name} failed: {reason}")
+
+
+def _settled(verdict: Verdict, adjustments: list[Adjust]) -> Verdict:
+    if isinstance(verdict, Accept) and verdict.adjust is not None:
+        adjustments.append(verdict.adjust)
+    return verdict

@@ -85,5 +85,28 @@ class Aborted(Struct, frozen=True, gc=False):
     asks: ClassVar[bool] = False
 
 
+class StartTls(Struct, frozen=True, gc=False):
+    """STARTTLS: after a positive answer the handshake comes first, then a new EHLO (RFC 3207 4.2)."""
+
+    asks: ClassVar[bool] = True
+
+
+class AuthStarted(Struct, frozen=True, gc=False):
+    """AUTH: `initial` is the initial response, decoded, or None without one (RFC 4954 4)."""
+
+    asks: ClassVar[bool] = True
+
+    mechanism: str
+    initial: bytes | None = None
+
+
+class AuthResponse(Struct, frozen=True, gc=False):
+    """The peer's answer to our challenge, decoded; the answer is a further challenge (334), or the end."""
+
+    asks: ClassVar[bool] = True
+
+    data: bytes
+
+
 Question = Hello | MailFrom | RcptTo | DataStarted | MessageEnded
 Event = Question | DataChunk | Refused | Aborted

@@ -5,6 +5,7 @@ were more than `limits.junk_commands` since the last message. At `limits.errors_
 (RFC 5321 3.8 leaves the reason to us).
 """
 
+from functools import lru_cache
 from typing import Final
 
 from postroad.model.reply import Reply
@@ -47,6 +48,16 @@ class Tally:
         """A message came to its end."""
         self._junk = 0
 
+    def summary(self) -> str:
+        """`ehlo=1 mail=1 ... commands=5`, as Postfix closes its log of a connection."""
+        return _summary(tuple(self.verbs.items()))
+
     def _error(self) -> bool:
         self._errors += 1
         return self._errors < self._errors_limit
+
+
+@lru_cache(256)  # a pure function of its argument; most clients do the same as others
+def _summary(verbs: tuple[tuple[bytes, int], ...]) -> str:
+    words = [f"{verb.decode().lower()}={count}" for verb, count in verbs]
+    return " ".join((*words, f"commands={sum(count for _, count in verbs)}"))

@@ -73,7 +73,7 @@ class Bench:
             folder=self.folder,
             clock=self.clock,
             emit=desk.records.append,
-            chain=desk.chain,
+            stages=desk.stages,
             intake=desk.intake,
             limits=desk.limits,
             queue_ids=QueueIds(1),

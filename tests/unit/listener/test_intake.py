@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from postroad.listener.intake import Expand
+from postroad.listener.consult import Expand
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.expansion import Expanded, Expansion, Incoming, Unexpanded

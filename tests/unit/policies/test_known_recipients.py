@@ -7,11 +7,12 @@ from postroad.model.envelope import Origin
 from postroad.model.errors import TableError
 from postroad.policies.known_recipients import KnownRecipients
 from postroad.policy.context import Peer, RcptContext
+from postroad.policy.facts import Facts
 from postroad.policy.verdict import VERDICTS, Defer, Reject, Verdict
 from postroad.smtp import replies
 
 BOB = parse_mailbox("bob@example.com")
-CONTEXT = RcptContext(Peer("192.0.2.1", relays=False), Origin(), NULL_PATH, BOB, 0)
+CONTEXT = RcptContext(Peer("192.0.2.1", relays=False), Origin(), NULL_PATH, BOB, 0, Facts())
 
 
 async def decide(policy: KnownRecipients) -> Verdict | None:

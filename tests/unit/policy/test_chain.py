@@ -53,23 +53,23 @@ async def late_broken(_: int) -> Verdict | None:
 
 
 def test_first_verdict_wins_without_waiting() -> None:
-    assert chain(silent, no, yes).decide(0) == NO
-    assert chain(yes, no).decide(0) == Accept("yes")
-    assert chain(silent).decide(0) is None
+    assert chain(silent, no, yes).decide(0, []) == NO
+    assert chain(yes, no).decide(0, []) == Accept("yes")
+    assert chain(silent).decide(0, []) is None
 
 
 async def test_waiting_policies_keep_their_order() -> None:
-    answer = chain(silent, late_silent, late_no, yes).decide(0)
+    answer = chain(silent, late_silent, late_no, yes).decide(0, [])
     assert inspect.isawaitable(answer)
     assert await answer == NO
-    answer = chain(late_silent, yes).decide(0)
+    answer = chain(late_silent, yes).decide(0, [])
     assert inspect.isawaitable(answer)
     assert await answer == Accept("yes")
 
 
 def test_a_broken_policy_defers() -> None:
     records: list[Record] = []
-    verdict = chain(broken, yes, records=records).decide(0)
+    verdict = chain(broken, yes, records=records).decide(0, [])
     assert isinstance(verdict, Defer)
     assert "boom" not in verdict.reply.text
     assert [type(record) for record in records] == [PolicyFaulted]
@@ -78,7 +78,7 @@ def test_a_broken_policy_defers() -> None:
 async def test_a_slow_or_late_broken_policy_defers() -> None:
     for policy in (endless, late_broken):
         records: list[Record] = []
-        answer = chain(policy, yes, records=records).decide(0)
+        answer = chain(policy, yes, records=records).decide(0, [])
         assert inspect.isawaitable(answer)
         assert isinstance(await answer, Defer)
         assert isinstance(records[0], PolicyFaulted)

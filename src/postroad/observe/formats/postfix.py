@@ -131,6 +131,7 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.ConnectionClosed: closed,
         r.CommandRefused: refused,
         r.MessageAccepted: _accepted,
+        r.MessageDiscarded: lambda e, p: (f"cleanup[{p}]: {e.id}: milter-discard: from=<{e.sender}>: {e.reason}",),
         r.RecipientRewritten: lambda e, p: (
             f"cleanup[{p}]: {e.id}: redirect: to=<{e.recipient}>: {e.to} ({e.reason})",
         ),

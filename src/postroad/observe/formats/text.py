@@ -74,6 +74,16 @@ def _accepted(record: r.MessageAccepted) -> str:
     )
 
 
+def _adjusted(record: r.MessageAdjusted) -> str:
+    done = [f"tagged {', '.join(record.tags)}"] if record.tags else []
+    done += [f"held: {record.held}"] if record.held else []
+    done += [f"by route {record.route}"] if record.route else []
+    done += [f"TLS {record.tls}"] if record.tls else []
+    done += [f"redirected to {', '.join(record.redirected)}"] if record.redirected else []
+    done += [f"also to {', '.join(record.added)}"] if record.added else []
+    return f"adjusted  {record.id} {'; '.join(done)} ({record.reason})"
+
+
 def _expanded(record: r.RecipientExpanded) -> str:
     to = ", ".join(record.to) + (", ..." if record.count > len(record.to) else "")
     return f"expanded  {record.id} <{record.recipient}> to {plural(record.count, 'recipient')}: {to}"
@@ -142,6 +152,11 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.ConnectionClosed: _closed,
         r.CommandRefused: _refused,
         r.MessageAccepted: _accepted,
+        r.MessageAdjusted: _adjusted,
+        r.MessageDiscarded: lambda e: (
+            f"discarded {e.id} from <{e.sender}>, {plural(e.recipients, 'recipient')} {e.message_id}: {e.reason}"
+        ),
+        r.RecipientDiscarded: lambda e: f"discarded {e.id} to <{e.recipient}>: {e.reason}",
         r.RecipientRewritten: lambda e: f"rewritten {e.id} to <{e.recipient}> is now to <{e.to}>: {e.reason}",
         r.RecipientExpanded: _expanded,
         r.RecipientDelivered: _delivered,

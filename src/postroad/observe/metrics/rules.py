@@ -94,6 +94,9 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
                 Measure("message_recipients", "Recipients of accepted messages.", _field("recipients"), RECIPIENTS),
             ),
         ),
+        r.MessageAdjusted: PLAIN,
+        r.MessageDiscarded: Rule(("origin.listener",)),
+        r.RecipientDiscarded: PLAIN,
         r.RecipientRewritten: PLAIN,
         r.RecipientExpanded: PLAIN,
         r.RecipientDelivered: Rule(

@@ -1,0 +1,169 @@
+"""Judges what a peer asks for: who it is, what the policies of each stage say of it, and the reply that follows.
+
+One for each connection. An answer comes at once, as a Reply, or later, as an awaitable of one, when a policy has to
+wait; nothing here reads, writes or waits itself (listener/session.py does). Every refusal is a record, and told to
+those who learn from how peers behave.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from postroad.listener.terms import Terms
+from postroad.listener.transaction import Pending, Transaction
+from postroad.model.envelope import Origin, Recipient
+from postroad.model.records import CommandRefused
+from postroad.model.reply import Reply
+from postroad.policy.conduct import Conduct, Kind
+from postroad.policy.context import ConnectContext, HelloContext, Peer
+from postroad.policy.facts import Facts
+from postroad.policy.verdict import VERDICTS, Accept, Adjust, Defer, Discard, Reject, Verdict
+from postroad.smtp import replies
+from postroad.smtp.events import Hello, MailFrom, RcptTo, Refused
+
+NOBODY: Final = Peer("", relays=False)  # before the connection is made
+NO_ORIGIN: Final = Origin()
+_IN_TRANSACTION: Final = frozenset({"mail", "data"})
+
+Answer = Reply | Awaitable[Reply]
+
+
+class Judge:
+    """What is known of one peer, and what follows from it."""
+
+    def __init__(self, terms: Terms, session_id: str) -> None:
+        """Judge on `terms`; `session_id` names the connection in records."""
+        self._terms = terms
+        self._id = session_id
+        self._facts = Facts()
+        self._for_all: list[Adjust] = []  # what policies of the connection want done to each of its messages
+        self.peer = NOBODY
+        self.port = 0
+        self.origin = NO_ORIGIN
+        self.transaction: Transaction | None = None
+        self.leaves = ""  # why the session is to end with the answer that was given
+
+    # -- one method an event ---------------------------------------------------------------------
+
+    def connect(self, ip: str, port: int) -> None:
+        """A peer came from there."""
+        self.peer = Peer(ip, relays=self._terms.relays(ip))
+        self.port = port
+        self.origin = Origin(ip, port, "", "SMTP", self._terms.name, self._id)
+
+    def welcome(self) -> Answer:
+        """The banner, or why there is none."""
+        chain = self._terms.stages.connect
+        if chain is None:
+            return self._terms.banner
+        pending = chain.decide(ConnectContext(self.peer, self.origin, self._facts), self._for_all)
+        return self._rule(pending, partial(self._decided, "connect", self._terms.banner))
+
+    def hello(self, event: Hello) -> Answer:
+        """EHLO or HELO."""
+        peer = self.peer
+        protocol = "ESMTP" if event.extended else "SMTP"
+        self.origin = Origin(peer.ip, self.port, event.name, protocol, self._terms.name, self._id)
+        chain = self._terms.stages.hello
+        if chain is None:
+            return replies.OK
+        pending = chain.decide(HelloContext(peer, self.origin, self._facts), self._for_all)
+        return self._rule(pending, partial(self._decided, "hello", replies.OK))
+
+    def mail(self, event: MailFrom) -> Answer:
+        """A transaction begins."""
+        terms = self._terms
+        transaction = self.transaction = Transaction(terms.stages, self.peer, self.origin, event, self._facts)
+        if self._for_all:
+            transaction.adjustments.extend(self._for_all)
+        if terms.stages.mail is None:
+            return replies.SENDER_OK
+        return self._rule(transaction.ask_mail(), partial(self._decided, "mail", replies.SENDER_OK))
+
+    def rcpt(self, event: RcptTo) -> Answer:
+        """One more recipient."""
+        transaction, path = self.transaction, event.path
+        assert transaction is not None, "a recipient without a transaction"
+        if not path.domain or (path.local == "postmaster" and path.domain == self._terms.offer.hostname):
+            path = self._terms.postmaster  # RFC 5321 4.5.1
+        recipient = Recipient(path, event.notify, event.orcpt)
+        pending = transaction.ask(path)
+        if pending is None or isinstance(pending, VERDICTS):
+            return self._settle(transaction, recipient, pending)
+        return self._later(pending, partial(self._settle, transaction, recipient))
+
+    def data(self) -> Answer:
+        """The content is about to come."""
+        transaction = self.transaction
+        if transaction is None or self._terms.stages.data is None:
+            return replies.START_MAIL
+        return self._rule(transaction.ask_data(), partial(self._decided, "data", replies.START_MAIL))
+
+    # -- verdicts --------------------------------------------------------------------------------
+
+    def _rule(self, pending: Pending, decided: Callable[[Verdict | None], Reply]) -> Answer:
+        if pending is None or isinstance(pending, VERDICTS):
+            return decided(pending)
+        return self._later(pending, decided)
+
+    async def _later(self, pending: Awaitable[Verdict | None], decided: Callable[[Verdict | None], Reply]) -> Reply:
+        return decided(await pending)
+
+    def _decided(self, stage: str, otherwise: Reply, verdict: Verdict | None) -> Reply:
+        """The reply; without an opinion, or with a good one, `otherwise`."""
+        if verdict is None or isinstance(verdict, Accept):
+            return otherwise
+        if isinstance(verdict, Discard):
+            if self.transaction is not None:
+                self.transaction.discarded = verdict.reason
+            return otherwise
+        transaction = self.transaction if stage in _IN_TRANSACTION else None
+        sender = "" if transaction is None else transaction.mail.path.text
+        self.refused(Refused(stage, verdict.reply, verdict.reason), sender)
+        return self._heard(verdict)
+
+    def _settle(self, transaction: Transaction, recipient: Recipient, verdict: Verdict | None) -> Reply:
+        refused = transaction.settle(recipient, verdict)
+        if refused is None:
+            return replies.RECIPIENT_OK
+        self.refused(refused, transaction.mail.path.text, recipient.address.text)
+        return refused.reply if verdict is None else self._heard(verdict)
+
+    def _heard(self, verdict: Verdict) -> Reply:
+        assert isinstance(verdict, Reject | Defer), "a refusal"
+        if verdict.leave:
+            self.leaves = verdict.reason
+        return verdict.reply
+
+    # -- records ---------------------------------------------------------------------------------
+
+    def refused(self, notice: Refused, sender: str = "", recipient: str = "") -> None:
+        """Something was refused: a record, and a word to those who watch."""
+        terms = self._terms
+        terms.emit(
+            CommandRefused(
+                at=terms.now(),
+                origin=self.origin,
+                stage=notice.stage,
+                reply=notice.reply,
+                detail=notice.detail,
+                sender=sender,
+                recipient=recipient,
+            )
+        )
+        if terms.watch is not None and notice.reply.is_permanent:  # what is refused for now is no offence
+            self.conduct(_kind(notice), sender=sender, recipient=recipient)
+
+    def conduct(self, kind: Kind, *, count: int = 1, sender: str = "", recipient: str = "", login: str = "") -> None:
+        """Tell those who learn from how peers behave, if there are any."""
+        watch = self._terms.watch
+        if watch is not None:
+            peer = self.peer
+            login = login or ("" if peer.identity is None else peer.identity.login)
+            watch(Conduct(kind, peer.ip, self._terms.name, login, count, sender, recipient))
+
+
+def _kind(notice: Refused) -> Kind:
+    if notice.reply == replies.TALKED_FIRST:
+        return "talked_first"
+    return "unknown_recipient" if notice.reply.enhanced == "5.1.1" else "refused"

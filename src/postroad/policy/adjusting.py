@@ -1,0 +1,56 @@
+"""What several policies want done to one message, added up (*pure*).
+
+Tags add up, whatever asks for TLS is heeded, and where only one can be heeded (why it is held, the route it takes) the
+first policy that said so is.
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from postroad.model.envelope import Envelope, Recipient
+from postroad.model.policyrecords import MessageAdjusted
+from postroad.policy.verdict import Adjust
+
+
+def total(adjustments: Sequence[Adjust]) -> Adjust:
+    """All of `adjustments` as one; `redirect` and `add` are those of stage message, in order and once each."""
+    return Adjust(
+        reason="; ".join(dict.fromkeys(one.reason for one in adjustments if one.reason)),
+        tags=tuple(dict.fromkeys(tag for one in adjustments for tag in one.tags)),
+        hold=next((one.hold for one in adjustments if one.hold), ""),
+        route=next((one.route for one in adjustments if one.route), ""),
+        tls=next((one.tls for one in adjustments if one.tls), ""),
+        redirect=next((one.redirect for one in adjustments if one.redirect), ()),
+        add=tuple(dict.fromkeys(mailbox for one in adjustments for mailbox in one.add)),
+    )
+
+
+def recipients_after(recipients: Sequence[Recipient], adjust: Adjust) -> list[Recipient]:
+    """Who gets the message: instead of `recipients` those it is redirected to, and those that are added; each once."""
+    found = list(recipients)
+    if adjust.redirect:
+        found = [Recipient(mailbox, recipients[0].notify) for mailbox in adjust.redirect]
+    there = {one.address for one in found}
+    found += [Recipient(mailbox) for mailbox in adjust.add if mailbox not in there]
+    return found
+
+
+def with_adjustments(envelope: Envelope, adjust: Adjust) -> Envelope:
+    """`envelope` as `adjust` has it; its recipients are another matter."""
+    return replace(envelope, tags=adjust.tags, held=adjust.hold, route=adjust.route, tls=adjust.tls)
+
+
+def adjusted(envelope: Envelope, adjust: Adjust) -> MessageAdjusted:
+    """The record of what `adjust` did to the message of `envelope`."""
+    return MessageAdjusted(
+        at=envelope.arrived,
+        id=envelope.id,
+        reason=adjust.reason,
+        tags=adjust.tags,
+        held=adjust.hold,
+        route=adjust.route,
+        tls=adjust.tls,
+        redirected=tuple(mailbox.text for mailbox in adjust.redirect),
+        added=tuple(mailbox.text for mailbox in adjust.add),
+    )
