@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from postroad.listener.consult import EXPAND_SECONDS, Expand
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners, Welcome
@@ -25,6 +27,7 @@ from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.conduct import Conduct
 from postroad.policy.context import RcptContext
+from postroad.policy.networks import membership
 from postroad.policy.settings import AccessSettings
 from postroad.policy.stages import Stages
 from postroad.smtp import replies
@@ -125,6 +128,9 @@ class MemoryTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self.reading = True
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
 
 class Turns:
@@ -235,6 +241,9 @@ class Desk:
             name="test",
             limits=limits,
             offer=offer,
+            trusted=replace(offer, xclient=True),
+            trusts_proxy=None,
+            trusts_client=membership(settings.xclient) if settings.xclient else None,
             banner=replies.banner(HOSTNAME),
             greeting_delay=0.0,
             postmaster=self.postmaster,

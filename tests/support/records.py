@@ -9,6 +9,9 @@ import msgspec
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Origin
 from postroad.model.records import (
+    AccountHandled,
+    AccountHeld,
+    ClientChanged,
     CommandRefused,
     ConfigRefused,
     ConfigReloaded,
@@ -26,11 +29,14 @@ from postroad.model.records import (
     MessageAdjusted,
     MessageDiscarded,
     MessageRemoved,
+    NetworkBanned,
+    NetworkUnbanned,
     OperatorActed,
     PolicyFaulted,
     ProcessEnded,
     ProcessLost,
     ProcessStarted,
+    ProxyRefused,
     RecipientDeferred,
     RecipientDelivered,
     RecipientDiscarded,
@@ -181,6 +187,13 @@ SAMPLES: tuple[Record, ...] = (
     refused("connect", replies.TALKED_FIRST, origin=Origin("2001:db8::7", 40001, "", "SMTP", "mx", "s2")),
     refused("message", replies.LOOP),
     accepted(),
+    ProxyRefused(at=AT, listener="mx", ip="192.0.2.7", port=40000, reason="no PROXY header: b'EHLO'"),
+    ClientChanged(at=AT, session="s1", listener="mx", proxy="192.0.2.9", ip="192.0.2.7", port=40000, login="ann"),
+    NetworkBanned(at=AT, network="192.0.2.7/32", seconds=600, kind="auth_failed", times=1),
+    NetworkBanned(at=AT, network="2001:db8::/32", seconds=0, kind="order", by="root"),
+    NetworkUnbanned(at=AT, network="2001:db8::/32", by="root"),
+    AccountHeld(at=AT, login="ann", reason="812 recipients; usual are 40, allowed 500"),
+    AccountHandled(at=AT, login="ann", action="release", by="root", uid=0, recipients=312, reason="she was asked"),
     MessageAdjusted(
         at=AT,
         id=QUEUE_ID,

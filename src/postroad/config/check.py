@@ -65,6 +65,21 @@ def _addresses(config: Config) -> Iterator[Problem]:
             seen.append((address, port, path_text(path)))
 
 
+def _proxies(config: Config) -> Iterator[Problem]:
+    """The PROXY protocol is expected of somebody, and nobody is named without it."""
+    for name, listener in config.listeners.items():
+        if listener.proxy_protocol and not listener.proxies:
+            yield Problem(
+                ("listeners", name, "proxy_protocol"),
+                "true: nobody could connect; name the networks of the proxies in `proxies`",
+            )
+        if listener.proxies and not listener.proxy_protocol:
+            yield Problem(
+                ("listeners", name, "proxies"),
+                "they would not be believed: proxy_protocol = true expects the header of the PROXY protocol",
+            )
+
+
 def _large_networks(config: Config) -> Iterator[Problem]:
     """A network that can hardly be one's own; that of everybody is refused by the option itself."""
     for at, network in enumerate(config.access.relay_networks):
@@ -122,6 +137,7 @@ def _sizes(config: Config) -> Iterator[Problem]:
 RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _hostname,
     _addresses,
+    _proxies,
     _large_networks,
     *ROUTE_RULES,
     _queue_times,

@@ -167,11 +167,11 @@ class _Census:
         self._board = board
         self._place = place
 
-    def come(self, ip: str) -> tuple[int, int]:
-        return self._board.come(self._place, ip)
+    def come(self, ip: str, network: str) -> tuple[int, int, int]:
+        return self._board.come(self._place, ip, network)
 
-    def go(self, ip: str) -> None:
-        self._board.go(self._place, ip)
+    def go(self, ip: str, network: str) -> None:
+        self._board.go(self._place, ip, network)
 
 
 def _admitted_elsewhere(_stored: Stored, _works: list[Work]) -> None:

@@ -9,17 +9,21 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
+
 from postroad.listener.terms import Terms
 from postroad.listener.transaction import Pending, Transaction
+from postroad.listener.vestibule import Caller
 from postroad.model.envelope import Origin, Recipient
-from postroad.model.records import CommandRefused
+from postroad.model.identity import Identity
+from postroad.model.records import ClientChanged, CommandRefused
 from postroad.model.reply import Reply
 from postroad.policy.conduct import Conduct, Kind
 from postroad.policy.context import ConnectContext, HelloContext, Peer
 from postroad.policy.facts import Facts
 from postroad.policy.verdict import VERDICTS, Accept, Adjust, Defer, Discard, Reject, Verdict
 from postroad.smtp import replies
-from postroad.smtp.events import Hello, MailFrom, RcptTo, Refused
+from postroad.smtp.events import ClientNamed, Hello, MailFrom, RcptTo, Refused
 
 NOBODY: Final = Peer("", relays=False)  # before the connection is made
 NO_ORIGIN: Final = Origin()
@@ -36,6 +40,7 @@ class Judge:
         self._terms = terms
         self._id = session_id
         self._facts = Facts()
+        self._proxy = ""  # the address that may have said for whom it speaks
         self._for_all: list[Adjust] = []  # what policies of the connection want done to each of its messages
         self.peer = NOBODY
         self.port = 0
@@ -45,11 +50,39 @@ class Judge:
 
     # -- one method an event ---------------------------------------------------------------------
 
-    def connect(self, ip: str, port: int) -> None:
-        """A peer came from there."""
-        self.peer = Peer(ip, relays=self._terms.relays(ip))
-        self.port = port
-        self.origin = Origin(ip, port, "", "SMTP", self._terms.name, self._id)
+    def connect(self, caller: Caller) -> None:
+        """A peer came; one that nobody knows may never send anywhere because of where it seems to come from."""
+        ip = self._proxy = caller.ip
+        self.peer = Peer(ip, relays=caller.is_known and self._terms.relays(ip))
+        self.port = caller.port
+        self.origin = Origin(ip, caller.port, "", "SMTP", self._terms.name, self._id)
+
+    def name(self, client: ClientNamed) -> None:
+        """A peer that is believed speaks for `client`: nothing that was known of itself counts any more."""
+        terms, before, origin = self._terms, self.peer, self.origin
+        ip = before.ip if client.ip is None else client.ip or self._proxy
+        is_known = client.ip != "" and (client.ip is not None or before.relays)
+        self.port = self.port if client.port is None else client.port
+        login = client.login
+        identity = before.identity if login is None else Identity(login, "xclient") if login else None
+        self.peer = Peer(ip, is_known and terms.relays(ip), identity, before.tls)
+        protocol = client.protocol or "ESMTP"
+        known_login = "" if identity is None else identity.login
+        self.origin = replace(
+            origin, ip=ip, port=self.port, helo=client.helo or "", protocol=protocol, login=known_login
+        )
+        self._facts, self._for_all, self.transaction = Facts(), [], None
+        terms.emit(
+            ClientChanged(
+                at=terms.now(),
+                session=self._id,
+                listener=terms.name,
+                proxy=self._proxy,
+                ip=ip,
+                port=self.port,
+                login=known_login,
+            )
+        )
 
     def welcome(self) -> Answer:
         """The banner, or why there is none."""
@@ -63,7 +96,8 @@ class Judge:
         """EHLO or HELO."""
         peer = self.peer
         protocol = "ESMTP" if event.extended else "SMTP"
-        self.origin = Origin(peer.ip, self.port, event.name, protocol, self._terms.name, self._id)
+        login = "" if peer.identity is None else peer.identity.login
+        self.origin = Origin(peer.ip, self.port, event.name, protocol, self._terms.name, self._id, login)
         chain = self._terms.stages.hello
         if chain is None:
             return replies.OK
@@ -120,7 +154,10 @@ class Judge:
         transaction = self.transaction if stage in _IN_TRANSACTION else None
         sender = "" if transaction is None else transaction.mail.path.text
         self.refused(Refused(stage, verdict.reply, verdict.reason), sender)
-        return self._heard(verdict)
+        reply = self._heard(verdict)
+        if stage == "connect":
+            self.leaves = verdict.reason
+        return reply
 
     def _settle(self, transaction: Transaction, recipient: Recipient, verdict: Verdict | None) -> Reply:
         refused = transaction.settle(recipient, verdict)

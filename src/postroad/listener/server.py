@@ -6,13 +6,14 @@ RFC 5321 4.5.3.2.7 (time-outs), 3.8 (421 when shutting down).
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from postroad.listener.doors import Door, Doors
+from postroad.listener.headcount import Census, Headcount
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.listener.terms import Guest, Terms
@@ -21,6 +22,7 @@ from postroad.model.records import Emit
 from postroad.model.reply import Reply
 from postroad.net.inherited import Given, Inherited
 from postroad.policy.conduct import Conduct
+from postroad.policy.networks import membership
 from postroad.policy.stages import Stages
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer
@@ -47,16 +49,6 @@ class Welcome(Struct, frozen=True, kw_only=True):
     watch: Callable[[Conduct], None] | None = None
 
 
-class Census(Protocol):
-    """Counts sessions over several processes."""
-
-    def come(self, ip: str) -> tuple[int, int]:
-        """One from `ip` began: how many there are in all, and from there, with it."""
-
-    def go(self, ip: str) -> None:
-        """One from `ip` ended."""
-
-
 class Listeners:
     """All listeners of the process."""
 
@@ -76,7 +68,6 @@ class Listeners:
 
         `census` counts the sessions of all processes, when there are several.
         """
-        self._census = census
         self._welcome = welcome
         self._emit = emit
         self._now = now
@@ -84,8 +75,8 @@ class Listeners:
         self._at_turn_end = at_turn_end
         self._prefix = f"{start & 0xFFFFFF:x}-"
         self._count = 0
-        self._sessions: set[Guest] = set()
-        self._per_ip: Counter[str] = Counter()
+        self._headcount = Headcount(census)
+        self._sessions = self._headcount.guests()
         self._doors = Doors(self._next_id, inherited)
         self._bound: list[Door] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -159,6 +150,9 @@ class Listeners:
             name=name,
             limits=limits,
             offer=offer,
+            trusted=replace(offer, xclient=True),
+            trusts_proxy=membership(settings.proxies) if settings.proxy_protocol else None,
+            trusts_client=membership(settings.xclient) if settings.xclient else None,
             banner=replies.banner(welcome.hostname),
             greeting_delay=settings.greeting_delay,
             postmaster=welcome.postmaster,
@@ -182,29 +176,11 @@ class Listeners:
     # -- the count of sessions -----------------------------------------------------------------
 
     def _enter(self, guest: Guest) -> Reply | None:
-        limits = self._welcome.limits
-        self._sessions.add(guest)
-        self._per_ip[guest.ip] += 1
-        total, same = len(self._sessions), self._per_ip[guest.ip]
-        if self._census is not None:
-            total, same = self._census.come(guest.ip)
-        if self._is_draining:
-            return replies.SHUTTING_DOWN
-        if total > limits.sessions:
-            return replies.TOO_BUSY
-        if same > limits.sessions_per_ip:
-            return replies.TOO_MANY_FROM_YOU
-        return None
+        refusal = self._headcount.come(guest, self._welcome.limits)
+        return replies.SHUTTING_DOWN if self._is_draining else refusal
 
     def _leave(self, guest: Guest) -> None:
-        self._sessions.discard(guest)
-        if self._census is not None:
-            self._census.go(guest.ip)
-        left = self._per_ip[guest.ip] - 1
-        if left > 0:
-            self._per_ip[guest.ip] = left
-        else:
-            del self._per_ip[guest.ip]
+        self._headcount.go(guest)
         if self._emptied is not None and not self._sessions:
             self._emptied.set()
 

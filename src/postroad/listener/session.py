@@ -15,10 +15,21 @@ from postroad.listener.intake import Gathering
 from postroad.listener.judge import Answer, Judge
 from postroad.listener.receipt import Receipt
 from postroad.listener.terms import Terms
+from postroad.listener.vestibule import Caller, caller_of
 from postroad.model.records import ConnectionClosed, ConnectionOpened
 from postroad.model.reply import Reply
 from postroad.smtp import replies
-from postroad.smtp.events import DataChunk, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
+from postroad.smtp.events import (
+    ClientNamed,
+    DataChunk,
+    DataStarted,
+    Event,
+    Hello,
+    MailFrom,
+    MessageEnded,
+    RcptTo,
+    Refused,
+)
 from postroad.smtp.server import ServerSession
 
 INPUT_LIMIT: Final = 256 << 10  # octets taken ahead while an answer is open
@@ -28,9 +39,10 @@ BACKLOG_LIMIT: Final = 1 << 20  # octets of content waiting for the disk
 class Conversation(Channel):
     """The protocol object of one connection."""
 
-    def __init__(self, terms: Terms, session_id: str) -> None:
-        """Converse on `terms`; `session_id` names the connection in records."""
+    def __init__(self, terms: Terms, session_id: str, caller: Caller | None = None) -> None:
+        """Converse on `terms`, with `caller` or else the other end of the connection; records name it `session_id`."""
         super().__init__()
+        self._caller = caller
         self._terms = terms
         self._id = session_id
         self._session = ServerSession(terms.offer)
@@ -55,9 +67,11 @@ class Conversation(Channel):
         """A peer connected: count it, and greet it or refuse it."""
         self._connected(transport)
         terms = self._terms
-        address = transport.get_extra_info("peername") or ("", 0)
-        ip, port = address[0].removeprefix("::ffff:"), address[1]
-        self._judge.connect(ip, port)
+        caller = self._caller or caller_of(transport)
+        ip, port = caller.ip, caller.port
+        self._judge.connect(caller)
+        if terms.trusts_client is not None and terms.trusts_client(ip):
+            self._session.trust(terms.trusted)
         self._opened = self.last_seen = self.phase_began = terms.monotonic()
         terms.emit(ConnectionOpened(at=terms.now(), session=self._id, listener=terms.name, ip=ip, port=port))
         refusal = terms.enter(self)
@@ -243,6 +257,8 @@ class Conversation(Channel):
         if isinstance(event, Refused):
             self._refused(event)
             return None
+        if isinstance(event, ClientNamed):
+            return self._meet(event)
         self._discard()
         return None
 
@@ -273,6 +289,20 @@ class Conversation(Channel):
         self._pump()
 
     # -- one method an event -------------------------------------------------------------------
+
+    def _meet(self, event: ClientNamed) -> Reply | None:
+        """The peer speaks for another client: count that one instead, and greet it or refuse it."""
+        if self._draining:
+            self._session.close(replies.SHUTTING_DOWN, "shutting down")
+            return replies.SHUTTING_DOWN
+        self._discard()
+        self._judge.name(event)
+        refusal = self._terms.enter(self)
+        if refusal is None:
+            return self._heed(self._judge.welcome())
+        self._refused(Refused("connect", refusal, "limit of sessions"))
+        self._judge.leaves = "refused at connect"
+        return refusal
 
     def _ask_mail(self, event: MailFrom) -> Reply | None:
         self.phase_began = self.last_seen

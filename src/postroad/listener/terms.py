@@ -60,14 +60,19 @@ class Guest(Protocol):
 class Terms(Struct, frozen=True, kw_only=True):
     """The terms of one listener.
 
-    `watch`, when there is one, is told how peers behave; `relays` tells of an address whether it may send anywhere;
-    `enter` admits a conversation or says why not; `now` is in microseconds since 1970, `monotonic` and `greeting_delay`
-    in seconds; `at_turn_end` runs a callback at the end of the event loop's turn.
+    `trusts_proxy` tells whose PROXY header is believed, when one is expected; `trusts_client` who may use XCLIENT,
+    where anybody may, and is then offered what `trusted` has. `watch`, when there is one, is told how peers behave;
+    `relays` tells of an address whether it may send anywhere; `enter` admits a conversation or says why not, and is
+    asked again when it goes on for another client; `now` is in microseconds since 1970, `monotonic` and
+    `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of the event loop's turn.
     """
 
     name: str
     limits: LimitsSettings
     offer: Offer
+    trusted: Offer
+    trusts_proxy: Callable[[str], bool] | None
+    trusts_client: Callable[[str], bool] | None
     banner: Reply
     greeting_delay: float
     postmaster: Mailbox

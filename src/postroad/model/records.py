@@ -6,21 +6,38 @@ message bodies never go into a record.
 """
 
 from postroad.model.envelope import Origin
+from postroad.model.operatorrecords import OperatorActed, RecipientHandled
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
+from postroad.model.shieldrecords import (
+    AccountHandled,
+    AccountHeld,
+    ClientChanged,
+    NetworkBanned,
+    NetworkUnbanned,
+    ProxyRefused,
+)
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
 
 # All that follow too.
 __all__ = [
+    "AccountHandled",
+    "AccountHeld",
+    "ClientChanged",
     "Emit",
     "MessageAdjusted",
     "MessageDiscarded",
+    "NetworkBanned",
+    "NetworkUnbanned",
+    "OperatorActed",
     "ProcessEnded",
     "ProcessLost",
     "ProcessStarted",
+    "ProxyRefused",
     "RecipientDiscarded",
+    "RecipientHandled",
     "Record",
     "RecordsDropped",
     "SinkFaulted",
@@ -347,32 +364,6 @@ class TableRefused(Record, frozen=True, tag="TableRefused"):
     line: int
     reason: str
     problems: int
-
-
-class OperatorActed(Record, frozen=True, tag="OperatorActed"):
-    """The user `by` did `action` on `selection`: `recipients` of `messages` changed, `busy` were being delivered."""
-
-    action: str
-    by: str
-    uid: int
-    selection: str
-    recipients: int = 0
-    messages: int = 0
-    busy: int = 0
-    reason: str = ""
-
-
-class RecipientHandled(Record, frozen=True, tag="RecipientHandled"):
-    """An operator's `action` changed one recipient: hold, release, retry, fail, drop, or reroute to `lane`."""
-
-    id: str
-    sender: str
-    recipient: str
-    lane: str
-    action: str
-    by: str
-    uid: int
-    reason: str = ""
 
 
 class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):

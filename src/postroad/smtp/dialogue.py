@@ -10,7 +10,7 @@ from collections import deque
 from postroad.model.reply import Reply
 from postroad.smtp import replies
 from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, Input
-from postroad.smtp.events import Aborted, Event, MailFrom, Refused
+from postroad.smtp.events import Aborted, ClientNamed, Event, Hello, MailFrom, Refused
 from postroad.smtp.extensions import Offer
 from postroad.smtp.state import LINES_A_TURN, State
 from postroad.smtp.tally import Tally
@@ -77,6 +77,26 @@ class Dialogue:
             self.state = State.GREETED
         else:
             self._leave("refused at connect")
+
+    def trust(self, offer: Offer) -> None:
+        """Go on with an `offer` of more, for a peer that may have it."""
+        self._offer = offer
+
+    def _meet(self, event: Hello | ClientNamed) -> bytes:
+        """Somebody has said who it is; what the answer is, if it is always the same.
+
+        What was said before by whoever a client speaks for is not that one's: the greeting comes next.
+        """
+        self._abandon()
+        if isinstance(event, Hello):
+            self.hello = event.name
+            self.extended = event.extended
+            self.state = State.READY
+            return self._offer.ehlo if event.extended else self._offer.helo
+        self.hello = event.helo or ""
+        self.extended = event.protocol != "SMTP"
+        self.state = State.READY if self.hello else State.GREETED
+        return b""
 
     def close(self, reply: Reply, reason: str) -> None:
         """Say `reply` (a 421 or 554) and end the session (RFC 5321 3.8)."""

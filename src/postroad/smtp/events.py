@@ -1,6 +1,6 @@
 """What a peer did, as values: the server session asks with these and is answered with a reply.
 
-`Hello`, `MailFrom`, `RcptTo`, `DataStarted` and `MessageEnded` wait for an answer, and no further event
+`Hello`, `ClientNamed`, `MailFrom`, `RcptTo`, `DataStarted` and `MessageEnded` wait for an answer, and no further event
 comes before it (RFC 5321 4.1.4 fixes the order of commands). The others only tell.
 """
 
@@ -69,6 +69,21 @@ class MessageEnded(Struct, frozen=True, gc=False):
     detail: str = ""
 
 
+class ClientNamed(Struct, frozen=True, gc=False):
+    """XCLIENT: the peer speaks for this client; None for what it did not say, "" or 0 for what it does not know.
+
+    After a positive answer the session begins anew, with the greeting.
+    """
+
+    asks: ClassVar[bool] = True
+
+    ip: str | None = None
+    port: int | None = None
+    protocol: str | None = None
+    helo: str | None = None
+    login: str | None = None
+
+
 class Refused(Struct, frozen=True, gc=False):
     """Notice: the session itself refused a command; `detail` is the exact reason. Needs no answer."""
 
@@ -108,5 +123,5 @@ class AuthResponse(Struct, frozen=True, gc=False):
     data: bytes
 
 
-Question = Hello | MailFrom | RcptTo | DataStarted | MessageEnded
+Question = Hello | ClientNamed | MailFrom | RcptTo | DataStarted | MessageEnded
 Event = Question | DataChunk | Refused | Aborted

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from postroad.smtp import replies
+from postroad.smtp.xclient import XCLIENT
 
 
 class Offer(Struct, frozen=True, gc=False):
@@ -24,6 +25,7 @@ class Offer(Struct, frozen=True, gc=False):
     errors: int
     junk: int
     normalise: bool = False
+    xclient: bool = False
     ehlo: bytes = b""
     helo: bytes = b""
 
@@ -44,4 +46,5 @@ class Offer(Struct, frozen=True, gc=False):
             "ENHANCEDSTATUSCODES",
             f"LIMITS RCPTMAX={self.recipients} MAILMAX={self.messages}",
             "HELP",
+            *((XCLIENT,) if self.xclient else ()),
         )

@@ -22,6 +22,7 @@ START_MAIL: Final = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "Service shutting down, try again later")
 TOO_BUSY: Final = Reply(421, "4.3.2", "Too many connections, try again later")
 TOO_MANY_FROM_YOU: Final = Reply(421, "4.7.0", "Too many connections from your address, try again later")
+TOO_MANY_FROM_NETWORK: Final = Reply(421, "4.7.0", "Too many connections from your network, try again later")
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors, closing connection")
 TOO_MANY_MESSAGES: Final = Reply(421, "4.7.0", "Too many messages in one session, connect again")
 TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing connection")
@@ -46,6 +47,7 @@ NOT_IMPLEMENTED: Final = Reply(502, "5.5.1", "Command not implemented")
 HELLO_FIRST: Final = Reply(503, "5.5.1", "Send EHLO or HELO first")
 MAIL_FIRST: Final = Reply(503, "5.5.1", "Need MAIL command first")
 RECIPIENT_FIRST: Final = Reply(503, "5.5.1", "Need RCPT command first")
+NESTED_XCLIENT: Final = Reply(503, "5.5.1", "XCLIENT inside a transaction")
 NESTED_MAIL: Final = Reply(503, "5.5.1", "Nested MAIL command")
 BDAT_ONLY: Final = Reply(503, "5.5.1", "Binary content or chunks must be sent with BDAT")
 BDAT_FAILED: Final = Reply(503, "5.5.1", "Earlier chunk was refused, send RSET")
@@ -114,6 +116,7 @@ CATALOGUE: Final = (
     Entry("SHUTTING_DOWN", SHUTTING_DOWN, "The server drains; the client should try again later."),
     Entry("TOO_BUSY", TOO_BUSY, "`limits.sessions` is reached."),
     Entry("TOO_MANY_FROM_YOU", TOO_MANY_FROM_YOU, "`limits.sessions_per_ip` is reached."),
+    Entry("TOO_MANY_FROM_NETWORK", TOO_MANY_FROM_NETWORK, "`limits.sessions_per_network` is reached."),
     Entry("TOO_MANY_ERRORS", TOO_MANY_ERRORS, "`limits.errors_per_session` is reached."),
     Entry("TOO_MANY_MESSAGES", TOO_MANY_MESSAGES, "`limits.messages_per_session` is reached."),
     Entry("TIMED_OUT", TIMED_OUT, "A time-out of `[limits]` ran out."),
@@ -145,6 +148,7 @@ CATALOGUE: Final = (
     Entry("HELLO_FIRST", HELLO_FIRST, "MAIL came before EHLO or HELO."),
     Entry("MAIL_FIRST", MAIL_FIRST, "RCPT, DATA or BDAT came without a transaction."),
     Entry("RECIPIENT_FIRST", RECIPIENT_FIRST, "DATA or BDAT came before any RCPT."),
+    Entry("NESTED_XCLIENT", NESTED_XCLIENT, "XCLIENT came inside a transaction."),
     Entry("NESTED_MAIL", NESTED_MAIL, "MAIL came inside a transaction."),
     Entry("BDAT_ONLY", BDAT_ONLY, "DATA came after BODY=BINARYMIME or after a chunk."),
     Entry("BDAT_FAILED", BDAT_FAILED, "A chunk came after one that was refused."),

@@ -14,8 +14,9 @@ from postroad.smtp import replies
 from postroad.smtp.command import RefusalError, parse_bdat, parse_hello, parse_mail, parse_rcpt, refuse_argument
 from postroad.smtp.data import ChunkReader
 from postroad.smtp.dialogue import Dialogue
-from postroad.smtp.events import DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
+from postroad.smtp.events import ClientNamed, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
 from postroad.smtp.state import HTTP, NOT_IMPLEMENTED, State
+from postroad.smtp.xclient import parse_xclient
 
 
 class ServerSession(Dialogue):
@@ -78,12 +79,8 @@ class ServerSession(Dialogue):
         elif isinstance(event, DataStarted):
             if not self._answer_start(reply, positive=positive):
                 return
-        elif isinstance(event, Hello) and positive:
-            self._abandon()
-            self.hello = event.name
-            self.extended = event.extended
-            self.state = State.READY
-            self._out.append(self._offer.ehlo if event.extended else self._offer.helo)
+        elif positive and isinstance(event, Hello | ClientNamed):
+            self._out.append(self._meet(event) or replies.encode(reply))
             return
         self._out.append(replies.encode(reply))
         if not positive:
@@ -131,6 +128,14 @@ class ServerSession(Dialogue):
 
     def _helo(self, argument: bytes) -> Event:
         return Hello(parse_hello(argument), extended=False)
+
+    def _xclient(self, argument: bytes) -> Event | None:
+        if not self._offer.xclient:
+            self._unknown(b"XCLIENT")
+            return None
+        if self.mail is not None:
+            raise RefusalError(replies.NESTED_XCLIENT, "out of order")
+        return parse_xclient(argument)
 
     def _mail(self, argument: bytes) -> Event | None:
         if self.state is not State.READY:
@@ -212,6 +217,7 @@ _VERBS: Final = MappingProxyType(
     {
         b"EHLO": ServerSession._ehlo,
         b"HELO": ServerSession._helo,
+        b"XCLIENT": ServerSession._xclient,
         b"MAIL": ServerSession._mail,
         b"RCPT": ServerSession._rcpt,
         b"DATA": ServerSession._data,
