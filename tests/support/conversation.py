@@ -14,6 +14,7 @@ from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners, Welcome
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
+from postroad.listener.tarpit import Tarpit
 from postroad.listener.terms import Terms
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
@@ -173,6 +174,8 @@ class Desk:
         self.spool = InstantSpool()
         self.limits = limits or LimitsSettings()
         self.time = 1000.0
+        self.tarpit: Tarpit | None = None
+        self.call_later: Callable[[float, Callable[[], None]], object] = lambda _seconds, _callback: None
         access = AccessSettings.model_validate(
             {"relay_domains": list(relay_domains), "relay_networks": list(relay_networks)}
         )
@@ -249,12 +252,13 @@ class Desk:
             postmaster=self.postmaster,
             stages=self.stages,
             watch=self.conduct.append,
+            tarpit=self.tarpit,
             relays=self.control.relays,
             intake=self.intake,
             emit=self.records.append,
             now=lambda: NOW,
             monotonic=lambda: self.time,
-            call_later=lambda _seconds, _callback: None,
+            call_later=self.call_later,
             at_turn_end=self.at_turn_end,
             enter=lambda _guest: None,
             leave=lambda _guest: None,

@@ -23,6 +23,7 @@ from postroad.net.hostname import host_name
 from postroad.net.settings import ProcessSettings, ResolverSettings
 from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.settings import AccessSettings
+from postroad.policy.shieldsettings import BanSettings, BreakerSettings, TarpitSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
 from postroad.spool.settings import SpoolSettings
@@ -107,6 +108,21 @@ class Config(Settings):
         description="Where mail comes in, by name; at least one.", min_length=1
     )
     access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
+    bans: BanSettings | None = Field(
+        None,
+        description="Who is banned for a while.",
+        json_schema_extra={"default": "nobody; with a section, as it says"},
+    )
+    tarpit: TarpitSettings | None = Field(
+        None,
+        description="Slow answers for clients that err.",
+        json_schema_extra={"default": "none; with a section, as it says"},
+    )
+    breaker: BreakerSettings | None = Field(
+        None,
+        description="Mail of logins that do not behave as usual is held.",
+        json_schema_extra={"default": "it is not; with a section, as it says"},
+    )
     postmaster: MailboxText = Field(
         default_factory=_default_postmaster,
         description="Where mail to the bare <Postmaster> goes (RFC 5321 4.5.1).",
@@ -197,6 +213,21 @@ class Config(Settings):
     def rates_file(self) -> Path:
         """Where what is used up of long rates is kept."""
         return self.data_dir / "rates.json"
+
+    @property
+    def bans_file(self) -> Path:
+        """Where bans are kept."""
+        return self.data_dir / "bans"
+
+    @property
+    def accounts_file(self) -> Path:
+        """Where it is kept which logins are held or locked."""
+        return self.data_dir / "accounts.json"
+
+    @property
+    def habits_file(self) -> Path:
+        """Where it is kept what is usual for each login."""
+        return self.data_dir / "habits.json"
 
     @property
     def drop_folder(self) -> Path:

@@ -14,6 +14,7 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import Final
 
+from postroad.house.guardboard import GuardBoard
 from postroad.spool.layout import END, Reach
 
 COURIER: Final = 0
@@ -55,6 +56,7 @@ class Board:
         self._texts = numbers * 8
         self._memory = mmap.mmap(-1, self._texts + places * _SERIES)
         self._numbers = memoryview(self._memory).cast("Q")
+        self.guard = GuardBoard(places, key)
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # rung by edges, heard by the courier
 
     def _get(self, place: int, field: _At) -> int:

@@ -14,6 +14,7 @@ from postroad.desk.readiness import FULL
 from postroad.house.board import Board, edge_name
 from postroad.house.front import Front, Way, front_of, read_aliases
 from postroad.house.life import DRAIN_SECONDS, settle_down
+from postroad.house.lookout import Eyes
 from postroad.house.seat import DRAIN, RETIRE, Seat
 from postroad.house.showing import Showing
 from postroad.listener.doors import Doors
@@ -54,7 +55,8 @@ class Edge:
             reached=lambda segment, offset: board.reached(seat.place, segment, offset),
             others_have_room=lambda: not board.is_full,
         )
-        way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock)
+        eyes = Eyes(board.guard, board.guard.rings[seat.place].put, clock)
+        way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock, eyes)
         self._front: Front = front_of(config, read_aliases(config), compile_rewriter(config.routes), way)
         self._listeners = Listeners(
             welcome=self._front.welcome,

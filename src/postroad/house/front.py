@@ -15,6 +15,8 @@ from postroad.aliases.service import AliasService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
+from postroad.house.guard import Admit
+from postroad.house.lookout import Eyes, shield_of
 from postroad.house.policing import Policing
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
@@ -24,7 +26,6 @@ from postroad.model.address import parse_mailbox
 from postroad.model.errors import ConfigError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
-from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
@@ -35,13 +36,19 @@ LOOK_SECONDS: Final = 1.0
 
 
 class Way(Struct, frozen=True):
-    """How accepted mail goes on, the same for every front of the process."""
+    """How accepted mail goes on, the same for every front of the process.
+
+    `eyes` see who is banned, held or locked; `admitting` lets the watch over accounts hear of mail where it is
+    admitted.
+    """
 
     spool: Inlet
-    admit: Callable[[Stored, list[Work]], None]
+    admit: Admit
     queue_ids: QueueIds
     emit: Emit
     clock: Clock
+    eyes: Eyes | None = None
+    admitting: Callable[[Admit], Admit] | None = None
 
 
 class Front(Struct, frozen=True):
@@ -68,13 +75,15 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
     door = aliases.door
-    policing = Policing(control, door, way.emit, way.clock)
+    shield = shield_of(config, way.eyes)
+    policing = Policing(control, door, shield, way.emit, way.clock)
+    admit = way.admit if config.breaker is None or way.admitting is None else way.admitting(way.admit)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )
     intake = Intake(
         spool=way.spool,
-        admit=way.admit,
+        admit=admit,
         emit=way.emit,
         now=way.clock.now,
         hostname=config.hostname,
@@ -92,6 +101,8 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
+        watch=shield.watch,
+        tarpit=shield.tarpit,
     )
     return Front(config, aliases, welcome, announcer)
 

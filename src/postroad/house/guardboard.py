@@ -67,18 +67,19 @@ class Ring:
 
     def __init__(self) -> None:
         """Empty."""
+        self.left_out = 0  # by the one who writes
         self._memory = mmap(-1, _HEAD + _RING)
         self._numbers = memoryview(self._memory)[:_HEAD].cast("Q")
 
-    def put(self, conduct: Conduct) -> bool:
-        """Send it; False when it finds no room."""
+    def put(self, conduct: Conduct) -> None:
+        """Send it; what finds no room is counted."""
         text = _encode(conduct)
         written, read = self._numbers[0], self._numbers[1]
         if len(text) > _LONGEST or written - read + _SIZE + len(text) > _RING:
-            return False
+            self.left_out += 1
+            return
         self._write(written, len(text).to_bytes(_SIZE) + text)
         self._numbers[0] = written + _SIZE + len(text)  # last: the reader sees whole frames alone
-        return True
 
     def take(self) -> Iterator[Conduct]:
         """All that has come."""

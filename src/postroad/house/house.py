@@ -23,7 +23,10 @@ from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, drops_of, front_of, read_aliases
+from postroad.house.guard import Guard
+from postroad.house.guardboard import GuardBoard
 from postroad.house.injection import Injection, rules_of
+from postroad.house.lookout import Eyes
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
 from postroad.house.seat import Seat
@@ -45,6 +48,7 @@ from postroad.observe.outlet import Around
 from postroad.observe.sinks import Sinks
 from postroad.queue.actions import Surroundings
 from postroad.queue.dispatcher import Dispatcher
+from postroad.queue.notice import Notices
 from postroad.queue.operator import Operator
 from postroad.queue.suspensions import Suspensions
 from postroad.routing.lanes import lane_named
@@ -94,7 +98,9 @@ class House:
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.suspensions = self._load_suspensions()
         self.workshop = Workshop(config, clock, emit)
-        self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert)
+        memory = GuardBoard(1, random.SystemRandom().randbytes(16)) if seat is None else seat.board.guard
+        self.guard = Guard(config, memory, clock, emit)
+        self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert, self.guard.delivering)
         self.courier = courier_of(config, self.tools)
         self.spool = EmbeddedSpool(
             config.spool_folder,
@@ -107,7 +113,9 @@ class House:
             lock=None if seat is None else seat.lock,
         )
         self.dispatcher = self._dispatcher(queue_ids)
-        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock)
+        eyes, admit = Eyes(memory, self.guard.hear, clock), self.dispatcher.admit
+        self.way = Way(self.spool, admit, queue_ids, emit, clock, eyes, self.guard.admitting)
+        self.guard.tell = Notices(spool=self.spool, admit=admit, emit=emit, queue_ids=queue_ids).tell
         self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
@@ -195,6 +203,7 @@ class House:
         self.dispatcher.adopt(courier.regime)
         if self._operator is not None:
             self._operator.adopt(self._surroundings())
+        self.guard.adopt(front.config)
         self.drops.adopt(self._drop_parts(front))
         if self.injection is not None and rules is not None:
             self.injection.adopt(rules)
@@ -224,6 +233,7 @@ class House:
     async def close(self) -> None:
         """Close everything that is open; nothing may be running any more."""
         await self.rates.stop()
+        await self.guard.stop()
         retiring = list(self._retiring)
         for task in retiring:
             task.cancel()

@@ -83,6 +83,7 @@ class Life:
         if house.injection is not None:
             await house.injection.start()
         house.rates.start()
+        house.guard.start()
         if monitor is not None:
             monitor.serve()
         self._started(announce)

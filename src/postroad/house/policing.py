@@ -8,6 +8,7 @@ no chain and cost nothing.
 from typing import Final, TypeVar
 
 from postroad.aliases.door import Aliases
+from postroad.house.lookout import Shield
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.known_recipients import KnownRecipients
@@ -24,10 +25,11 @@ Context = TypeVar("Context")
 class Policing:
     """The policies of one configuration."""
 
-    def __init__(self, control: RelayControl, door: Aliases | None, emit: Emit, clock: Clock) -> None:
+    def __init__(self, control: RelayControl, door: Aliases | None, shield: Shield, emit: Emit, clock: Clock) -> None:
         """`door` knows the names of strict domains; `emit` and `clock` are for records of faults."""
         self._control = control
         self._door = door
+        self._shield = shield
         self._emit = emit
         self._clock = clock
         self._stages: dict[str, Stages] = {}
@@ -43,7 +45,17 @@ class Policing:
         rcpt: tuple[Policy[RcptContext], ...] = (self._control,)
         if self._door is not None and self._door.has_strict:
             rcpt = (KnownRecipients(self._door.knows), *rcpt)
-        return Stages(rcpt=self._chain("rcpt", rcpt))
+        shield = self._shield
+        return Stages(
+            rcpt=self._chain("rcpt", rcpt),
+            connect=self._chain_of("connect", shield.connect),
+            mail=self._chain_of("mail", shield.mail),
+            message=self._chain_of("message", shield.message),
+        )
+
+    def _chain_of(self, stage: str, policies: tuple[Policy[Context], ...]) -> Chain[Context] | None:
+        """A chain where somebody has an opinion."""
+        return self._chain(stage, policies) if policies else None
 
     def _chain(self, stage: str, policies: tuple[Policy[Context], ...]) -> Chain[Context]:
         return Chain[Context](stage, policies, timeout=POLICY_SECONDS, emit=self._emit, now=self._clock.now)

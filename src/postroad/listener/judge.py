@@ -11,6 +11,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from postroad.listener.channel import Later
+from postroad.listener.tarpit import Tarpit
 from postroad.listener.terms import Terms
 from postroad.listener.transaction import Pending, Transaction
 from postroad.listener.vestibule import Caller
@@ -24,19 +26,24 @@ from postroad.policy.facts import Facts
 from postroad.policy.verdict import VERDICTS, Accept, Adjust, Defer, Discard, Reject, Verdict
 from postroad.smtp import replies
 from postroad.smtp.events import ClientNamed, Hello, MailFrom, RcptTo, Refused
+from postroad.smtp.server import ServerSession
 
 NOBODY: Final = Peer("", relays=False)  # before the connection is made
 NO_ORIGIN: Final = Origin()
 _IN_TRANSACTION: Final = frozenset({"mail", "data"})
 
+Detain = Callable[[Tarpit, float, Later], None]
 Answer = Reply | Awaitable[Reply]
 
 
 class Judge:
     """What is known of one peer, and what follows from it."""
 
-    def __init__(self, terms: Terms, session_id: str) -> None:
-        """Judge on `terms`; `session_id` names the connection in records."""
+    def __init__(self, terms: Terms, session_id: str, detain: Detain) -> None:
+        """Judge on `terms`; `session_id` names the connection in records; `detain` lets the peer wait for a refusal."""
+        self._detain = detain
+        self._refusals = 0
+        self._parting: Reply | None = None  # what is said when the session ends
         self._terms = terms
         self._id = session_id
         self._facts = Facts()
@@ -190,6 +197,24 @@ class Judge:
         )
         if terms.watch is not None and notice.reply.is_permanent:  # what is refused for now is no offence
             self.conduct(_kind(notice), sender=sender, recipient=recipient)
+        if terms.tarpit is not None:
+            self._slow(terms.tarpit)
+
+    def _slow(self, tarpit: Tarpit) -> None:
+        """Let a peer that errs wait, and have it leave when it is near to a ban."""
+        self._refusals += 1
+        seconds, is_enough = tarpit.wait(self.peer.ip, self._refusals)
+        if is_enough and not self.leaves:
+            self.leaves, self._parting = "too many errors of the address", replies.TOO_MANY_ERRORS
+        if seconds:
+            self._detain(tarpit, seconds, self._terms.call_later)
+
+    def end(self, session: ServerSession) -> None:
+        """The session is to end with the answer that was given."""
+        if self._parting is None:
+            session.leave(self.leaves)
+        else:
+            session.close(self._parting, self.leaves)
 
     def conduct(self, kind: Kind, *, count: int = 1, sender: str = "", recipient: str = "", login: str = "") -> None:
         """Tell those who learn from how peers behave, if there are any."""

@@ -16,6 +16,7 @@ from postroad.listener.doors import Door, Doors
 from postroad.listener.headcount import Census, Headcount
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings, ListenerSettings
+from postroad.listener.tarpit import Tarpit
 from postroad.listener.terms import Guest, Terms
 from postroad.model.address import Mailbox
 from postroad.model.records import Emit
@@ -37,7 +38,7 @@ class Welcome(Struct, frozen=True, kw_only=True):
     """What the configuration says to sessions to come; those that run keep the one that they began with.
 
     `stages_of` gives the policies of a listener by its name; drops and the HTTP API have names too. `watch`, when there
-    is one, is told how peers behave.
+    is one, is told how peers behave; `tarpit` slows those that err.
     """
 
     hostname: str
@@ -47,6 +48,7 @@ class Welcome(Struct, frozen=True, kw_only=True):
     relays: Callable[[str], bool]
     intake: Intake
     watch: Callable[[Conduct], None] | None = None
+    tarpit: Tarpit | None = None
 
 
 class Listeners:
@@ -158,6 +160,7 @@ class Listeners:
             postmaster=welcome.postmaster,
             stages=welcome.stages_of(name),
             watch=welcome.watch,
+            tarpit=welcome.tarpit,
             relays=welcome.relays,
             intake=welcome.intake,
             emit=self._emit,

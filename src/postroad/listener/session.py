@@ -46,7 +46,7 @@ class Conversation(Channel):
         self._terms = terms
         self._id = session_id
         self._session = ServerSession(terms.offer)
-        self._judge = Judge(terms, session_id)
+        self._judge = Judge(terms, session_id, self._detain)
         self._gathering: Gathering | None = None
         self._asking: asyncio.Task[None] | None = None
         self._draining = False
@@ -68,8 +68,8 @@ class Conversation(Channel):
         self._connected(transport)
         terms = self._terms
         caller = self._caller or caller_of(transport)
-        ip, port = caller.ip, caller.port
         self._judge.connect(caller)
+        ip, port = caller.ip, caller.port
         if terms.trusts_client is not None and terms.trusts_client(ip):
             self._session.trust(terms.trusted)
         self._opened = self.last_seen = self.phase_began = terms.monotonic()
@@ -110,6 +110,7 @@ class Conversation(Channel):
         """The connection is gone: forget unfinished content, count what was done."""
         terms, session = self._terms, self._session
         self._discard()
+        self._let_go()
         self._expect(is_coming=False)
         if self._asking is not None:
             self._asking.cancel()
@@ -181,6 +182,7 @@ class Conversation(Channel):
     def drain(self, *, at_once: bool = True) -> None:
         """Take no new transaction: leave at once when idle, or after the next answer, or the one that is due."""
         self._draining = True
+        self._let_go()
         if at_once and self._session.mail is None and not self._session.waiting:
             self._session.close(replies.SHUTTING_DOWN, "shutting down")
             self._flush()
@@ -203,14 +205,17 @@ class Conversation(Channel):
     def _greeted(self, reply: Reply) -> None:
         self._is_greeted = True
         self._session.greet(reply)
+        if reply == replies.SILENCE:
+            self.abort()
+            return
         self._flush()
         if self._session.has_input:
             self._pump()
 
     def _pump(self) -> None:
         session = self._session
-        if not self._is_greeted or (self._held and "output" in self._held):
-            return  # not yet, or the peer does not read its replies: no more of them
+        if not self._is_greeted or (self._held and ("output" in self._held or "tarpit" in self._held)):
+            return  # not yet, or the peer does not read its replies, or has to wait for them: no more of them
         while (event := session.next_event()) is not None:
             if isinstance(event, DataChunk):
                 self._keep(event.data)
@@ -219,7 +224,9 @@ class Conversation(Channel):
             if reply is not None:
                 session.answer(reply)
                 if self._judge.leaves:
-                    session.leave(self._judge.leaves)
+                    self._judge.end(session)
+            if self._held and "tarpit" in self._held:
+                break
         # All replies of one turn of the event loop leave together: that wakes the peers' machine once and what they
         # send next is read in one go (a fifth of all CPU, measured).
         self._terms.at_turn_end(self._flush)
@@ -227,6 +234,8 @@ class Conversation(Channel):
             self._resume("input")
 
     def _flush(self) -> None:
+        if self._held and "tarpit" in self._held:
+            return
         is_behind = self._session.is_behind
         data = self._session.data_to_send()
         transport = self._transport
@@ -279,7 +288,7 @@ class Conversation(Channel):
         session = self._session
         session.answer(reply)
         if self._judge.leaves:
-            session.leave(self._judge.leaves)
+            self._judge.end(session)
         if self._transport is None:
             return  # what a peer sent before it left without waiting is not begun
         if self._draining and session.mail is None:
@@ -292,9 +301,6 @@ class Conversation(Channel):
 
     def _meet(self, event: ClientNamed) -> Reply | None:
         """The peer speaks for another client: count that one instead, and greet it or refuse it."""
-        if self._draining:
-            self._session.close(replies.SHUTTING_DOWN, "shutting down")
-            return replies.SHUTTING_DOWN
         self._discard()
         self._judge.name(event)
         refusal = self._terms.enter(self)
@@ -359,11 +365,8 @@ class Conversation(Channel):
             if receipt.leave:
                 judge.leaves = receipt.detail
         elif self._terms.watch is not None and judge.transaction is not None:
-            judge.conduct(
-                "accepted",
-                count=len(judge.transaction.recipients),
-                sender=judge.transaction.mail.path.text,
-            )
+            taken = judge.transaction
+            judge.conduct("accepted", count=len(taken.recipients), sender=taken.mail.path.text)
         if self._accepting:
             self._early = receipt  # answered by the loop, which is still running
         else:
@@ -374,6 +377,11 @@ class Conversation(Channel):
     def _refused(self, notice: Refused) -> None:
         mail = self._session.mail
         self._judge.refused(notice, mail.path.text if mail is not None else "")
+
+    def _go_on(self) -> None:
+        self.last_seen = self._terms.monotonic()
+        self._flush()
+        self._pump()
 
     def _discard(self) -> None:
         if self._gathering is not None:

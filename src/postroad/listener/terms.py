@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings
+from postroad.listener.tarpit import Tarpit
 from postroad.model.address import Mailbox
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
@@ -62,6 +63,7 @@ class Terms(Struct, frozen=True, kw_only=True):
 
     `trusts_proxy` tells whose PROXY header is believed, when one is expected; `trusts_client` who may use XCLIENT,
     where anybody may, and is then offered what `trusted` has. `watch`, when there is one, is told how peers behave;
+    `tarpit`, when there is one, slows those that err;
     `relays` tells of an address whether it may send anywhere; `enter` admits a conversation or says why not, and is
     asked again when it goes on for another client; `now` is in microseconds since 1970, `monotonic` and
     `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of the event loop's turn.
@@ -78,6 +80,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     postmaster: Mailbox
     stages: Stages
     watch: Callable[[Conduct], None] | None
+    tarpit: Tarpit | None
     relays: Callable[[str], bool]
     intake: Intake
     emit: Emit

@@ -9,6 +9,7 @@ in a network of `never` is not scored, and a ban around it does not concern it.
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
+from math import exp2
 from typing import Final
 
 from msgspec import Struct
@@ -95,6 +96,14 @@ class Bans:
                 found = key, standing
         return None if found is None or self._is_exempt(ip) else _ban(*found)
 
+    def nearness(self, ip: str, now: int) -> float:
+        """How near to a ban an address is by what it did: its score, or 1 when it is banned."""
+        address = address_of(ip)
+        standing = None if address is None else self._table.get(key_of(address, _HOST[":" in ip]))
+        if standing is None:
+            return 0.0
+        return 1.0 if standing.until > now else self._faded(standing, now)
+
     def add(self, network: Network, until: int, now: int) -> Ban:
         """Ban `network` by an order; `FOREVER` ends by another order alone."""
         key = key_of_network(network)
@@ -120,15 +129,20 @@ class Bans:
     def _add(self, key: bytes, kind: str, share: float, now: int) -> Ban | None:
         rules = self.rules
         before = self._table.get(key) or Standing(0.0, now)
-        score = share + before.score * 0.5 ** (max(now - before.seen, 0) / rules.half_life)
+        if before.until > now:
+            return None  # it pays for what it did already
+        score = share + self._faded(before, now)
         times = 0 if now - before.until > rules.longest else before.times
-        if score < 1.0 or before.until > now:
-            self._table.put(key, Standing(min(score, 1.0), now, before.until, times, before.kind), now)
+        if score < 1.0:
+            self._table.put(key, Standing(score, now, before.until, times, before.kind), now)
             return None
         seconds = min(rules.ban_time * 2.0**times, rules.longest)
         standing = Standing(0.0, now, min(now + int(seconds), FOREVER - 1), min(times + 1, _TIMES), KINDS.index(kind))
         self._table.put(key, standing, now)
         return _ban(key, standing)
+
+    def _faded(self, standing: Standing, now: int) -> float:
+        return standing.score * exp2(-max(now - standing.seen, 0) / self.rules.half_life)
 
     def _look_exempt(self, ip: str) -> bool:
         address = ip_address(ip.partition("%")[0])

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 DAY: Final = 86400
 MEASURES: Final = ("recipients", "new recipients", "failures")
 RECIPIENTS, NEW, FAILURES = range(3)
-LOGINS: Final = 100_000  # that are known; the one that was seen first goes
+LOGINS: Final = 20_000  # that are known; the one that was seen first goes
 _BITS: Final = 8192  # of one generation
 _GENERATION: Final = 800  # recipients; at so many a fifth of the bits is set
 _EMPTY: Final = bytes(_BITS // 8)

@@ -23,6 +23,8 @@ SHUTTING_DOWN: Final = Reply(421, "4.3.2", "Service shutting down, try again lat
 TOO_BUSY: Final = Reply(421, "4.3.2", "Too many connections, try again later")
 TOO_MANY_FROM_YOU: Final = Reply(421, "4.7.0", "Too many connections from your address, try again later")
 TOO_MANY_FROM_NETWORK: Final = Reply(421, "4.7.0", "Too many connections from your network, try again later")
+BANNED_FOR_NOW: Final = Reply(421, "4.7.0", "Too many offences from your network, try again later")
+SILENCE: Final = Reply(421, "4.7.0", "(closed without a word)")
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors, closing connection")
 TOO_MANY_MESSAGES: Final = Reply(421, "4.7.0", "Too many messages in one session, connect again")
 TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing connection")
@@ -33,6 +35,8 @@ ALIASES_UNAVAILABLE: Final = Reply(451, "4.3.0", "Recipients cannot be looked up
 ALIAS_ERROR: Final = Reply(451, "4.3.5", "Error in the aliases of a recipient, try again later")
 POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later")
 
+BANNED: Final = Reply(554, "5.7.1", "Too many offences from your network")
+ACCOUNT_LOCKED: Final = Reply(550, "5.7.1", "Account is locked, ask your administrator")
 BAD_CREDENTIALS: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
 SENDER_NOT_ALLOWED: Final = Reply(553, "5.7.1", "Sender address rejected: not yours to use")
 UNKNOWN_COMMAND: Final = Reply(500, "5.5.2", "Command not recognized")
@@ -117,6 +121,8 @@ CATALOGUE: Final = (
     Entry("TOO_BUSY", TOO_BUSY, "`limits.sessions` is reached."),
     Entry("TOO_MANY_FROM_YOU", TOO_MANY_FROM_YOU, "`limits.sessions_per_ip` is reached."),
     Entry("TOO_MANY_FROM_NETWORK", TOO_MANY_FROM_NETWORK, "`limits.sessions_per_network` is reached."),
+    Entry("BANNED_FOR_NOW", BANNED_FOR_NOW, "The client is banned and `bans.answer` is defer."),
+    Entry("SILENCE", SILENCE, "The client is banned and `bans.answer` is silence: this stands in the log alone."),
     Entry("TOO_MANY_ERRORS", TOO_MANY_ERRORS, "`limits.errors_per_session` is reached."),
     Entry("TOO_MANY_MESSAGES", TOO_MANY_MESSAGES, "`limits.messages_per_session` is reached."),
     Entry("TIMED_OUT", TIMED_OUT, "A time-out of `[limits]` ran out."),
@@ -132,6 +138,8 @@ CATALOGUE: Final = (
     Entry("ALIASES_UNAVAILABLE", ALIASES_UNAVAILABLE, "A database of `[[aliases]]` did not answer."),
     Entry("ALIAS_ERROR", ALIAS_ERROR, "The aliases of a recipient form a loop, lead too far, or to no address."),
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
+    Entry("BANNED", BANNED, "The client is banned and `bans.answer` is reject."),
+    Entry("ACCOUNT_LOCKED", ACCOUNT_LOCKED, "An operator has locked the login that sends."),
     Entry("BAD_CREDENTIALS", BAD_CREDENTIALS, "The HTTP API was called without a valid key (it answers 401)."),
     Entry("SENDER_NOT_ALLOWED", SENDER_NOT_ALLOWED, "A key of the HTTP API may not send as this address."),
     Entry("UNKNOWN_COMMAND", UNKNOWN_COMMAND, "No such command."),

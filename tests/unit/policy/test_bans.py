@@ -126,15 +126,16 @@ def test_ban_and_score_are_what_the_words_say(conducts: list[tuple[str, int]]) -
     for kind, later in conducts:
         now += later
         begun = [ban for ban in bans.learn(kind, "192.0.2.1", 1, now) if ban.network.prefixlen == 32]
-        score = min(score * 0.5 ** ((now - seen) / 600), 1.0) + RULES.shares[kind]
-        seen = now
+        if until <= now:
+            score = score * 0.5 ** ((now - seen) / 600) + RULES.shares[kind]
+            seen = now
         if abs(score - 1.0) < 1e-4:
             return  # too near to tell: the table keeps scores in four octets
         assert bool(begun) == (score >= 1.0 and until <= now)
         if begun:
             score, until = 0.0, begun[0].until
             assert now + 600 <= until <= now + 86400
-        score = min(score, 1.0)
+        assert bans.nearness("192.0.2.1", now) == (1.0 if until > now else pytest.approx(score, abs=1e-4))
         assert (bans.judge("192.0.2.1", now) is not None) == (until > now)
 
 
