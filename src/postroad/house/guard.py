@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from postroad.config.schema import Config
+from postroad.house import guardfiles as files
 from postroad.house.guardboard import GuardBoard
 from postroad.house.lookout import SECOND, ban_rules
 from postroad.model.address import Mailbox, parse_mailbox
@@ -29,7 +30,6 @@ from postroad.policy.conduct import Conduct
 from postroad.policy.habits import Excess, Habit, HabitRules, Habits
 from postroad.policy.shieldsettings import BreakerSettings
 from postroad.queue.spooling import Deliver
-from postroad.store import guard as files
 
 LISTEN_EVERY: Final = 0.1  # seconds between two looks into the rings
 KEEP_EVERY: Final = 60.0  # seconds between two writes of what was learned

@@ -14,7 +14,7 @@ from postroad.model.errors import SpoolError
 from postroad.policy.accounts import Account
 from postroad.policy.bantable import Standing
 from postroad.policy.habits import Habit
-from postroad.store.whole import write_whole
+from postroad.store.kept import load, save
 
 Bans = list[tuple[bytes, Standing]]
 _SIZE: Final = 4  # octets in front of each portion of bans
@@ -30,22 +30,20 @@ def portion(entries: Bans) -> bytes:
 
 def save_bans(path: Path, portions: Iterable[bytes]) -> None:
     """Replace the file, durably; SpoolError when the disk refuses."""
-    _write(path, b"".join(portions))
+    save(path, b"".join(portions))
 
 
 def load_bans(path: Path) -> Iterator[Bans]:
     """What the file holds, portion by portion; SpoolError when it makes no sense."""
-    try:
-        octets = path.read_bytes()
-        at = 0
-        while at < len(octets):
-            end = at + _SIZE + int.from_bytes(octets[at : at + _SIZE])
+    octets = load(path)
+    at = 0
+    while at < len(octets):
+        end = at + _SIZE + int.from_bytes(octets[at : at + _SIZE])
+        try:
             yield msgspec.msgpack.decode(octets[at + _SIZE : end], type=Bans)
-            at = end
-    except FileNotFoundError:
-        return
-    except (OSError, msgspec.MsgspecError) as error:
-        raise SpoolError(f"{path} cannot be read: {error}") from error
+        except msgspec.MsgspecError as error:
+            raise SpoolError(f"{path} cannot be read: {error}") from error
+        at = end
 
 
 def load_accounts(path: Path) -> tuple[Account, ...]:
@@ -55,7 +53,7 @@ def load_accounts(path: Path) -> tuple[Account, ...]:
 
 def save_accounts(path: Path, accounts: tuple[Account, ...]) -> None:
     """Replace the file, durably; SpoolError when the disk refuses."""
-    _write(path, msgspec.json.encode(accounts))
+    save(path, msgspec.json.encode(accounts))
 
 
 def load_habits(path: Path) -> dict[str, Habit]:
@@ -65,20 +63,12 @@ def load_habits(path: Path) -> dict[str, Habit]:
 
 def save_habits(path: Path, octets: bytes) -> None:
     """Replace the file, durably; SpoolError when the disk refuses."""
-    _write(path, octets)
+    save(path, octets)
 
 
 def _read(path: Path, kind: type[_Kept], nothing: _Kept) -> _Kept:
+    octets = load(path)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        return nothing
-    except (OSError, msgspec.MsgspecError) as error:
+        return msgspec.json.decode(octets, type=kind) if octets else nothing
+    except msgspec.MsgspecError as error:
         raise SpoolError(f"{path} cannot be read: {error}") from error
-
-
-def _write(path: Path, octets: bytes) -> None:
-    try:
-        write_whole(path, octets)
-    except OSError as error:
-        raise SpoolError(f"{path} cannot be written: {error.strerror}") from error
