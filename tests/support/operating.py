@@ -13,11 +13,11 @@ from postroad.model.address import parse_mailbox, parse_path
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
-from postroad.model.outcome import Deferred, Delivered, Failed, Outcome, Scope
+from postroad.model.outcome import Decided, Deferred, Delivered, Outcome, Scope
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit, Record
 from postroad.model.reply import Reply
-from postroad.model.route import Route, Target
+from postroad.model.route import Placement, Route, Target
 from postroad.model.suspension import Suspension
 from postroad.model.work import Stored, Work
 from postroad.queue.actions import Order, Surroundings
@@ -26,6 +26,8 @@ from postroad.queue.operator import Operator, Tally, watched
 from postroad.queue.retry import schedule_of
 from postroad.queue.settings import QueueSettings
 from postroad.queue.suspensions import Suspensions
+from postroad.routing.lanes import requiring_tls
+from postroad.routing.router import Router
 from postroad.spool.disk import Disk
 from postroad.spool.filters import Query
 from postroad.spool.listing import Listed, ListedRecipient
@@ -85,6 +87,8 @@ class OperatedWorld:
         self.copies: Counter[tuple[str, str, str]] = Counter()  # lane, queue id, recipient
         self.queue_ids = QueueIds(7)
         self.lane_of: Callable[[Envelope, Recipient], str] = lane_of
+        self.router: Router | None = None  # instead of `lane_of` and one host for each lane
+        self.routes: list[Route] = []  # that mail was sent by
         self.sending = 0
 
     async def start(self) -> "OperatedWorld":
@@ -117,7 +121,7 @@ class OperatedWorld:
         self.operator = Operator(
             self.dispatcher,
             self.spool.desk,
-            around=Surroundings(schedule, self.dispatcher.known, self._place),
+            around=Surroundings(schedule, self.dispatcher.known, self._released, requiring_tls),
             clock=self.clock,
             emit=self._emit,
             save=self._save,
@@ -135,12 +139,14 @@ class OperatedWorld:
         await self.until(lambda: (ready.used, ready.running) == (0, 0))
         await self.spool.close()
 
-    def send(self, *recipients: str, sender: str = "alice@example.com") -> str:
-        """Put a message; its queue id."""
+    def send(
+        self, *recipients: str, sender: str = "alice@example.com", held: str = "", route: str = "", tls: str = ""
+    ) -> str:
+        """Put a message; its queue id. `held`, `route` and `tls` are what policies decided."""
         now = self.clock.now()
         parsed = tuple(Recipient(parse_mailbox(text)) for text in recipients)
         sent = parse_path(sender.encode(), utf8=True)
-        envelope = Envelope(self.queue_ids.new(now), sent, parsed, now, len(CONTENT))
+        envelope = Envelope(self.queue_ids.new(now), sent, parsed, now, len(CONTENT), held=held, route=route, tls=tls)
         self.sending += 1
         self.spool.put(envelope, CONTENT, self._admit, _fail)
         return envelope.id
@@ -191,6 +197,13 @@ class OperatedWorld:
         self.dispatcher.admit(stored, works)
 
     def _place(self, envelope: Envelope, recipient: Recipient) -> str:
+        if self.router is not None:
+            return _lane(self.router.place(envelope, recipient))
+        return self.lane_of(envelope, recipient)
+
+    def _released(self, envelope: Envelope, recipient: Recipient) -> str:
+        if self.router is not None:
+            return _lane(self.router.place_released(envelope, recipient))
         return self.lane_of(envelope, recipient)
 
     def _save(self, suspensions: Sequence[Suspension]) -> None:
@@ -198,16 +211,23 @@ class OperatedWorld:
             raise SpoolError("no space left")
         self.kept = list(suspensions)
 
-    async def _plan(self, lane: str) -> Route | Deferred | Failed:
+    async def _plan(self, lane: str) -> Route | Decided:
         await asyncio.sleep(0)
+        if self.router is not None:
+            return await self.router.plan(lane)
         return Route(lane, (target_of(lane),), "test", site=self.sites.get(lane, ""))
 
     async def _deliver(self, route: Route, works: list[Work], content: Content) -> list[Outcome]:
+        self.routes.append(route)
         outcomes = await self.hops.get(route.lane, self.hop)(works)
         for work, outcome in zip(works, outcomes, strict=True):
             if isinstance(outcome, Delivered):
                 self.copies[route.lane, work.stored.id, work.recipient.address.text] += 1
         return outcomes
+
+
+def _lane(placement: Placement | None) -> str:
+    return "" if placement is None else placement.lane
 
 
 def _fail(error: Exception) -> None:

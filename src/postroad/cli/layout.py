@@ -120,6 +120,7 @@ def message_lines(
         origin = envelope.origin
         yield f"message-id {printable(envelope.message_id)}"
         yield f"came by    {origin.listener} from [{origin.ip}] {printable(origin.helo)} ({origin.protocol})"
+        yield from _decided_lines(envelope)
     yield f"stored     journal {place.journal}, segment {place.segment}, offset {place.offset}, {place.length} octets"
     for recipient in message.recipients:
         yield ""
@@ -137,6 +138,18 @@ def message_lines(
         if recipient.reply:
             yield f"last reply {printable(recipient.reply)}"
         yield from trail_lines(recipient)
+
+
+def _decided_lines(envelope: Envelope) -> Iterator[str]:
+    """What policies decided when the message was accepted."""
+    if envelope.tags:
+        yield f"tags       {', '.join(map(printable, envelope.tags))}"
+    if envelope.held:
+        yield f"held       when it was accepted: {printable(envelope.held)}"
+    if envelope.route:
+        yield f"route      {printable(envelope.route)}, chosen by policy"
+    if envelope.tls:
+        yield "tls        required by policy"
 
 
 def trail_lines(recipient: ListedRecipient) -> Iterator[str]:

@@ -51,7 +51,7 @@ from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.notice import Notices
 from postroad.queue.operator import Operator
 from postroad.queue.suspensions import Suspensions
-from postroad.routing.lanes import lane_named
+from postroad.routing.lanes import lane_named, requiring_tls
 from postroad.spool.spool import EmbeddedSpool
 from postroad.store.drops import DropFolder
 from postroad.store.rates import load as load_rates
@@ -272,7 +272,7 @@ class House:
         return self.courier.regime.retries.deadline_of(envelope)
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane)
+        return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane, requiring_tls)
 
     def _monitor(self) -> Monitor | None:
         if self.config.desk is None:

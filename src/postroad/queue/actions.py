@@ -46,11 +46,15 @@ class Order(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """What orders need to know: retry schedules, what is `known` of a lane, where what a route held is `placed`."""
+    """What orders need to know: retry schedules, what is `known` of a lane, where what a route held is `placed`.
+
+    `secured` makes of a lane the one for mail that goes by TLS alone.
+    """
 
     retries: Retries
     known: Callable[[str], Known]
     placed: Callable[[Envelope, Recipient], str]
+    secured: Callable[[str], str]
 
 
 def carry_out(order: Order, works: list[Work], now: int, around: Surroundings) -> tuple[Settlement, list[Work]]:
@@ -68,7 +72,7 @@ def carry_out(order: Order, works: list[Work], now: int, around: Surroundings) -
             settlement.changes.append(change)
             if not change.status.is_final:
                 settlement.pending.append(work)
-    settlement.records[:0] = [_record(order, work, now) for work in concerned]
+    settlement.records[:0] = [_record(order, work, now, around) for work in concerned]
     if order.action == DROP and concerned and len(concerned) >= concerned[0].stored.open:
         settlement.records.append(MessageRemoved(at=now, id=concerned[0].stored.id))
     return settlement, others
@@ -97,7 +101,7 @@ def _change(order: Order, work: Work, now: int, around: Surroundings) -> Change:
             if work.lane.startswith(f"{ROUTE_HELD}:"):
                 change.lane = around.placed(work.stored.envelope, work.recipient)
         case "reroute":
-            change.due, change.lane = now, lane_for(order, work)
+            change.due, change.lane = now, lane_for(order, work, around)
         case _:
             change.due = now
     known = around.known(change.lane or work.lane)
@@ -106,18 +110,19 @@ def _change(order: Order, work: Work, now: int, around: Surroundings) -> Change:
     return change
 
 
-def lane_for(order: Order, work: Work) -> str:
-    """Where the order leads this recipient."""
-    return f"mx:{work.recipient.address.domain}" if order.lane == "mx" else order.lane
+def lane_for(order: Order, work: Work, around: Surroundings) -> str:
+    """Where the order leads this recipient; that its mail goes by TLS alone stays so."""
+    lane = f"mx:{work.recipient.address.domain}" if order.lane == "mx" else order.lane
+    return around.secured(lane) if work.stored.envelope.tls else lane
 
 
-def _record(order: Order, work: Work, now: int) -> RecipientHandled:
+def _record(order: Order, work: Work, now: int, around: Surroundings) -> RecipientHandled:
     return RecipientHandled(
         at=now,
         id=work.stored.id,
         sender=work.stored.envelope.sender.text,
         recipient=work.recipient.address.text,
-        lane=lane_for(order, work) if order.action == REROUTE else work.lane,
+        lane=lane_for(order, work, around) if order.action == REROUTE else work.lane,
         action=order.action,
         by=order.by,
         uid=order.uid,

@@ -40,6 +40,8 @@ class ShapedPlans:
         if kept is not None and kept[0] is route:
             return kept[1]
         terms = terms_of(self._shaping.merge(route.lane, route))
+        if terms is not None and route.terms is not None:  # what a policy asks for goes before what a rule says
+            terms = replace(terms, tls=route.terms.tls)
         shaped = route if terms is None else replace(route, terms=terms)
         if len(self._shaped) >= _KEPT:
             self._shaped.clear()

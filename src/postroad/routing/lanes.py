@@ -28,6 +28,7 @@ from postroad.model.route import (
     ROUND_ROBIN,
     SMTP,
     SMTP_SRV,
+    TLS_REQUIRED,
     WEIGHTED,
     Fallback,
     NextHop,
@@ -35,6 +36,7 @@ from postroad.model.route import (
 
 BALANCES: Final = (FAILOVER, ROUND_ROBIN, WEIGHTED, LEAST_BUSY)
 WEIGHT_LIMIT: Final = 1000
+HELD_LIMIT: Final = 200  # characters of why a policy holds a message: it is part of the lane
 TEXT_LIMIT: Final = 400  # octets of the text of a failure: with its codes it fits a reply line (RFC 5321 4.5.3.1.5)
 _DEFAULT_PORTS: Final = MappingProxyType(
     {SMTP: 25, LMTP: 24}
@@ -53,8 +55,8 @@ _READABLE: Final = ":/,*[]@+"  # what a lane inside a lane need not encode
 class LaneSpec(Struct, frozen=True):
     """A lane, read: next hops and how they are used, or what is done instead of sending.
 
-    `action` is HOLD, DISCARD or FAIL, then `words` is the route's name, for FAIL the reply; `after` and `on` belong to
-    `fallback`, a lane.
+    `action` is HOLD, DISCARD or FAIL, then `words` is the route's name, for FAIL the reply, for what a policy holds the
+    reason in parentheses; `after` and `on` belong to `fallback`, a lane. `tls` is "" or "required".
     """
 
     hops: tuple[NextHop, ...] = ()
@@ -63,6 +65,7 @@ class LaneSpec(Struct, frozen=True):
     fallback: Fallback | None = None
     action: str = ""
     words: str = ""
+    tls: str = ""
 
 
 def parse_lane(lane: str) -> LaneSpec:
@@ -92,7 +95,29 @@ def format_lane(spec: LaneSpec) -> str:
         after = "never" if spec.fallback.after == NEVER else f"{spec.fallback.after:.12g}"
         options += [f"fallback={quote(spec.fallback.lane, safe=_READABLE)}", f"after={after}"]
         options += [f"on={','.join(spec.fallback.on)}"] * bool(spec.fallback.on)
+    options += [f"tls={spec.tls}"] * bool(spec.tls)
     return f"{text}?{'&'.join(options)}" if options else text
+
+
+def held_lane(why: str) -> str:
+    """The lane of mail that a policy holds, with its reason as far as it fits."""
+    words = "".join(sign if sign.isprintable() else " " for sign in why[:HELD_LIMIT])
+    return f"{HOLD}:({words})"
+
+
+@lru_cache(maxsize=4096)  # a pure function of its argument; asked for each recipient that is to have TLS
+def requiring_tls(lane: str) -> str:
+    """`lane` for mail that goes by TLS alone, by its fallback, too; one that sends to no host, or is none, as it is."""
+    try:
+        spec = parse_lane(lane)
+    except ValueError:
+        return lane
+    if all(hop.scheme == CAPTURE for hop in spec.hops):
+        return lane
+    fallback = spec.fallback
+    if fallback is not None:
+        fallback = Fallback(requiring_tls(fallback.lane), fallback.after, fallback.on)
+    return format_lane(LaneSpec(spec.hops, spec.balance, spec.source, fallback, tls=TLS_REQUIRED))
 
 
 def lane_named(text: str) -> str:
@@ -158,13 +183,16 @@ def _with_options(hops: tuple[NextHop, ...], options: str) -> LaneSpec:
     found: dict[str, str] = {}
     for option in options.split("&"):
         key, _, value = option.partition("=")
-        if key not in ("balance", "source", "fallback", "after", "on") or key in found or not value:
+        if key not in ("balance", "source", "fallback", "after", "on", "tls") or key in found or not value:
             raise ValueError(f'"{option}" is no option of a lane')
         found[key] = value
     balance = found.get("balance", FAILOVER)
     if balance not in BALANCES:
         raise ValueError(f'"{balance}" is no way to balance')
-    return LaneSpec(hops, balance, unquote(found.get("source", "")), _parse_fallback(found))
+    tls = found.get("tls", "")
+    if tls not in ("", TLS_REQUIRED):
+        raise ValueError(f'"tls={tls}" says nothing; write "tls={TLS_REQUIRED}"')
+    return LaneSpec(hops, balance, unquote(found.get("source", "")), _parse_fallback(found), tls=tls)
 
 
 def _parse_fallback(found: dict[str, str]) -> Fallback | None:

@@ -14,7 +14,7 @@ from typing import Final
 from postroad.model.dns import DnsStatus, Lookup
 from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held, Scope
 from postroad.model.reply import Reply
-from postroad.model.route import CAPTURE, DISCARD, FAIL, FAILOVER, MX, SMTP_SRV, NextHop, Route, Target
+from postroad.model.route import CAPTURE, DISCARD, FAIL, FAILOVER, HOLD, MX, SMTP_SRV, NextHop, Route, Target, Terms
 from postroad.net.clock import Clock, SystemClock
 from postroad.routing.lanes import LaneSpec, parse_failure, parse_lane
 from postroad.routing.mx import (
@@ -99,7 +99,8 @@ class Router:
         targets = string_together([HopPlan(hop, plan.targets) for hop, plan in pairs], spec.balance)
         site = self._sites.site_of([host for plan in usable for host in plan.hosts])
         joint = "; then " if spec.balance == FAILOVER else "; beside "
-        route = Route(lane, targets, joint.join(reasons), ttl, spec.balance, site, spec.source)
+        terms = Terms(tls=spec.tls) if spec.tls else None
+        route = Route(lane, targets, joint.join(reasons), ttl, spec.balance, site, spec.source, terms)
         self._keep(route)
         return route
 
@@ -173,6 +174,8 @@ class Router:
 
 def _outcome(spec: LaneSpec) -> Decided:
     """What becomes of recipients whose route sends nothing."""
+    if spec.words.startswith("(") and spec.action == HOLD:
+        return Held(spec.words[1:-1])
     route = f"route {spec.words}".rstrip()
     if spec.action == FAIL:
         return Failed(parse_failure(spec.words))

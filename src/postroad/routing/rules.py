@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.route import CAPTURE, FAIL, HOLD, MX, Fallback, NextHop, Placement
-from postroad.routing.lanes import LaneSpec, format_lane, parse_next_hop
+from postroad.routing.lanes import LaneSpec, format_lane, held_lane, parse_next_hop, requiring_tls
 from postroad.routing.patterns import Conditions, compile_patterns
 from postroad.routing.settings import EgressSettings, HopSettings, RouteSettings, ThenSettings
 
@@ -30,6 +31,7 @@ class Rule(Struct, frozen=True):
     fallback: Fallback | None = None
     fallback_hops: tuple[NextHop, ...] = ()
     rewrite: str = ""
+    name: str = ""
 
     def is_plain(self, domain: str) -> bool:
         """True when every recipient at `domain` matches, whatever the message."""
@@ -64,6 +66,7 @@ class Rules:
         """Take `rules` and `egress` in the order they are to be tried."""
         self._rules = tuple(rule for rule in rules if not rule.rewrite)
         self._egress = tuple(egress)
+        self._named = {rule.name: rule for rule in self._rules if rule.name}
         self._by_domain: dict[str, Placement | tuple[tuple[Rule, Placement], ...]] = {}
         self._sourced: dict[tuple[str, str, str], Placement] = {}
 
@@ -72,6 +75,8 @@ class Rules:
 
         A recipient without a domain (the bare postmaster) matches none: whoever accepts it fills the domain in.
         """
+        if envelope.held or envelope.route or envelope.tls:
+            return self._decided(envelope, recipient)
         domain = recipient.address.domain
         found = self._by_domain.get(domain)
         if found is None:
@@ -84,12 +89,37 @@ class Rules:
         return None
 
     def place_released(self, envelope: Envelope, recipient: Recipient) -> Placement | None:
-        """As `place`, for a recipient that somebody released: routes that hold are passed over."""
+        """As `place`, for a recipient that somebody released: routes and policies that hold are passed over."""
+        if envelope.route or envelope.tls:
+            return self._decided(envelope, recipient, released=True)
         domain = recipient.address.domain
         for rule in self._rules if domain else ():
             if rule.spec.action != HOLD and rule.conditions.hold(envelope, recipient.address):
                 return self._with_source(rule, rule.placement(domain), envelope, recipient.address)
         return None
+
+    def _decided(self, envelope: Envelope, recipient: Recipient, *, released: bool = False) -> Placement | None:
+        """As `place`, for a message of which a policy has decided something; the reason tells what.
+
+        A route that is no longer there holds the message: it was chosen for a reason that nobody can know here.
+        """
+        if envelope.held and not released:
+            return Placement(held_lane(envelope.held), f"held by policy: {envelope.held}")
+        rule = self._named.get(envelope.route)
+        if envelope.route and rule is None and not released:
+            why = f'a policy chose the route "{envelope.route}", which is not there any more'
+            return Placement(held_lane(why), why)
+        if rule is None or not recipient.address.domain or (released and rule.spec.action == HOLD):
+            place = self.place_released if released else self.place
+            placement = place(replace(envelope, held="", route="", tls=""), recipient)
+        else:
+            placement = rule.placement(recipient.address.domain)
+            placement = self._with_source(rule, placement, envelope, recipient.address)
+            placement = Placement(placement.lane, f"{placement.reason}, chosen by policy")
+        if placement is None or not envelope.tls:
+            return placement
+        lane = requiring_tls(placement.lane)
+        return placement if lane == placement.lane else Placement(lane, f"{placement.reason}; by TLS alone, by policy")
 
     def _remember(self, domain: str) -> Placement | tuple[tuple[Rule, Placement], ...]:
         if len(self._by_domain) >= _REMEMBERED:
@@ -154,7 +184,7 @@ def _leaves(spec: LaneSpec) -> bool:
 
 
 def _compile(route: RouteSettings, number: int) -> Rule:
-    label = route.name or str(number)
+    label, name = route.name or str(number), route.name or ""
     then = route.then
     if (then is None) == (not route.next_hops):
         raise ValueError(f"route {label}: next_hops or then, one of the two")
@@ -170,14 +200,14 @@ def _compile(route: RouteSettings, number: int) -> Rule:
     reason = _words(route, label) if number else "default route"
     if isinstance(then, ThenSettings):
         spec = LaneSpec(action=FAIL, words=then.fail or "")
-        return Rule(conditions, spec, reason, rewrite=then.rewrite or "")
+        return Rule(conditions, spec, reason, rewrite=then.rewrite or "", name=name)
     if then is not None:
-        return Rule(conditions, LaneSpec(action=then, words=label), reason)
+        return Rule(conditions, LaneSpec(action=then, words=label), reason, name=name)
     spec = LaneSpec(_compile_hops(route.next_hops), route.balance, route.source or "")
     if not route.fallback:
-        return Rule(conditions, spec, reason)
+        return Rule(conditions, spec, reason, name=name)
     fallback = Fallback("", route.fallback_after, route.fallback_on)
-    return Rule(conditions, spec, reason, fallback, _compile_hops(route.fallback))
+    return Rule(conditions, spec, reason, fallback, _compile_hops(route.fallback), name=name)
 
 
 def _compile_hops(hops: Sequence[str | HopSettings]) -> tuple[NextHop, ...]:

@@ -1,8 +1,11 @@
 """The queue as people read it, and words of peers made harmless."""
 
 import pytest
+from msgspec.structs import replace
 
 from postroad.cli.layout import block_lines, message_lines, moment_text, printable, size_text, span_text, total_line
+from postroad.model.address import NULL_PATH
+from postroad.model.envelope import Envelope
 from postroad.model.work import Place, Status
 from postroad.spool.listing import Listed, ListedRecipient, Stats
 
@@ -66,6 +69,19 @@ def test_a_block_has_every_recipient_with_its_last_reply() -> None:
         "                 c@example.net  pending, in the server's hands",
         "    held         d@example.net  held, after 2 tries",
         "                   (251 \\x07)",
+    ]
+
+
+def test_what_policies_decided_is_shown() -> None:
+    plain = Envelope("3Pt2mN2VXxznj", NULL_PATH, (), arrived=0, size=0)
+    decided = replace(plain, tags=("invoice", "hr"), held="rule 3\x07", route="dlp", tls="required")
+    message = _message(_recipient())
+    lines = list(message_lines(message, decided, _NOW, waits={}))
+    assert [line for line in lines if line not in list(message_lines(message, plain, _NOW, waits={}))] == [
+        "tags       invoice, hr",
+        "held       when it was accepted: rule 3\\x07",
+        "route      dlp, chosen by policy",
+        "tls        required by policy",
     ]
 
 

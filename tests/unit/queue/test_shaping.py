@@ -134,6 +134,24 @@ async def test_routes_get_their_terms_once() -> None:
     assert plans.cached_plan("mx:b.example") is None
 
 
+async def test_tls_that_a_policy_requires_goes_before_what_a_rule_says() -> None:
+    secure = Route("mx:a.example?tls=required", (), "test", terms=Terms(tls="required"))
+
+    async def plan(lane: str) -> Route:
+        return secure
+
+    for rules, terms in (
+        (
+            shaping({"domains": ["a.example"], "tls": "off", "recipients_per_transaction": 3}),
+            Terms(recipients=3, tls="required"),
+        ),
+        (shaping({"domains": ["b.example"], "tls": "off"}), Terms(tls="required")),
+    ):
+        shaped = await ShapedPlans(plan, lambda lane: None, rules).plan(secure.lane)
+        assert isinstance(shaped, Route)
+        assert shaped.terms == terms
+
+
 def test_a_next_hop_that_leaves_a_crowded_limit_makes_place_there() -> None:
     ready = Ready(QueueSettings(window=1000), shaping({"sites": ["big"], "rates": ["1/hour"]}))
     leaving, staying = ready.lane("mx:a.example", NOW), ready.lane("mx:b.example", NOW)

@@ -12,10 +12,12 @@ from postroad.routing.lanes import (
     LaneSpec,
     fallback_of,
     format_lane,
+    held_lane,
     parse_code,
     parse_failure,
     parse_lane,
     parse_next_hop,
+    requiring_tls,
 )
 
 
@@ -278,3 +280,39 @@ def test_codes(text: str) -> None:
 def test_what_is_no_code(text: str) -> None:
     with pytest.raises(ValueError, match="enhanced code"):
         parse_code(text)
+
+
+@pytest.mark.parametrize(
+    ("lane", "secure"),
+    [
+        ("mx:example.com", "mx:example.com?tls=required"),
+        ("mx:example.com?tls=required", "mx:example.com?tls=required"),
+        ("smtp://a:25,capture:?balance=weighted", "smtp://a:25,capture:?balance=weighted&tls=required"),
+        (
+            "smtp://a:25?fallback=smtp://b:25&after=60",
+            "smtp://a:25?fallback=smtp://b:25%3Ftls%3Drequired&after=60&tls=required",
+        ),
+        ("capture:", "capture:"),
+        ("hold:review", "hold:review"),
+        ("fail:550 5.7.1 No", "fail:550 5.7.1 No"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_lane_that_requires_tls(lane: str, secure: str) -> None:
+    assert requiring_tls(lane) == secure
+    if secure != lane:
+        assert parse_lane(secure).tls == "required"
+        assert format_lane(parse_lane(secure)) == secure
+
+
+def test_a_lane_requires_tls_or_says_nothing() -> None:
+    with pytest.raises(ValueError, match='write "tls=required"'):
+        parse_lane("smtp://a:25?tls=off")
+
+
+def test_the_lane_of_held_mail_has_its_reason_within_bounds() -> None:
+    assert held_lane("rule 3: invoices") == "hold:(rule 3: invoices)"
+    long = held_lane("a\r\nb\x00" * 1000)
+    assert len(long) < 220
+    assert long.isprintable()
+    assert parse_lane(long).action == "hold"

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.envelope import Envelope, Origin, Recipient
@@ -290,3 +291,73 @@ def test_the_cached_answer_is_the_linear_one(routes: list[list[str]], addresses:
         else:
             assert placement is not None
             assert placement.lane == f"smtp://h{expected}:25"
+
+
+DECIDING = (
+    RouteSettings(name="review", recipients=("held.example",), then="hold"),
+    RouteSettings(next_hops=("smtp://a",), recipients=("example.com",)),
+    RouteSettings(name="dlp", recipients=("nobody.example",), next_hops=("smtp://dlp",)),
+)
+
+
+@pytest.mark.parametrize(
+    ("decided", "lane", "reason"),
+    [
+        ({}, "smtp://a:25", 'route 2 (recipients = ["example.com"])'),
+        ({"held": "why"}, "hold:(why)", "held by policy: why"),
+        ({"held": "why", "route": "dlp", "tls": "required"}, "hold:(why)", "held by policy: why"),
+        ({"route": "dlp"}, "smtp://dlp:25", 'route dlp (recipients = ["nobody.example"]), chosen by policy'),
+        (
+            {"route": "gone"},
+            'hold:(a policy chose the route "gone", which is not there any more)',
+            'a policy chose the route "gone", which is not there any more',
+        ),
+        (
+            {"tls": "required"},
+            "smtp://a:25?tls=required",
+            'route 2 (recipients = ["example.com"]); by TLS alone, by policy',
+        ),
+        (
+            {"route": "dlp", "tls": "required"},
+            "smtp://dlp:25?tls=required",
+            'route dlp (recipients = ["nobody.example"]), chosen by policy; by TLS alone, by policy',
+        ),
+        (
+            {"route": "review", "tls": "required"},
+            "hold:review",
+            'route review (recipients = ["held.example"]), chosen by policy',
+        ),
+    ],
+)
+def test_what_policies_decided_goes_before_the_routes(decided: dict[str, str], lane: str, reason: str) -> None:
+    rules = compile_rules(DECIDING)
+    for _ in range(2):
+        assert rules.place(replace(envelope(), **decided), recipient("you@example.com")) == Placement(lane, reason)
+
+
+@pytest.mark.parametrize(
+    ("decided", "lane"),
+    [
+        ({"held": "why"}, "smtp://a:25"),
+        ({"held": "why", "tls": "required"}, "smtp://a:25?tls=required"),
+        ({"held": "why", "route": "dlp"}, "smtp://dlp:25"),
+        ({"route": "review"}, "smtp://a:25"),
+        ({"route": "gone", "tls": "required"}, "smtp://a:25?tls=required"),
+    ],
+)
+def test_released_mail_goes_where_it_would_have_gone(decided: dict[str, str], lane: str) -> None:
+    placed = compile_rules(DECIDING).place_released(replace(envelope(), **decided), recipient("you@example.com"))
+    assert placed is not None
+    assert placed.lane == lane
+
+
+def test_a_chosen_route_leaves_from_the_source_of_the_egress_rules() -> None:
+    rules = compile_rules(DECIDING, [EgressSettings(source="news")])
+    placed = rules.place(replace(envelope(), route="dlp", tls="required"), recipient("you@example.com"))
+    assert placed is not None
+    assert placed.lane == "smtp://dlp:25?source=news&tls=required"
+
+
+def test_mail_no_route_is_for_has_no_place_with_tls_either() -> None:
+    rules = compile_rules(DECIDING)
+    assert rules.place(replace(envelope(), tls="required"), recipient("you@elsewhere.example")) is None
