@@ -110,7 +110,8 @@ def test_listeners_come_and_go_and_sessions_stay(tmp_path: Path, make_relay: Mak
             with smtplib.SMTP("127.0.0.1", second, timeout=30) as late:
                 edit(relay, f'[listeners.test]\nbind = ["127.0.0.1:{relay.port}"]', "")
                 assert run_command("reload", "-c", relay.config).code == 0
-                assert not greets(relay.port)
+                # Edges that leave close it when their event loop hears of it, a moment after the answer.
+                wait_until(lambda: not greets(relay.port), "the address to be closed")
                 send(early, "early-")
                 send(late, "late-")
         relay.wait_captured(b"early-")

@@ -37,7 +37,7 @@ def _soak(plan: Plan, parent: Path) -> bool:
     with small_disk(folder, plan.disk) as (disk, kind):
         found = Soak(plan, folder, disk, kind).run()
         if found.faults:
-            shutil.copytree(disk, folder / "kept", ignore=shutil.ignore_patterns("ballast", "*.sock"))
+            shutil.copytree(disk, folder / "kept", ignore=shutil.ignore_patterns("ballast", "*.sock", "bell"))
     print(text_of(found), flush=True)
     if found.faults:
         print(f"everything is kept in {folder}", flush=True)
