@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from postroad import VERSION
-from postroad.cli import check, explain, importing, init, key, queue, reload, serve, spool, upgrade
+from postroad.cli import account, bans, check, explain, importing, init, key, queue, reload, serve, spool, upgrade
 from postroad.cli.exits import USAGE
 from postroad.cli.map import look_into
 
@@ -59,6 +59,8 @@ def build() -> typer.Typer:
     program.command("explain")(explain.explain)
     program.command("map")(look_into)
     program.command("key")(key.make)
+    program.add_typer(bans.build(), name="bans")
+    program.add_typer(account.build(), name="account")
     program.add_typer(importing.build(), name="import")
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")

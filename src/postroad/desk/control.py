@@ -10,10 +10,11 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
+from postroad.desk.guardprotocol import AccountAsked, AccountNow, BanNow, BansAsked
 from postroad.desk.protocol import (
     ActAsked,
     Answer,
@@ -57,6 +58,16 @@ Upgrade = Callable[[str], Awaitable[tuple[str, ...]]]
 Compare = Callable[[Path], Awaitable[Reloaded]]
 
 
+class GuardDesk(Protocol):
+    """Carries out orders about bans and accounts."""
+
+    async def bans(self, asked: BansAsked, caller: Caller) -> list[BanNow]:
+        """Bans as they are, were begun or ended."""
+
+    async def account(self, asked: AccountAsked, caller: Caller) -> list[AccountNow]:
+        """Accounts as they are after that."""
+
+
 class ControlServer:
     """Listens on the control socket and answers."""
 
@@ -74,6 +85,7 @@ class ControlServer:
         compare: Compare,
         upgrade: Upgrade,
         running: Running,
+        guard: GuardDesk,
     ) -> None:
         """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records."""
         self._path = path
@@ -87,6 +99,7 @@ class ControlServer:
         self._compare = compare
         self._upgrade = upgrade
         self._running = running
+        self._guard = guard
         self._callers = 0
         self._server: asyncio.Server | None = None
 
@@ -136,11 +149,18 @@ class ControlServer:
             await _say(writer, Answer(error=f"this server does not understand the request: {error}", usage=True))
             return
         try:
-            await _say(writer, await self._do(asked, caller, writer))
+            is_guards = isinstance(asked, BansAsked | AccountAsked)
+            answer = self._guard_asked(asked, caller) if is_guards else self._do(asked, caller, writer)
+            await _say(writer, await answer)
         except ValueError as error:
             await _say(writer, Answer(error=str(error), usage=True))
         except PostroadError as error:
             await _say(writer, Answer(error=str(error)))
+
+    async def _guard_asked(self, asked: BansAsked | AccountAsked, caller: Caller) -> Answer:
+        if isinstance(asked, BansAsked):
+            return Answer(done=True, bans=tuple(await self._guard.bans(asked, caller)))
+        return Answer(done=True, accounts=tuple(await self._guard.account(asked, caller)))
 
     async def _do(self, asked: Asked, caller: Caller, writer: asyncio.StreamWriter) -> Answer:
         operator = self._operator

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from postroad.desk.guardprotocol import AccountAsked, AccountNow, BanNow, BansAsked
 from postroad.model.option import OptionChange
 from postroad.model.suspension import Suspension
 from postroad.queue.operator import Tally
@@ -108,6 +109,8 @@ Asked = (
     | UpgradeAsked
     | RunningAsked
     | CompareAsked
+    | BansAsked
+    | AccountAsked
 )
 
 
@@ -176,6 +179,8 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     reloaded: Reloaded | None = None
     problems: tuple[str, ...] = ()
     running: Running | None = None
+    bans: tuple[BanNow, ...] = ()
+    accounts: tuple[AccountNow, ...] = ()
 
 
 decode_request: Final = msgspec.json.Decoder(Asked).decode

@@ -7,7 +7,7 @@ told to the postmaster by mail, too. Orders of operators come by the control soc
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -39,11 +39,7 @@ _OFFENCES: Final = frozenset({"unknown_recipient", "refused"})
 Admit = Callable[[Stored, list[Work]], None]
 
 
-class Tell(Protocol):
-    """Sends mail of our own; see `queue.notice`."""
-
-    def __call__(self, hostname: str, to: Mailbox, subject: str, text: str, now: int) -> None:
-        """Send it."""
+Tell = Callable[[str, Mailbox, str, str, int], None]  # from which host, to whom, subject, text, now
 
 
 class Guard:
@@ -130,6 +126,10 @@ class Guard:
         seconds = 0 if ban.is_endless else ban.until - now // SECOND
         network = str(ban.network)
         self._emit(NetworkBanned(at=now, network=network, seconds=seconds, kind=ban.kind, times=ban.times, by=by))
+
+    def changed(self) -> None:
+        """An order changed something that is to be kept."""
+        self._changed = True
 
     def admitting(self, admit: Admit) -> Admit:
         """`admit`, which tells of the mail of logins."""

@@ -25,6 +25,7 @@ from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, drops_of, front_of, read_aliases
 from postroad.house.guard import Guard
 from postroad.house.guardboard import GuardBoard
+from postroad.house.guardorders import GuardOrders
 from postroad.house.injection import Injection, rules_of
 from postroad.house.lookout import Eyes
 from postroad.house.monitor import Monitor, Watched
@@ -181,6 +182,7 @@ class House:
             compare=compare,
             upgrade=upgrade,
             running=Running(VERSION, os.getpid(), self.clock.now()),
+            guard=GuardOrders(self.guard, self._operator, self.clock, self.emit),
         )
 
     # -- the exchange --------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Records about what operators do. Everybody imports them from `records`."""
+"""Records about what operators do. Everybody imports them from `records`.
+
+`by` is the name of the user who gave the order, `uid` the number of it, as the kernel has them.
+"""
 
 from postroad.model.record import Record
 

@@ -1,4 +1,7 @@
-"""Records about who is believed, banned, held or locked. Everybody imports them from `records`."""
+"""Records about who is believed, banned, held or locked. Everybody imports them from `records`.
+
+Those of bans are made for programs that read the log, too: `network` is always written with the length of its prefix.
+"""
 
 from postroad.model.record import Record
 

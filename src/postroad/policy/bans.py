@@ -112,19 +112,19 @@ class Bans:
         self._table.put(key, standing, now)
         return _ban(key, standing)
 
-    def remove(self, network: Network, now: int) -> list[Ban]:
-        """End the bans of `network` and of all that is in it, and forget why; which those were."""
-        ended = [ban for ban in self.in_force(now) if ban.network.version == network.version and _is_in(ban, network)]
-        for ban in ended:
-            self._table.remove(key_of_network(ban.network))
-        return ended
+    def lift(self, ban: Ban) -> None:
+        """End a ban, and forget what led to it."""
+        self._table.remove(key_of_network(ban.network))
 
-    def in_force(self, now: int) -> Iterator[Ban]:
-        """Every ban."""
-        for bucket in self._table.buckets():
-            for key, standing in self._table.entries(bucket):
-                if standing.until > now:
-                    yield _ban(key, standing)
+    def buckets(self) -> range:
+        """The parts that all bans are in; see `in_bucket`."""
+        return self._table.buckets()
+
+    def in_bucket(self, bucket: int, now: int) -> Iterator[Ban]:
+        """Every ban in force of one part: whoever wants all can do something else in between."""
+        for key, standing in self._table.entries(bucket):
+            if standing.until > now:
+                yield _ban(key, standing)
 
     def _add(self, key: bytes, kind: str, share: float, now: int) -> Ban | None:
         rules = self.rules
@@ -151,9 +151,3 @@ class Bans:
 
 def _ban(key: bytes, standing: Standing) -> Ban:
     return Ban(network_of(key), standing.until, standing.times, KINDS[standing.kind])
-
-
-def _is_in(ban: Ban, network: Network) -> bool:
-    return ban.network == network or (
-        ban.network.prefixlen > network.prefixlen and ban.network.network_address in network
-    )

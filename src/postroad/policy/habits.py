@@ -80,6 +80,10 @@ class Habits:
         habit.outcomes += good + bad
         return self._add(habit, ((FAILURES, bad),))
 
+    def look(self, login: str, now: int) -> Habit:
+        """What it does, as of now."""
+        return self._of(login, now)
+
     def forgive(self, login: str, now: int) -> None:
         """What it did is usual from now on."""
         habit = self._of(login, now)

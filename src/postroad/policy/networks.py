@@ -1,4 +1,7 @@
-"""Is an address, as text, in one of some networks: remembered for the clients that come again and again (*pure*)."""
+"""Is an address, as text, in one of some networks (*pure*).
+
+Remembered for the clients that come again and again, so that a look costs no parsing.
+"""
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
