@@ -22,7 +22,7 @@ from tests.meta.source import TOP, expect_none
 DOCS: Final = TOP / "docs"
 WRITTEN: Final = sorted([TOP / "README.md", *DOCS.rglob("*.md")])
 BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMAND: Final = re.compile(r"\bpostroad ((?:[a-z]+ ?)+)")
+COMMAND: Final = re.compile(r"\bpostroad ((?:[a-z]+(?:-[a-z]+)* ?)+)")
 SENTENCE_ENDS: Final = (".", ")")
 
 

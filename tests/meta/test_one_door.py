@@ -20,6 +20,7 @@ FILE_DOORS: Final = (
     "postroad.store",
     "postroad.delivery.capture",
     "postroad.config",
+    "postroad.doctor.machine",
     "postroad.net.addresses",
     "postroad.net.control",
     "postroad.net.systemdns",

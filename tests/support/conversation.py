@@ -9,18 +9,20 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from postroad.auth.logins import Logins
 from postroad.listener.consult import EXPAND_SECONDS, Expand
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners, Welcome
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.listener.tarpit import Tarpit
-from postroad.listener.terms import Terms
+from postroad.listener.terms import Guest, Terms
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
+from postroad.model.reply import Reply
 from postroad.model.work import Place, Stored, Work
 from postroad.net.inherited import Inherited
 from postroad.net.stream import AtTurnEnd
@@ -167,7 +169,9 @@ class Desk:
         at_turn_end: AtTurnEnd | None = None,
         expand: Expand | None = None,
         patience: float = EXPAND_SECONDS,
+        logins: Logins | None = None,
     ) -> None:
+        self.logins = logins
         self.at_turn_end = at_turn_end or Turns().add
         self.records: list[Record] = []
         self.announced: list[tuple[Envelope, list[Recipient], bytes]] = []
@@ -175,6 +179,7 @@ class Desk:
         self.limits = limits or LimitsSettings()
         self.time = 1000.0
         self.tarpit: Tarpit | None = None
+        self.is_locked: Callable[[str], bool] | None = None
         self.call_later: Callable[[float, Callable[[], None]], object] = lambda _seconds, _callback: None
         access = AccessSettings.model_validate(
             {"relay_domains": list(relay_domains), "relay_networks": list(relay_networks)}
@@ -210,6 +215,7 @@ class Desk:
             relays=self.control.relays,
             intake=self.intake,
             watch=self.conduct.append,
+            logins=self.logins,
         )
 
     def listeners(self, inherited: Inherited | None = None) -> Listeners:
@@ -224,10 +230,10 @@ class Desk:
             inherited=inherited,
         )
 
-    def connect(
-        self, ip: str = "127.0.0.1", settings: ListenerSettings | None = None
-    ) -> tuple[Conversation, MemoryTransport]:
-        """A conversation with `ip`, its banner already written."""
+    def terms(
+        self, settings: ListenerSettings | None = None, *, enter: Callable[[Guest], Reply | None] = lambda _guest: None
+    ) -> Terms:
+        """What conversations are held on; `enter` admits them."""
         settings = settings or ListenerSettings(bind=("127.0.0.1:2525",))
         limits = self.limits
         offer = Offer(
@@ -239,8 +245,10 @@ class Desk:
             errors=limits.errors_per_session,
             junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
+            auth=self.logins is not None and settings.auth != "off",
+            auth_required=settings.auth == "required",
         )
-        terms = Terms(
+        return Terms(
             name="test",
             limits=limits,
             offer=offer,
@@ -254,16 +262,23 @@ class Desk:
             watch=self.conduct.append,
             tarpit=self.tarpit,
             relays=self.control.relays,
+            logins=None if settings.auth == "off" else self.logins,
+            is_locked=self.is_locked,
             intake=self.intake,
             emit=self.records.append,
             now=lambda: NOW,
             monotonic=lambda: self.time,
             call_later=self.call_later,
             at_turn_end=self.at_turn_end,
-            enter=lambda _guest: None,
+            enter=enter,
             leave=lambda _guest: None,
         )
-        conversation = Conversation(terms, "test-1")
+
+    def connect(
+        self, ip: str = "127.0.0.1", settings: ListenerSettings | None = None
+    ) -> tuple[Conversation, MemoryTransport]:
+        """A conversation with `ip`, its banner already written."""
+        conversation = Conversation(self.terms(settings), "test-1")
         transport = MemoryTransport(ip)
         conversation.connection_made(transport)
         return conversation, transport

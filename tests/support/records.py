@@ -11,6 +11,8 @@ from postroad.model.envelope import Origin
 from postroad.model.records import (
     AccountHandled,
     AccountHeld,
+    Authenticated,
+    AuthFailed,
     ClientChanged,
     CommandRefused,
     ConfigRefused,
@@ -63,6 +65,7 @@ from postroad.model.records import (
     TableRefused,
     TargetResumed,
     TargetSuspended,
+    UserLineIgnored,
     WorkFailed,
 )
 from postroad.model.reply import Reply
@@ -289,6 +292,18 @@ SAMPLES: tuple[Record, ...] = (
     ),
     OperatorActed(at=AT, action="suspend", by="mail", uid=8, selection="next-hop example.net"),
     PolicyFaulted(at=AT, policy="dnsbl", stage="rcpt", reason="TimeoutError"),
+    Authenticated(at=AT, origin=ORIGIN, login="alice", mechanism="SCRAM-SHA-256", source="users", seconds=0.0625),
+    AuthFailed(
+        at=AT,
+        origin=ORIGIN,
+        login="alice",
+        mechanism="PLAIN",
+        source="users",
+        reason="wrong password",
+        code=535,
+        seconds=1.0,
+    ),
+    UserLineIgnored(at=AT, table="/etc/postroad/users", line=7, reason="has no colon"),
     TableLoaded(at=AT, table="/etc/postroad/virtual", entries=2000, doubts=1),
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),

@@ -10,7 +10,22 @@ from typing import Annotated, Final
 import typer
 
 from postroad import VERSION
-from postroad.cli import account, bans, check, explain, importing, init, key, queue, reload, serve, spool, upgrade
+from postroad.cli import (
+    account,
+    bans,
+    check,
+    doctor,
+    explain,
+    importing,
+    init,
+    key,
+    queue,
+    reload,
+    serve,
+    spool,
+    upgrade,
+    user,
+)
 from postroad.cli.exits import USAGE
 from postroad.cli.map import look_into
 
@@ -53,6 +68,7 @@ def build() -> typer.Typer:
     program.callback()(_program)
     program.command("serve")(serve.serve)
     program.command("check")(check.check)
+    program.command("doctor")(doctor.doctor)
     program.command("init")(init.init)
     program.command("reload")(reload.reload)
     program.command("upgrade")(upgrade.upgrade)
@@ -64,6 +80,7 @@ def build() -> typer.Typer:
     program.add_typer(importing.build(), name="import")
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")
+    program.add_typer(user.build(), name="user")
     return program
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from postroad.config.checkaliases import check_aliases
 from postroad.config.checkapi import check_api
+from postroad.config.checkauth import check_auth
 from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
@@ -146,6 +147,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     egress_rules,
     check_aliases,
     check_api,
+    check_auth,
     check_desk,
     check_sinks,
 )

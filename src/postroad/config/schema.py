@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroad.aliases.settings import AliasSettings
 from postroad.api.settings import ApiSettings
+from postroad.auth.settings import AuthSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.desk.settings import DeskSettings
@@ -123,6 +124,7 @@ class Config(Settings):
         description="Mail of logins that do not behave as usual is held.",
         json_schema_extra={"default": "it is not; with a section, as it says"},
     )
+    auth: AuthSettings = Field(AuthSettings(), description="Who may log in, and how.")
     postmaster: MailboxText = Field(
         default_factory=_default_postmaster,
         description="Where mail to the bare <Postmaster> goes (RFC 5321 4.5.1).",
@@ -208,6 +210,11 @@ class Config(Settings):
     def suspensions_file(self) -> Path:
         """Where suspensions are kept."""
         return self.data_dir / "suspensions.json"
+
+    @property
+    def auth_key_file(self) -> Path:
+        """Where the key is kept that made-up answers to strangers are made with."""
+        return self.data_dir / "auth.key"
 
     @property
     def rates_file(self) -> Path:

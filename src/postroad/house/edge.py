@@ -12,7 +12,7 @@ from typing import Final
 from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
 from postroad.house.board import Board, edge_name
-from postroad.house.front import Front, Way, front_of, read_aliases
+from postroad.house.front import Front, Way, front_of, read_aliases, read_identities
 from postroad.house.life import DRAIN_SECONDS, settle_down
 from postroad.house.lookout import Eyes
 from postroad.house.seat import DRAIN, RETIRE, Seat
@@ -57,7 +57,9 @@ class Edge:
         )
         eyes = Eyes(board.guard, board.guard.rings[seat.place].put, clock)
         way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock, eyes)
-        self._front: Front = front_of(config, read_aliases(config), compile_rewriter(config.routes), way)
+        self._front: Front = front_of(
+            config, read_aliases(config), read_identities(config, clock), compile_rewriter(config.routes), way
+        )
         self._listeners = Listeners(
             welcome=self._front.welcome,
             emit=emit,
@@ -95,12 +97,14 @@ class Edge:
         await self._listeners.bind(self._seat.config.listeners)
         await self._listeners.start()
         self._front.aliases.start(self._clock, self._emit)
+        self._front.auth.start(self._emit)
         settle_down()
         self._seat.board.ready(self._seat.place)
         number = await self._stopping.get()
         await self._accept_nothing_more()
         await self._leave(number)
         await self._front.aliases.close()
+        await self._front.auth.close()
         await self._spool.close()
         if self._meter is not None:
             self._show()

@@ -12,15 +12,17 @@ from msgspec import Struct
 
 from postroad.aliases.load import load
 from postroad.aliases.service import AliasService
+from postroad.auth.service import AuthService
 from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.house.guard import Admit
+from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.lookout import Eyes, shield_of
 from postroad.house.policing import Policing
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
-from postroad.listener.intake import Intake, Rewrite
+from postroad.listener.intake import Intake, Rewrite, Spooling
 from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
 from postroad.model.errors import ConfigError
@@ -29,7 +31,6 @@ from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
-from postroad.spool.inlet import Inlet
 from postroad.store.drops import DropFolder
 
 LOOK_SECONDS: Final = 1.0
@@ -42,7 +43,7 @@ class Way(Struct, frozen=True):
     admitted.
     """
 
-    spool: Inlet
+    spool: Spooling
     admit: Admit
     queue_ids: QueueIds
     emit: Emit
@@ -56,6 +57,7 @@ class Front(Struct, frozen=True):
 
     config: Config
     aliases: AliasService
+    auth: AuthService
     welcome: Welcome
     announcer: Announcer
 
@@ -70,7 +72,14 @@ def read_aliases(config: Config, old: Front | None = None) -> AliasService:
     return aliases
 
 
-def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way: Way) -> Front:
+def read_identities(config: Config, clock: Clock, old: Front | None = None) -> AuthService:
+    """Who may log in, as `old` has it when the options are the same; ConfigError when a source is broken. Slow."""
+    if old is not None and has_same_auth(old.config, config):
+        return old.auth
+    return read_auth(config, clock)
+
+
+def front_of(config: Config, aliases: AliasService, auth: AuthService, rewrite: Rewrite | None, way: Way) -> Front:
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
@@ -103,8 +112,10 @@ def front_of(config: Config, aliases: AliasService, rewrite: Rewrite | None, way
         intake=intake,
         watch=shield.watch,
         tarpit=shield.tarpit,
+        is_locked=shield.is_locked,
+        logins=auth.logins,
     )
-    return Front(config, aliases, welcome, announcer)
+    return Front(config, aliases, auth, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

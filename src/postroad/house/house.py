@@ -22,7 +22,7 @@ from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Way, drops_of, front_of, read_aliases
+from postroad.house.front import Front, Way, drops_of, front_of, read_aliases, read_identities
 from postroad.house.guard import Guard
 from postroad.house.guardboard import GuardBoard
 from postroad.house.guardorders import GuardOrders
@@ -117,7 +117,8 @@ class House:
         eyes, admit = Eyes(memory, self.guard.hear, clock), self.dispatcher.admit
         self.way = Way(self.spool, admit, queue_ids, emit, clock, eyes, self.guard.admitting)
         self.guard.tell = Notices(spool=self.spool, admit=admit, emit=emit, queue_ids=queue_ids).tell
-        self.front = front_of(config, read_aliases(config), self.courier.rewrite, self.way)
+        auth = read_identities(config, clock)
+        self.front = front_of(config, read_aliases(config), auth, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
@@ -216,6 +217,8 @@ class House:
         self._logs.sinks.change(front.config.sinks, around)
         if front.aliases is not old_front.aliases:
             front.aliases.start(self.clock, self.emit)
+        if front.auth is not old_front.auth:
+            front.auth.start(self.emit)
         self._retire(couriers.retire(old_courier, courier, self.clock))
         self._retire(self._retire_front(old_front))
 
@@ -231,6 +234,8 @@ class House:
         self._fronts.remove(old)
         if all(one.aliases is not old.aliases for one in self._fronts):
             await old.aliases.close()
+        if all(one.auth is not old.auth for one in self._fronts):
+            await old.auth.close()
 
     async def close(self) -> None:
         """Close everything that is open; nothing may be running any more."""
@@ -242,6 +247,8 @@ class House:
         await asyncio.gather(*retiring, return_exceptions=True)
         for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
             await aliases.close()
+        for auth in {id(one.auth): one.auth for one in self._fronts}.values():
+            await auth.close()
         await self.courier.deliverer.close()
         await self.workshop.pool.close()
         if self.injection is not None:

@@ -103,6 +103,7 @@ class Shield(Struct, frozen=True, kw_only=True):
     message: tuple[Policy[MessageContext], ...] = ()
     watch: Callable[[Conduct], None] | None = None
     tarpit: Tarpit | None = None
+    is_locked: Callable[[str], bool] | None = None
 
 
 def shield_of(config: Config, eyes: Eyes | None) -> Shield:
@@ -115,6 +116,7 @@ def shield_of(config: Config, eyes: Eyes | None) -> Shield:
         connect=() if config.bans is None else (Banned(lookout.ban_of, config.bans.answer),),
         mail=(LockedAccounts(eyes.account_of),) if has_breaker else (),
         message=(HeldAccounts(eyes.account_of),) if has_breaker else (),
+        is_locked=eyes.is_locked if has_breaker else None,
         watch=eyes.tell if has_bans or has_breaker else None,
         tarpit=None if config.tarpit is None else Tarpit(config.tarpit, lookout.nearness if has_bans else None),
     )

@@ -40,11 +40,11 @@ class Channel(asyncio.Protocol):
         def over() -> None:
             if self._tarpit is tarpit:
                 self._let_go()
-                self._go_on()
+                self._released()
 
         call_later(seconds, over)
 
-    def _go_on(self) -> None:
+    def _released(self) -> None:
         """The wait is over; a conversation does more than nothing here."""
 
     def _let_go(self) -> None:

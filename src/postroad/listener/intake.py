@@ -305,7 +305,9 @@ class Intake:
         only = (
             given[0].address.text if len(given) == 1 and not transaction.adjustments else ""
         )  # never what an alias hides
-        protocol = "UTF8SMTP" if mail.smtputf8 and origin.protocol != "HTTP" else origin.protocol
+        protocol = origin.protocol
+        if mail.smtputf8 and protocol != "HTTP":  # RFC 6531 4.3; a drop says "local"
+            protocol = f"UTF8{protocol.removeprefix('E')}" if protocol.startswith("E") else "UTF8SMTP"
         hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only)
         return Envelope(
             id=queue_id,

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from postroad.listener.authentication import Authentication
 from postroad.listener.channel import Later
 from postroad.listener.tarpit import Tarpit
 from postroad.listener.terms import Terms
@@ -21,11 +22,11 @@ from postroad.model.identity import Identity
 from postroad.model.records import ClientChanged, CommandRefused
 from postroad.model.reply import Reply
 from postroad.policy.conduct import Conduct, Kind
-from postroad.policy.context import ConnectContext, HelloContext, Peer
+from postroad.policy.context import AuthContext, ConnectContext, HelloContext, Peer
 from postroad.policy.facts import Facts
 from postroad.policy.verdict import VERDICTS, Accept, Adjust, Defer, Discard, Reject, Verdict
 from postroad.smtp import replies
-from postroad.smtp.events import ClientNamed, Hello, MailFrom, RcptTo, Refused
+from postroad.smtp.events import AuthResponse, AuthStarted, ClientNamed, Hello, MailFrom, RcptTo, Refused
 from postroad.smtp.server import ServerSession
 
 NOBODY: Final = Peer("", relays=False)  # before the connection is made
@@ -54,6 +55,7 @@ class Judge:
         self.origin = NO_ORIGIN
         self.transaction: Transaction | None = None
         self.leaves = ""  # why the session is to end with the answer that was given
+        self._authentication = None if terms.logins is None else Authentication(terms, terms.logins, self)
 
     # -- one method an event ---------------------------------------------------------------------
 
@@ -103,13 +105,59 @@ class Judge:
         """EHLO or HELO."""
         peer = self.peer
         protocol = "ESMTP" if event.extended else "SMTP"
-        login = "" if peer.identity is None else peer.identity.login
-        self.origin = Origin(peer.ip, self.port, event.name, protocol, self._terms.name, self._id, login)
+        self.origin = Origin(peer.ip, self.port, event.name, protocol, self._terms.name, self._id)
+        if peer.identity is not None or peer.tls is not None:
+            self._show(peer)
         chain = self._terms.stages.hello
         if chain is None:
             return replies.OK
         pending = chain.decide(HelloContext(peer, self.origin, self._facts), self._for_all)
         return self._rule(pending, partial(self._decided, "hello", replies.OK))
+
+    def _show(self, peer: Peer) -> None:
+        """Say in the origin how the session was secured and proved (RFC 3848)."""
+        login = "" if peer.identity is None else peer.identity.login
+        protocol = self.origin.protocol
+        if protocol.startswith("E"):
+            protocol = f"ESMTP{'' if peer.tls is None else 'S'}{'A' if login else ''}"
+        self.origin = replace(self.origin, login=login, protocol=protocol)
+
+    def extras(self) -> tuple[str, ...]:
+        """Keywords of EHLO that are offered to this peer."""
+        mechanisms = () if self._authentication is None else self._authentication.mechanisms()
+        return (f"AUTH {' '.join(mechanisms)}",) if mechanisms and self.peer.identity is None else ()
+
+    def auth(self, event: AuthStarted) -> Answer:
+        """The peer wants to log in."""
+        authentication = self._authentication
+        assert authentication is not None, "AUTH is not offered"
+        chain = self._terms.stages.auth
+        if chain is not None:
+            pending = chain.decide(AuthContext(self.peer, self.origin, event.mechanism, self._facts), self._for_all)
+            return self._rule_auth(authentication, event, pending)
+        return authentication.start(event.mechanism, event.initial)
+
+    def _rule_auth(self, authentication: Authentication, event: AuthStarted, pending: Pending) -> Answer:
+        if pending is None or isinstance(pending, VERDICTS):
+            refused = self._decided("auth", replies.OK, pending)
+            return authentication.start(event.mechanism, event.initial) if refused is replies.OK else refused
+        return self._auth_later(authentication, event, pending)
+
+    async def _auth_later(
+        self, authentication: Authentication, event: AuthStarted, pending: Awaitable[Verdict | None]
+    ) -> Reply:
+        answer = self._rule_auth(authentication, event, await pending)
+        return answer if isinstance(answer, Reply) else await answer
+
+    def respond(self, event: AuthResponse) -> Answer:
+        """The peer responds to a challenge."""
+        assert self._authentication is not None, "AUTH is not offered"
+        return self._authentication.respond(event.data)
+
+    def proved(self, identity: Identity) -> None:
+        """The peer has proved who it is."""
+        self.peer = replace(self.peer, identity=identity)
+        self._show(self.peer)
 
     def mail(self, event: MailFrom) -> Answer:
         """A transaction begins."""
@@ -218,6 +266,8 @@ class Judge:
 
     def conduct(self, kind: Kind, *, count: int = 1, sender: str = "", recipient: str = "", login: str = "") -> None:
         """Tell those who learn from how peers behave, if there are any."""
+        if kind == "auth_failed" and self._terms.tarpit is not None:
+            self._slow(self._terms.tarpit)
         watch = self._terms.watch
         if watch is not None:
             peer = self.peer

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from postroad.auth.logins import Logins
 from postroad.listener.doors import Door, Doors
 from postroad.listener.headcount import Census, Headcount
 from postroad.listener.intake import Intake
@@ -38,7 +39,8 @@ class Welcome(Struct, frozen=True, kw_only=True):
     """What the configuration says to sessions to come; those that run keep the one that they began with.
 
     `stages_of` gives the policies of a listener by its name; drops and the HTTP API have names too. `watch`, when there
-    is one, is told how peers behave; `tarpit` slows those that err.
+    is one, is told how peers behave; `tarpit` slows those that err. `logins` is
+    who knows who may log in, None when nobody does; `is_locked` tells of a login whether it may not after all.
     """
 
     hostname: str
@@ -49,6 +51,8 @@ class Welcome(Struct, frozen=True, kw_only=True):
     intake: Intake
     watch: Callable[[Conduct], None] | None = None
     tarpit: Tarpit | None = None
+    logins: Logins | None = None
+    is_locked: Callable[[str], bool] | None = None
 
 
 class Listeners:
@@ -136,8 +140,13 @@ class Listeners:
         loop = asyncio.get_running_loop()
         return {name: self._terms(name, settings, welcome, loop) for name, settings in listeners.items()}
 
+    def terms(self, name: str, settings: ListenerSettings) -> Terms:
+        """What sessions at a listener of this name are held on."""
+        return self._terms(name, settings, self._welcome, asyncio.get_running_loop())
+
     def _terms(self, name: str, settings: ListenerSettings, welcome: Welcome, loop: asyncio.AbstractEventLoop) -> Terms:
         limits = welcome.limits
+        logins = None if settings.auth == "off" else welcome.logins
         offer = Offer(
             hostname=welcome.hostname,
             message_size=limits.message_size,
@@ -147,6 +156,8 @@ class Listeners:
             errors=limits.errors_per_session,
             junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
+            auth=logins is not None,
+            auth_required=settings.auth == "required",
         )
         return Terms(
             name=name,
@@ -162,6 +173,8 @@ class Listeners:
             watch=welcome.watch,
             tarpit=welcome.tarpit,
             relays=welcome.relays,
+            logins=logins,
+            is_locked=welcome.is_locked,
             intake=welcome.intake,
             emit=self._emit,
             now=self._now,

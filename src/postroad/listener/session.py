@@ -20,6 +20,8 @@ from postroad.model.records import ConnectionClosed, ConnectionOpened
 from postroad.model.reply import Reply
 from postroad.smtp import replies
 from postroad.smtp.events import (
+    AuthResponse,
+    AuthStarted,
     ClientNamed,
     DataChunk,
     DataStarted,
@@ -262,12 +264,16 @@ class Conversation(Channel):
         if isinstance(event, DataStarted):
             return self._start_content()
         if isinstance(event, Hello):
-            return self._heed(self._judge.hello(event))
+            return self._meet(event)
         if isinstance(event, Refused):
             self._refused(event)
             return None
         if isinstance(event, ClientNamed):
-            return self._meet(event)
+            return self._replace(event)
+        if isinstance(event, AuthStarted):
+            return self._heed(self._judge.auth(event))
+        if isinstance(event, AuthResponse):
+            return self._heed(self._judge.respond(event))
         self._discard()
         return None
 
@@ -299,7 +305,7 @@ class Conversation(Channel):
 
     # -- one method an event -------------------------------------------------------------------
 
-    def _meet(self, event: ClientNamed) -> Reply | None:
+    def _replace(self, event: ClientNamed) -> Reply | None:
         """The peer speaks for another client: count that one instead, and greet it or refuse it."""
         self._discard()
         self._judge.name(event)
@@ -309,6 +315,12 @@ class Conversation(Channel):
         self._refused(Refused("connect", refusal, "limit of sessions"))
         self._judge.leaves = "refused at connect"
         return refusal
+
+    def _meet(self, event: Hello) -> Reply | None:
+        answer = self._judge.hello(event)
+        if self._terms.logins is not None:
+            self._session.extras = self._judge.extras()
+        return self._heed(answer)
 
     def _ask_mail(self, event: MailFrom) -> Reply | None:
         self.phase_began = self.last_seen
@@ -378,7 +390,7 @@ class Conversation(Channel):
         mail = self._session.mail
         self._judge.refused(notice, mail.path.text if mail is not None else "")
 
-    def _go_on(self) -> None:
+    def _released(self) -> None:
         self.last_seen = self._terms.monotonic()
         self._flush()
         self._pump()

@@ -31,7 +31,9 @@ class ListenerSettings(Settings):
 
     bind: tuple[Endpoint, ...] = Field(description='Addresses to listen on: "127.0.0.1:2525", "[::]:25".', min_length=1)
     tls: Literal["off"] = Field("off", description="Transport encryption for clients: off.")
-    auth: Literal["off"] = Field("off", description="SMTP AUTH: off.")
+    auth: Literal["off", "optional", "required"] = Field(
+        "off", description="SMTP AUTH (RFC 4954): not offered, offered, or needed before MAIL."
+    )
     greeting_delay: Duration = Field(
         "0s", description="Pause before the banner; a peer that talks in it is refused (554 5.5.1).", ge=0, le=60
     )

@@ -31,7 +31,7 @@ class Tarpit:
 
     def enter(self) -> bool:
         """A session begins to wait; False when too many do."""
-        if self.waiting >= self._settings.sessions:
+        if self.waiting >= self._settings.waiting:
             return False
         self.waiting += 1
         return True

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from postroad.auth.logins import Logins
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings
 from postroad.listener.tarpit import Tarpit
@@ -66,7 +67,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     `tarpit`, when there is one, slows those that err;
     `relays` tells of an address whether it may send anywhere; `enter` admits a conversation or says why not, and is
     asked again when it goes on for another client; `now` is in microseconds since 1970, `monotonic` and
-    `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of the event loop's turn.
+    `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of the event loop's turn. `logins` knows who
+    may log in, None where nobody can, and `is_locked`, when there is one, who may not after all.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     watch: Callable[[Conduct], None] | None
     tarpit: Tarpit | None
     relays: Callable[[str], bool]
+    logins: Logins | None
+    is_locked: Callable[[str], bool] | None
     intake: Intake
     emit: Emit
     now: Callable[[], int]

@@ -27,6 +27,10 @@ class CommandError(PostroadError):
     """A command line of the peer cannot be parsed; the text is for the log, not for the peer."""
 
 
+class SaslError(PostroadError):
+    """What a client said to log in is not of its mechanism's form, or contradicts itself; the text never quotes it."""
+
+
 class PeerError(PostroadError):
     """The remote server broke the protocol, or the connection to it broke or timed out."""
 

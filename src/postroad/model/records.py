@@ -5,6 +5,7 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
+from postroad.model.authrecords import Authenticated, AuthFailed
 from postroad.model.envelope import Origin
 from postroad.model.operatorrecords import OperatorActed, RecipientHandled
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
@@ -20,11 +21,14 @@ from postroad.model.shieldrecords import (
     ProxyRefused,
 )
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
+from postroad.model.tablerecords import TableLoaded, TableRefused, UserLineIgnored
 
 # All that follow too.
 __all__ = [
     "AccountHandled",
     "AccountHeld",
+    "AuthFailed",
+    "Authenticated",
     "ClientChanged",
     "Emit",
     "MessageAdjusted",
@@ -42,6 +46,9 @@ __all__ = [
     "RecordsDropped",
     "SinkFaulted",
     "SinkRecovered",
+    "TableLoaded",
+    "TableRefused",
+    "UserLineIgnored",
 ]
 
 
@@ -347,23 +354,6 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
     policy: str
     stage: str
     reason: str
-
-
-class TableLoaded(Record, frozen=True, tag="TableLoaded"):
-    """A file of aliases is in force with so many `entries`, at start and after it changed; `doubts` are odd lines."""
-
-    table: str
-    entries: int
-    doubts: int = 0
-
-
-class TableRefused(Record, frozen=True, tag="TableRefused"):
-    """A file of aliases changed and cannot be used, the old one stays in force: the first of `problems`, at `line`."""
-
-    table: str
-    line: int
-    reason: str
-    problems: int
 
 
 class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):

@@ -25,6 +25,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.ProcessLost: WARNING,
         r.PolicyFaulted: WARNING,
         r.TableRefused: WARNING,
+        r.UserLineIgnored: WARNING,
         r.LaneSuspended: WARNING,
         r.TargetSuspended: WARNING,
         r.SourceSuspended: WARNING,

@@ -1,8 +1,9 @@
 """Who may send where: the policy that keeps Postroad from being an open relay.
 
-A client in `access.relay_networks` may send anywhere; anyone may send to `access.relay_domains` and to
-the postmaster; all else is refused. A local part that asks to be routed on (percent hack, bang path, quoted at sign)
-counts as "elsewhere" for strangers, whatever its domain. RFC 5321 7.9, RFC 5321 4.5.1, RFC 2505 2.1.
+A client in `access.relay_networks`, or one that has logged in, may send anywhere; anyone may send to
+`access.relay_domains` and to the postmaster; all else is refused. A local part that asks to be routed on (percent hack,
+bang path, quoted at sign) counts as "elsewhere" for strangers, whatever its domain. RFC 5321 7.9, RFC 5321 4.5.1,
+RFC 2505 2.1.
 """
 
 from functools import lru_cache
@@ -58,6 +59,8 @@ class RelayControl:
         """Accept for relay networks and relay domains, reject all else (`554 5.7.1 ... Relay access denied`)."""
         if ctx.peer.relays:
             return Accept("client is in access.relay_networks")
+        if ctx.peer.identity is not None:
+            return Accept("client has logged in")
         return self.decide_stranger(ctx.recipient)
 
     def decide_stranger(self, recipient: Mailbox) -> Verdict:

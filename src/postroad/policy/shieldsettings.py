@@ -66,7 +66,7 @@ class TarpitSettings(Settings):
         1.0, description="How long the next one waits; each further one twice as long.", ge=0.1, le=60
     )
     longest: Duration = Field(20.0, description="The longest wait.", ge=0.1, le=240)
-    sessions: int = Field(
+    waiting: int = Field(
         200,
         description="Sessions that wait at a time, of one process; further ones are answered at once.",
         ge=1,

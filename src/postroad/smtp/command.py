@@ -30,12 +30,12 @@ class RefusalError(CommandError):
         self.reply = reply
 
 
-def parse_mail(argument: bytes) -> MailFrom:
-    """MAIL's argument, "FROM:<path> parameters" (RFC 5321 4.1.1.2)."""
+def parse_mail(argument: bytes, *, auth: bool = False) -> MailFrom:
+    """MAIL's argument, "FROM:<path> parameters" (RFC 5321 4.1.1.2); with `auth` one may be AUTH=."""
     raw, parameters = _split(argument, b"FROM:")
     if not parameters:
         return MailFrom(_mailbox(raw, sender=True, utf8=False))
-    known = _keywords(parameters, _MAIL_KEYWORDS)
+    known = _keywords(parameters, _MAIL_KEYWORDS_AUTH if auth else _MAIL_KEYWORDS)
     smtputf8 = "SMTPUTF8" in known
     if known.get("SMTPUTF8"):
         raise RefusalError(replies.SYNTAX, "SMTPUTF8 takes no value")
@@ -52,6 +52,8 @@ def parse_mail(argument: bytes) -> MailFrom:
     envid = known.get("ENVID", "")
     if "ENVID" in known and not (0 < len(envid) <= ENVID_LIMIT and is_xtext(envid)):
         raise RefusalError(replies.SYNTAX, "ENVID is not xtext of at most 100 characters")
+    if "AUTH" in known:
+        _refuse_submitter(known["AUTH"])
     return MailFrom(path, int(size), body, smtputf8, ret, envid)
 
 
@@ -113,6 +115,7 @@ def is_xtext(text: str) -> bool:
 
 
 _MAIL_KEYWORDS: Final = frozenset(("SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"))
+_MAIL_KEYWORDS_AUTH: Final = _MAIL_KEYWORDS | {"AUTH"}
 _RCPT_KEYWORDS: Final = frozenset(("NOTIFY", "ORCPT"))
 
 
@@ -183,6 +186,20 @@ def _keywords(words: list[str], allowed: frozenset[str]) -> dict[str, str]:
             raise RefusalError(replies.SYNTAX, f"parameter {keyword} is given twice")
         known[keyword] = value
     return known
+
+
+def _refuse_submitter(value: str) -> None:
+    """Raise unless AUTH= is of its form; no client is trusted to name another, so it means "<>" (RFC 4954 5)."""
+    if value == "<>":
+        return
+    if not is_xtext(value):
+        raise RefusalError(replies.SYNTAX, "AUTH= is not xtext")
+    first, *coded = value.split("+")
+    octets = first.encode() + b"".join(bytes.fromhex(part[:2]) + part[2:].encode() for part in coded)
+    try:
+        parse_path(octets, utf8=True)
+    except AddressError as error:
+        raise RefusalError(replies.SYNTAX, f"AUTH= is no address: {error}") from None
 
 
 def _notify(value: str) -> int:

@@ -10,9 +10,9 @@ from collections import deque
 from postroad.model.reply import Reply
 from postroad.smtp import replies
 from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, Input
-from postroad.smtp.events import Aborted, ClientNamed, Event, Hello, MailFrom, Refused
+from postroad.smtp.events import Aborted, ClientNamed, Event, MailFrom, Refused
 from postroad.smtp.extensions import Offer
-from postroad.smtp.state import LINES_A_TURN, State
+from postroad.smtp.state import AUTH_LINE, LINES_A_TURN, State
 from postroad.smtp.tally import Tally
 
 
@@ -22,7 +22,8 @@ class Dialogue:
     def __init__(self, offer: Offer) -> None:
         """Begin a session on the terms of `offer`; the caller calls `greet` first."""
         self._offer = offer
-        self._input = Input(offer.command_line)
+        self._line_limit = offer.command_line - 2
+        self._input = Input(max(offer.command_line, AUTH_LINE) if offer.auth else offer.command_line)
         self.receive_data = self._input.add  # takes octets from the peer
         self._lines_left = LINES_A_TURN
         self._out: list[bytes] = []
@@ -36,6 +37,9 @@ class Dialogue:
         self.state = State.BANNER
         self.hello = ""
         self.extended = False
+        self.extras: tuple[str, ...] = ()  # keywords of EHLO that not everybody is offered
+        self.needs_login = offer.auth_required
+        self.has_login = False
         self.mail: MailFrom | None = None
         self.taken = 0  # recipients of this transaction
         self.rejected = 0  # refused ones
@@ -82,21 +86,11 @@ class Dialogue:
         """Go on with an `offer` of more, for a peer that may have it."""
         self._offer = offer
 
-    def _meet(self, event: Hello | ClientNamed) -> bytes:
-        """Somebody has said who it is; what the answer is, if it is always the same.
-
-        What was said before by whoever a client speaks for is not that one's: the greeting comes next.
-        """
-        self._abandon()
-        if isinstance(event, Hello):
-            self.hello = event.name
-            self.extended = event.extended
-            self.state = State.READY
-            return self._offer.ehlo if event.extended else self._offer.helo
-        self.hello = event.helo or ""
-        self.extended = event.protocol != "SMTP"
+    def _begin_anew(self, client: ClientNamed) -> None:
+        """The peer speaks for `client`: what was said before is not that one's, so the greeting comes next."""
+        self.hello = client.helo or ""
+        self.extended = client.protocol != "SMTP"
         self.state = State.READY if self.hello else State.GREETED
-        return b""
 
     def close(self, reply: Reply, reason: str) -> None:
         """Say `reply` (a 421 or 554) and end the session (RFC 5321 3.8)."""

@@ -1,7 +1,7 @@
 """What a peer did, as values: the server session asks with these and is answered with a reply.
 
-`Hello`, `ClientNamed`, `MailFrom`, `RcptTo`, `DataStarted` and `MessageEnded` wait for an answer, and no further event
-comes before it (RFC 5321 4.1.4 fixes the order of commands). The others only tell.
+Those that ask wait for an answer, and no further event comes before it (RFC 5321 4.1.4 fixes the order of commands).
+The others only tell.
 """
 
 from typing import ClassVar
@@ -114,6 +114,10 @@ class AuthStarted(Struct, frozen=True, gc=False):
     mechanism: str
     initial: bytes | None = None
 
+    def __repr__(self) -> str:
+        """Without what could be a password."""
+        return f"AuthStarted({self.mechanism!r})"
+
 
 class AuthResponse(Struct, frozen=True, gc=False):
     """The peer's answer to our challenge, decoded; the answer is a further challenge (334), or the end."""
@@ -122,6 +126,10 @@ class AuthResponse(Struct, frozen=True, gc=False):
 
     data: bytes
 
+    def __repr__(self) -> str:
+        """Without what could be a password."""
+        return "AuthResponse(hidden)"
 
-Question = Hello | ClientNamed | MailFrom | RcptTo | DataStarted | MessageEnded
+
+Question = Hello | ClientNamed | MailFrom | RcptTo | DataStarted | MessageEnded | AuthStarted | AuthResponse
 Event = Question | DataChunk | Refused | Aborted

@@ -1,8 +1,10 @@
 """EHLO keywords we offer, built once for each listener.
 
 SIZE RFC 1870, PIPELINING RFC 2920, 8BITMIME RFC 6152, SMTPUTF8 RFC 6531, CHUNKING and BINARYMIME
-RFC 3030, DSN RFC 3461, ENHANCEDSTATUSCODES RFC 2034, LIMITS RFC 9422, HELP RFC 5321 4.1.1.8.
+RFC 3030, DSN RFC 3461, AUTH RFC 4954, ENHANCEDSTATUSCODES RFC 2034, LIMITS RFC 9422, HELP RFC 5321 4.1.1.8.
 """
+
+from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -26,12 +28,18 @@ class Offer(Struct, frozen=True, gc=False):
     junk: int
     normalise: bool = False
     xclient: bool = False
+    auth: bool = False
+    auth_required: bool = False
     ehlo: bytes = b""
     helo: bytes = b""
 
     def __post_init__(self) -> None:
         force_setattr(self, "ehlo", replies.hello(self.hostname, self.keywords()).encode())
         force_setattr(self, "helo", replies.hello(self.hostname, ()).encode())
+
+    def ehlo_with(self, extras: tuple[str, ...]) -> bytes:
+        """The answer to EHLO with keywords that are not for everybody."""
+        return _hello(self.hostname, (*self.keywords(), *extras))
 
     def keywords(self) -> tuple[str, ...]:
         """The keywords in the order they are sent."""
@@ -48,3 +56,8 @@ class Offer(Struct, frozen=True, gc=False):
             "HELP",
             *((XCLIENT,) if self.xclient else ()),
         )
+
+
+@lru_cache(256)  # a pure function of its arguments; most clients get the same
+def _hello(hostname: str, keywords: tuple[str, ...]) -> bytes:
+    return replies.hello(hostname, keywords).encode()

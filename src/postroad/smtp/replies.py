@@ -17,6 +17,7 @@ RECIPIENT_OK: Final = Reply(250, "2.1.5", "Ok")
 GOODBYE: Final = Reply(221, "2.0.0", "Bye")
 HELP: Final = Reply(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nSee RFC 5321")
 CANNOT_VERIFY: Final = Reply(252, "2.1.5", "Cannot verify the user, but will take mail and try to deliver it")
+AUTH_DONE: Final = Reply(235, "2.7.0", "Authentication successful")
 START_MAIL: Final = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "Service shutting down, try again later")
@@ -37,6 +38,18 @@ POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later"
 
 BANNED: Final = Reply(554, "5.7.1", "Too many offences from your network")
 ACCOUNT_LOCKED: Final = Reply(550, "5.7.1", "Account is locked, ask your administrator")
+PASSWORD_EXPIRED: Final = Reply(432, "4.7.12", "A password transition is needed")
+AUTH_UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure, try again later")
+AUTH_LINE_TOO_LONG: Final = Reply(500, "5.5.6", "Authentication exchange line is too long")
+AUTH_CANCELLED: Final = Reply(501, "5.7.0", "Authentication cancelled")
+AUTH_NOT_BASE64: Final = Reply(501, "5.5.2", "Authentication response is not valid base64")
+AUTH_MALFORMED: Final = Reply(501, "5.5.2", "Authentication response does not fit its mechanism")
+AUTH_TWICE: Final = Reply(503, "5.5.1", "Already authenticated")
+AUTH_IN_TRANSACTION: Final = Reply(503, "5.5.1", "AUTH is not permitted during a mail transaction")
+MECHANISM_UNKNOWN: Final = Reply(504, "5.5.4", "Authentication mechanism is not offered")
+AUTH_REQUIRED: Final = Reply(530, "5.7.0", "Authentication required")
+MECHANISM_WEAK: Final = Reply(534, "5.7.9", "Authentication mechanism is too weak")
+ENCRYPTION_REQUIRED: Final = Reply(538, "5.7.11", "Encryption required for requested authentication mechanism")
 BAD_CREDENTIALS: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
 SENDER_NOT_ALLOWED: Final = Reply(553, "5.7.1", "Sender address rejected: not yours to use")
 UNKNOWN_COMMAND: Final = Reply(500, "5.5.2", "Command not recognized")
@@ -97,6 +110,11 @@ def unknown_recipient(recipient: Mailbox) -> Reply:
     return Reply(550, "5.1.1", f"<{recipient}>: No such recipient")
 
 
+def challenge(text: str) -> Reply:
+    """A challenge of SASL, in base64 (RFC 4954 4)."""
+    return Reply(334, "", text)
+
+
 class Entry(NamedTuple):
     """One catalogued reply: its name here, a sample, and what it means to the peer and to the operator."""
 
@@ -116,6 +134,8 @@ CATALOGUE: Final = (
     Entry("GOODBYE", GOODBYE, "Answer to QUIT."),
     Entry("HELP", HELP, "Answer to HELP."),
     Entry("CANNOT_VERIFY", CANNOT_VERIFY, "Answer to VRFY: addresses are never confirmed."),
+    Entry("challenge", challenge("VXNlcm5hbWU6"), "A challenge of the mechanism; the client answers in base64."),
+    Entry("AUTH_DONE", AUTH_DONE, "The client has proved its login."),
     Entry("START_MAIL", START_MAIL, "Answer to DATA: send the content."),
     Entry("SHUTTING_DOWN", SHUTTING_DOWN, "The server drains; the client should try again later."),
     Entry("TOO_BUSY", TOO_BUSY, "`limits.sessions` is reached."),
@@ -140,7 +160,23 @@ CATALOGUE: Final = (
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
     Entry("BANNED", BANNED, "The client is banned and `bans.answer` is reject."),
     Entry("ACCOUNT_LOCKED", ACCOUNT_LOCKED, "An operator has locked the login that sends."),
-    Entry("BAD_CREDENTIALS", BAD_CREDENTIALS, "The HTTP API was called without a valid key (it answers 401)."),
+    Entry("PASSWORD_EXPIRED", PASSWORD_EXPIRED, "The password is right and has expired."),
+    Entry("AUTH_UNAVAILABLE", AUTH_UNAVAILABLE, "An identity source is down, or too many log in at one time."),
+    Entry("AUTH_LINE_TOO_LONG", AUTH_LINE_TOO_LONG, "A line of AUTH is longer than 12288 octets."),
+    Entry("AUTH_CANCELLED", AUTH_CANCELLED, "The client cancelled by a lone asterisk."),
+    Entry("AUTH_NOT_BASE64", AUTH_NOT_BASE64, "The client's response cannot be decoded."),
+    Entry("AUTH_MALFORMED", AUTH_MALFORMED, "The client's response is not of its mechanism's form."),
+    Entry("AUTH_TWICE", AUTH_TWICE, "AUTH came again after it had succeeded."),
+    Entry("AUTH_IN_TRANSACTION", AUTH_IN_TRANSACTION, "AUTH came between MAIL and the end of the content."),
+    Entry("MECHANISM_UNKNOWN", MECHANISM_UNKNOWN, "The mechanism does not exist, or cannot be used now."),
+    Entry("AUTH_REQUIRED", AUTH_REQUIRED, 'The listener has auth = "required", and the client has not logged in.'),
+    Entry("MECHANISM_WEAK", MECHANISM_WEAK, "The password is right, but this user may not send it."),
+    Entry("ENCRYPTION_REQUIRED", ENCRYPTION_REQUIRED, "The mechanism sends a secret, and the client has no TLS."),
+    Entry(
+        "BAD_CREDENTIALS",
+        BAD_CREDENTIALS,
+        "The log-in is wrong, the log says why; or the HTTP API was called without a valid key (it answers 401).",
+    ),
     Entry("SENDER_NOT_ALLOWED", SENDER_NOT_ALLOWED, "A key of the HTTP API may not send as this address."),
     Entry("UNKNOWN_COMMAND", UNKNOWN_COMMAND, "No such command."),
     Entry("LINE_TOO_LONG", LINE_TOO_LONG, "A command line is longer than `limits.command_line`."),

@@ -11,10 +11,22 @@ from typing import Final
 
 from postroad.model.reply import Reply
 from postroad.smtp import replies
+from postroad.smtp.authcommand import parse_auth, parse_response
 from postroad.smtp.command import RefusalError, parse_bdat, parse_hello, parse_mail, parse_rcpt, refuse_argument
 from postroad.smtp.data import ChunkReader
 from postroad.smtp.dialogue import Dialogue
-from postroad.smtp.events import ClientNamed, DataStarted, Event, Hello, MailFrom, MessageEnded, RcptTo, Refused
+from postroad.smtp.events import (
+    AuthResponse,
+    AuthStarted,
+    ClientNamed,
+    DataStarted,
+    Event,
+    Hello,
+    MailFrom,
+    MessageEnded,
+    RcptTo,
+    Refused,
+)
 from postroad.smtp.state import HTTP, NOT_IMPLEMENTED, State
 from postroad.smtp.xclient import parse_xclient
 
@@ -42,7 +54,10 @@ class ServerSession(Dialogue):
                     line, problem = self._input.line()
                     if line is None:
                         return None
-                    event = self._refuse_line(problem) if problem else self._obey(line)
+                    if state is State.AUTH:
+                        event = self._respond(line, problem)
+                    else:
+                        event = self._refuse_line(problem) if problem else self._obey(line)
             elif self.state is State.CHUNK and self._chunks is not None and not self._chunks.left:
                 event = self._read_chunk()  # a chunk of no octets is complete at once
             else:
@@ -76,17 +91,40 @@ class ServerSession(Dialogue):
             self.messages += positive
             self.tally.message()
             self._end_transaction()
-        elif isinstance(event, DataStarted):
-            if not self._answer_start(reply, positive=positive):
-                return
-        elif positive and isinstance(event, Hello | ClientNamed):
-            self._out.append(self._meet(event) or replies.encode(reply))
+        elif isinstance(event, DataStarted) and not self._answer_start(reply, positive=positive):
             return
+        elif isinstance(event, Hello | ClientNamed) and positive:
+            self._met(event, reply)
+            return
+        elif isinstance(event, AuthStarted | AuthResponse):
+            self._answer_auth(reply)
         self._out.append(replies.encode(reply))
         if not positive:
             self._count_error(reply)
 
     # -- command lines -------------------------------------------------------------------------
+
+    def _met(self, event: Hello | ClientNamed, reply: Reply) -> None:
+        self._abandon()
+        if isinstance(event, ClientNamed):
+            self._begin_anew(event)
+            self._out.append(replies.encode(reply))
+            return
+        self.hello = event.name
+        self.extended = event.extended
+        self.state = State.READY
+        offer = self._offer
+        if event.extended and self.extras:
+            self._out.append(offer.ehlo_with(self.extras))
+        else:
+            self._out.append(offer.ehlo if event.extended else offer.helo)
+
+    def _answer_auth(self, reply: Reply) -> None:
+        """A further challenge, or the end of the exchange (RFC 4954 4)."""
+        self.state = State.AUTH if reply.code == 334 else State.READY
+        if reply.code == 235:
+            self.has_login = True
+            self.needs_login = False
 
     def _refuse_line(self, problem: str) -> Event:
         reply = replies.LINE_TOO_LONG if problem == "too long" else replies.BARE_NEWLINE
@@ -96,6 +134,8 @@ class ServerSession(Dialogue):
     def _obey(self, line: bytes) -> Event | None:
         verb, _, argument = line.partition(b" ")
         verb = verb.upper()
+        if len(line) > self._line_limit and verb != b"AUTH":
+            return self._refuse_line("too long")
         handler = _VERBS.get(verb)
         if handler is None:
             self._unknown(verb)
@@ -144,7 +184,9 @@ class ServerSession(Dialogue):
             self._queue.append(Refused("mail", replies.TOO_MANY_MESSAGES, "limits.messages_per_session"))
             self.close(replies.TOO_MANY_MESSAGES, "too many messages")
             return None
-        event = parse_mail(argument)
+        if self.needs_login:
+            raise RefusalError(replies.AUTH_REQUIRED, "no log-in")
+        event = parse_mail(argument, auth=self._offer.auth)
         if event.size > self._offer.message_size:
             raise RefusalError(replies.MESSAGE_TOO_BIG, f"declared {event.size} octets")
         return event
@@ -206,7 +248,30 @@ class ServerSession(Dialogue):
     def _vrfy(self, argument: bytes) -> None:
         if not argument.strip():
             raise RefusalError(replies.SYNTAX, "VRFY takes an argument")
+        if self.needs_login:
+            raise RefusalError(replies.AUTH_REQUIRED, "no log-in")
         self._out.append(replies.CANNOT_VERIFY.encode())
+
+    def _auth(self, argument: bytes) -> Event:
+        if not self._offer.auth:
+            raise RefusalError(replies.NOT_IMPLEMENTED, "AUTH is not offered")
+        if self.has_login:
+            raise RefusalError(replies.AUTH_TWICE, "AUTH after AUTH")
+        if self.state is not State.READY or not self.extended:
+            raise RefusalError(
+                replies.AUTH_IN_TRANSACTION if self.state > State.READY else replies.HELLO_FIRST, "out of order"
+            )
+        mechanism, initial = parse_auth(argument)
+        return AuthStarted(mechanism, initial)
+
+    def _respond(self, line: bytes, problem: str) -> Event | None:
+        """The response to a challenge, or the end of the exchange; a refusal never repeats what was sent."""
+        self.state = State.READY
+        try:
+            return AuthResponse(parse_response(line, problem))
+        except RefusalError as refusal:
+            self._refuse("auth", refusal.reply, str(refusal))
+            return None
 
     def _quit(self, argument: bytes) -> None:
         refuse_argument(argument, "QUIT")
@@ -227,5 +292,6 @@ _VERBS: Final = MappingProxyType(
         b"HELP": ServerSession._help,
         b"VRFY": ServerSession._vrfy,
         b"QUIT": ServerSession._quit,
+        b"AUTH": ServerSession._auth,
     }
 )

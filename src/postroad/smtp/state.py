@@ -19,13 +19,14 @@ class State(IntEnum):
     CHUNKS = 5  # between BDAT commands
     DATA = 6  # content until the terminator
     CHUNK = 7  # content of one BDAT
-    CLOSED = 8
+    AUTH = 8  # a challenge was sent, and its response is awaited
+    CLOSED = 9
 
 
 # What RFC 5321 4.1.1 and its extensions name, but is not done here.
-NOT_IMPLEMENTED: Final = frozenset(
-    (b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"AUTH", b"STARTTLS", b"ATRN")
-)
+NOT_IMPLEMENTED: Final = frozenset((b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"STARTTLS", b"ATRN"))
+# Octets of a line of AUTH with its CRLF (RFC 4954 4).
+AUTH_LINE: Final = 12288
 # Lines obeyed before replies are sent and other sessions get their turn: one peer never keeps the others waiting.
 LINES_A_TURN: Final = 100
 # First words of HTTP requests: a browser, or a page in it, was made to talk to us.

@@ -15,7 +15,9 @@ from postroad.smtp.extensions import Offer
 # Commands that bring no message nearer: a few are well-behaved, many keep us busy.
 JUNK: Final = frozenset((b"NOOP", b"RSET", b"VRFY", b"HELP", b"EHLO", b"HELO"))
 # Refusals that a well-behaved client meets: they count as no error (RFC 5321 4.5.3.1.10).
-NO_ERRORS: Final = frozenset((replies.TOO_MANY_RECIPIENTS, replies.STORAGE_FULL, replies.STORAGE_ERROR))
+NO_ERRORS: Final = frozenset(
+    (replies.TOO_MANY_RECIPIENTS, replies.STORAGE_FULL, replies.STORAGE_ERROR, replies.AUTH_UNAVAILABLE)
+)
 
 
 class Tally:

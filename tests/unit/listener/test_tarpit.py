@@ -9,7 +9,7 @@ from postroad.smtp import replies
 from tests.support.clock import ManualClock
 from tests.support.conversation import Desk, MemoryTransport
 
-SETTINGS = TarpitSettings.model_validate({"after": 2, "delay": "1s", "longest": "5s", "sessions": 1})
+SETTINGS = TarpitSettings.model_validate({"after": 2, "delay": "1s", "longest": "5s", "waiting": 1})
 WRONG = b"BOGUS\r\n"
 ANSWER = replies.UNKNOWN_COMMAND.encode()
 

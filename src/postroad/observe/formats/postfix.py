@@ -14,7 +14,7 @@ from postroad.model import records as r
 from postroad.model.records import Record
 from postroad.model.reply import Reply
 from postroad.observe.formats.lines import Encode, Stamp, printable, seconds
-from postroad.observe.formats.postfix_smtpd import closed, opened, refused, session_pid
+from postroad.observe.formats.postfix_smtpd import auth_failed, closed, opened, refused, session_pid
 
 _DSN_KINDS: Final = MappingProxyType({"failed": "non-delivery", "delayed": "delay"})
 _DAEMONS: Final = MappingProxyType({"lmtp": "lmtp", "capt": "virtual"})  # by the first letters of the lane
@@ -173,6 +173,8 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         ),
         r.DropsFaulted: lambda e, p: (f"pickup[{p}]: warning: {e.reason}",),
         r.PolicyFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy} at {e.stage}: {e.reason}",),
+        r.AuthFailed: auth_failed,
+        r.UserLineIgnored: lambda e, p: (f"smtpd[{p}]: warning: {e.table}, line {e.line}: {e.reason}; skipping it",),
         r.TableRefused: lambda e, p: (
             f"cleanup[{p}]: warning: {e.table}, line {e.line}: {e.reason}; the table before stays in force",
         ),

@@ -67,6 +67,13 @@ def refused(record: r.CommandRefused, _pid: int) -> tuple[str, ...]:
     return (f"{daemon}: NOQUEUE: reject: {command} from unknown[{origin.ip}]: {reply};{_who(record, origin)}",)
 
 
+def auth_failed(record: r.AuthFailed, _pid: int) -> tuple[str, ...]:
+    """`SASL PLAIN authentication failed`, which fail2ban's filters know."""
+    daemon, who = f"smtpd[{session_pid(record.origin.session)}]", f"unknown[{record.origin.ip}]"
+    login = f", sasl_username={record.login}" if record.login else ""
+    return (f"{daemon}: warning: {who}: SASL {record.mechanism} authentication failed: {record.reason}{login}",)
+
+
 def _ending(reason: str) -> str:
     if reason.startswith("timeout"):
         return "timeout"

@@ -201,6 +201,11 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.DropSetAside: lambda e: f"drop      {e.drop} of uid {e.uid} SET ASIDE at {e.aside}: {e.reason}",
         r.DropsFaulted: lambda e: f"drops     FAULT: {e.reason}",
         r.PolicyFaulted: lambda e: f"policy    FAULT: {e.policy} at {e.stage}: {e.reason}",
+        r.Authenticated: lambda e: f"login     {e.login} by {e.mechanism} from {e.origin.ip}, known to {e.source}",
+        r.AuthFailed: lambda e: (
+            f"login     FAILED {e.login} by {e.mechanism} from {e.origin.ip}: {e.reason} ({e.code})"
+        ),
+        r.UserLineIgnored: lambda e: f"table     {e.table}:{e.line} is left out: {e.reason}",
         r.TableLoaded: lambda e: f"table     {e.table}: {_entries(e.entries)}, {plural(e.doubts, 'doubt')}",
         r.TableRefused: lambda e: (
             f"table     REFUSED {e.table}:{e.line}: {e.reason} ({plural(e.problems, 'problem')}); the old one stays"
