@@ -5,12 +5,13 @@ Both outlive a restart. A trusted program says for whom it speaks, so that clien
 
 import json
 import smtplib
-import subprocess
-import sys
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import run_command
+from tests.support.logins import argon2_line, write_lines
 from tests.support.postfix import free_port
 from tests.support.processes import Processes
 from tests.support.relay import CAPTURE, Relay, wait_until
@@ -19,10 +20,19 @@ MORE = """
 [listeners.inside]
 bind = ["127.0.0.1:{port}"]
 xclient = ["127.0.0.1/32"]
+auth = "optional"
+
+[auth]
+plain_text_networks = ["127.0.0.0/8", "192.0.2.0/24"]
+failure_delay = "0s"
+
+[auth.users]
+file = "users"
 
 [bans]
 unknown_recipient = 0
 refused = 4
+auth_failed = 2
 time = "1h"
 
 [breaker]
@@ -56,20 +66,16 @@ class Client:
 
 def command(relay: Relay, *words: str) -> str:
     """What a command prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "postroad", *words, "-c", str(relay.config)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    done = run_command(*words, "-c", relay.config)
+    assert done.code == 0, done.err
+    return done.out
 
 
 @pytest.mark.parametrize("edges", [0, 2])
 def test_offenders_and_floods(tmp_path: Path, edges: int) -> None:
     port = free_port()
+    (tmp_path / "relay").mkdir()
+    write_lines(tmp_path / "relay" / "users", [argon2_line("ann", "secret")])
     with Processes(tmp_path / "relay", CAPTURE + MORE.format(port=port), edges=edges) as relay:
         offend(relay, port)
         flood(relay, port)
@@ -79,6 +85,7 @@ def test_offenders_and_floods(tmp_path: Path, edges: int) -> None:
         assert client.greeting[0] == 421
         client.close()
         assert "ann  locked" in command(relay, "account", "list")
+        guess(relay, port)
         assert command(relay, "bans", "remove", "192.0.2.7") == "unbanned 192.0.2.7/32\n"
         client = Client(port, "ADDR=192.0.2.7")
         assert client.greeting[0] == 220
@@ -107,6 +114,27 @@ def offend(relay: Relay, port: int) -> None:
     assert json.loads(shown)["network"] == "192.0.2.7/32"
 
 
+def guess(relay: Relay, port: int) -> None:
+    """A locked login cannot log in though the password is right, and who guesses passwords is banned."""
+    known = Client(port, "ADDR=127.0.0.9")
+    assert known.smtp.docmd("AUTH PLAIN", plain("ann", "secret"))[0] == 535
+    assert relay.wait_for("AuthFailed", login="ann")[-1]["reason"] == "the account is locked"
+    command(relay, "account", "unlock", "ann")
+    assert known.smtp.docmd("AUTH PLAIN", plain("ann", "secret"))[0] == 235
+    known.close()
+    stranger = Client(port, "ADDR=192.0.2.77")
+    for _ in range(2):
+        assert stranger.smtp.docmd("AUTH PLAIN", plain("ann", "guess"))[0] == 535
+    stranger.close()
+    (ban,) = relay.wait_for("NetworkBanned", network="192.0.2.77/32")
+    assert ban["kind"] == "auth_failed"
+
+
+def plain(login: str, secret: str) -> str:
+    """The initial response of PLAIN."""
+    return b64encode(f"\0{login}\0{secret}".encode()).decode()
+
+
 def flood(relay: Relay, port: int) -> None:
     """Ann's password is stolen: what comes after too much is held, then dropped; nothing of others is."""
     ann = Client(port, "ADDR=127.0.0.9 LOGIN=ann")
@@ -129,6 +157,6 @@ def flood(relay: Relay, port: int) -> None:
     assert "held" in command(relay, "account", "drop", "ann")
     assert "locked" in command(relay, "account", "lock", "ann", "--because", "stolen")
     wait_until(lambda: ann.send("fourth@example.net") == 550, "mail of a locked login is refused")
-    assert [entry["recipients"] for entry in relay.records("AccountHandled", action="drop")] == [1]
+    assert [entry["recipients"] for entry in relay.wait_for("AccountHandled", action="drop")] == [1]
     assert not [mail for mail in relay.captured() if b"third@example.net" in mail]
     ann.close()
