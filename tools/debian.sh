@@ -23,6 +23,8 @@ microsocks       microsocks
 dante-server     danted
 openssl          openssl
 postgresql       pg_ctlcluster
+slapd            slapd
+ldap-utils       ldapmodify
 rsyslog          rsyslogd
 nodejs           node
 npm              npm

@@ -14,7 +14,7 @@ import pytest
 
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Origin
-from postroad.model.records import ConnectionOpened, DsnQueued, MessageRemoved, Record
+from postroad.model.records import AuthFailed, ConnectionOpened, DsnQueued, MessageRemoved, Record
 from postroad.observe.log import make_format
 from postroad.smtp import replies
 from tests.support.records import AT, SAMPLES, accepted, closed, deferred, delivered, failed, refused
@@ -143,10 +143,17 @@ def mixed_day() -> list[Record]:
         *good,
         refused("rcpt", denied, recipient="eve@example.com", origin=BAD),
         refused("connect", replies.TALKED_FIRST, origin=BAD),
+        *(auth_failed(code, reason) for code, reason in ((535, "wrong password"), (454, "timeout"), (534, "too weak"))),
         bad_peer_closed("too many errors", "ehlo=1 unknown=20 commands=21"),
         bad_peer_closed("connection lost", "ehlo=1 commands=1"),
         bad_peer_closed("connection lost while receiving content", "ehlo=1 mail=1 rcpt=1 data=1 commands=4"),
     ]
+
+
+def auth_failed(code: int, reason: str) -> Record:
+    return AuthFailed(
+        at=AT, origin=BAD, login="a", mechanism="PLAIN", source="users", reason=reason, code=code, seconds=1.0
+    )
 
 
 def bad_peer_closed(reason: str, commands: str) -> Record:
@@ -160,10 +167,17 @@ def bad_peer_closed(reason: str, commands: str) -> Record:
         ("more", ("NOQUEUE: reject: RCPT", "improper command pipelining", "too many errors")),
         ("normal", ("NOQUEUE: reject: RCPT", "improper command pipelining", "too many errors")),
         ("errors", ("too many errors",)),
+        ("auth", ("SASL PLAIN authentication failed: wrong password",)),
         ("ddos", ("lost connection after EHLO",)),
         (
             "aggressive",
-            ("NOQUEUE: reject: RCPT", "improper command pipelining", "too many errors", "lost connection after EHLO"),
+            (
+                "NOQUEUE: reject: RCPT",
+                "improper command pipelining",
+                "SASL PLAIN authentication failed: wrong password",
+                "too many errors",
+                "lost connection after EHLO",
+            ),
         ),
     ],
 )

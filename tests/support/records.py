@@ -21,6 +21,8 @@ from postroad.model.records import (
     ConnectionOpened,
     DeliveryFaulted,
     DeskFaulted,
+    DirectoryFaulted,
+    DirectoryRecovered,
     DropSetAside,
     DropsFaulted,
     DsnQueued,
@@ -306,6 +308,10 @@ SAMPLES: tuple[Record, ...] = (
     UserLineIgnored(at=AT, table="/etc/postroad/users", line=7, reason="has no colon"),
     TableLoaded(at=AT, table="/etc/postroad/virtual", entries=2000, doubts=1),
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
+    DirectoryFaulted(
+        at=AT, directory="ad", server="ldaps://dc1.example.com:636", reason="connection refused", pause=2.0
+    ),
+    DirectoryRecovered(at=AT, directory="ad", server="ldaps://dc1.example.com:636"),
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
     WorkFailed(
         at=AT, job="message.mime.to_quoted_printable", cause="timeout", reason="not done within 5 s", seconds=5.1

@@ -148,20 +148,22 @@ class Logins:
         found = await self._first(TOKENS, lambda source: source.token(login, token, attempt))
         return Found("", Denied("no source knows the token")) if found is None else self._keep(handle, found)
 
-    async def keys(self, login: str, hash_name: str, attempt: Attempt) -> tuple[str, ScramKeys] | Found:
-        """The SCRAM keys of `login` and which source has them, made-up ones when none has; a Found when one is down."""
-        reason = "no source knows the login"
+    async def keys(self, login: str, hash_name: str, attempt: Attempt) -> tuple[Found, ScramKeys | None]:
+        """The SCRAM keys of `login`, made-up ones when there are none, and what it means when no key is proved.
+
+        There are no keys at all when a source is down.
+        """
         for source in self._sources:
             if hash_name not in source.offers:
                 continue
             answer = await self._ask(source.scram_keys(login, hash_name, attempt))
             if isinstance(answer, ScramKeys):
-                return source.name, answer
+                return Found(source.name, Denied("wrong password")), answer
             if isinstance(answer, Unavailable):
-                return Found(source.name, answer)
+                return Found(source.name, answer), None
             if isinstance(answer, Denied):
-                return source.name, self._made_up(login, hash_name, answer.reason)
-        return "", self._made_up(login, hash_name, reason)
+                return Found(source.name, Denied(answer.reason)), self._made_up(login, hash_name)
+        return Found("", Denied("no source knows the login")), self._made_up(login, hash_name)
 
     async def certificate(self, login: str, tls: TlsState | None, attempt: Attempt) -> Found:
         """Whose certificate that is, when it is of somebody who may be `login`."""
@@ -230,7 +232,7 @@ class Logins:
             self.remembered.put(handle, found.answer, self._tools.monotonic())
         return found
 
-    def _made_up(self, login: str, hash_name: str, reason: str) -> ScramKeys:
+    def _made_up(self, login: str, hash_name: str) -> ScramKeys:
         """Always the same for a login, and never right."""
 
         def octets(what: str) -> bytes:
@@ -239,7 +241,7 @@ class Logins:
         users = self._settings.users
         rounds = LEAST_ROUNDS if users is None else users.scram_rounds
         pair = KeyPair(octets("stored"), octets("server"))
-        return ScramKeys(Stored(octets("salt")[:SALT_OCTETS], rounds, (pair,)), (Denied(reason),))
+        return ScramKeys(Stored(octets("salt")[:SALT_OCTETS], rounds, (pair,)), (Denied("keys of nobody"),))
 
 
 def _folded(name: str) -> str:

@@ -13,6 +13,7 @@ from postroad.auth.users import UsersFile
 from postroad.model.records import Emit, Record
 
 Close = Callable[[], Awaitable[None]]
+Start = Callable[[Emit], None]
 
 
 class AuthService:
@@ -25,13 +26,15 @@ class AuthService:
         gate: Gate | None = None,
         users: UsersFile | None = None,
         told: Sequence[Record] = (),
+        starting: Sequence[Start] = (),
         closing: Sequence[Close] = (),
     ) -> None:
-        """Take all over: `told` are records of what was read, `closing` lets other sources go."""
+        """Take all over: `told` are records of what was read; `starting` and `closing` are those of other sources."""
         self.logins = logins
         self._gate = gate
         self._users = users
         self._told = told
+        self._starting = starting
         self._closing = closing
         self._watching: asyncio.Task[None] | None = None
 
@@ -39,6 +42,8 @@ class AuthService:
         """Tell what was read, and look after the users file from now on."""
         for record in self._told:
             emit(record)
+        for start in self._starting:
+            start(emit)
         if self._users is not None and self.logins is not None:
             self._users.changed = self.logins.remembered.forget
             self._watching = asyncio.create_task(self._users.watch(emit))

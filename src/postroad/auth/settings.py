@@ -10,9 +10,15 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from postroad.auth.httpsettings import HttpSettings
+from postroad.auth.ldapsettings import LdapSettings
+from postroad.auth.pamsettings import PamSettings
 from postroad.auth.userlines import LEAST_ROUNDS, LineError, check_name
 from postroad.model.option import Duration, Settings
 
+_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_NAME_LIMIT: Final = 64
+_TAKEN: Final = frozenset(("certificates", "pam", "users"))  # names of other sources
 _HEX: Final = frozenset("0123456789abcdef")
 _DIGEST: Final = 64  # hexadecimal digits of a SHA-256
 
@@ -50,6 +56,13 @@ def _login(text: str) -> str:
     return text
 
 
+def _source(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME or text in _TAKEN:
+        taken = " and ".join(sorted(_TAKEN))
+        raise ValueError(f"a source's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores, not {taken}")
+    return text
+
+
 def _certificate(text: str) -> str:
     """One form for each: `sha256:` and digits, `email:` and an address, or `DNS:` and a name."""
     kind, colon, rest = text.partition(":")
@@ -68,6 +81,7 @@ def _certificate(text: str) -> str:
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 File = Annotated[Path, BeforeValidator(_path)]
 Login = Annotated[str, AfterValidator(_login)]
+SourceName = Annotated[str, AfterValidator(_source)]
 CertificateName = Annotated[str, AfterValidator(_certificate)]
 
 
@@ -101,6 +115,15 @@ class AuthSettings(Settings):
     )
     users: UsersSettings | None = Field(
         None, description="Users in a file.", json_schema_extra={"default": "no users file"}
+    )
+    ldap: dict[SourceName, LdapSettings] = Field(
+        {}, description="Users in directories, by name.", json_schema_extra={"default": "none"}
+    )
+    http: dict[SourceName, HttpSettings] = Field(
+        {}, description="Services that are asked by HTTP, by name.", json_schema_extra={"default": "none"}
+    )
+    pam: PamSettings | None = Field(
+        None, description="Accounts of this host.", json_schema_extra={"default": "not asked"}
     )
     certificates: dict[CertificateName, Login] = Field(
         {},

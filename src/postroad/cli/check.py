@@ -14,6 +14,7 @@ from postroad.cli.exits import CONFIG, OK, complain, guarded
 from postroad.cli.options import ConfigFile, Json
 from postroad.cli.reload import compared, json_of, tell
 from postroad.config.checkaliases import check_tables
+from postroad.config.checkdirectories import probe_directories
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
 from postroad.config.problem import Problem, Warned, path_text, place_of
@@ -67,7 +68,7 @@ def check(
             problems = [*problems, *(problem for problem in host if not isinstance(problem, Warned))]
             problems += _start(loaded.config, have or [], data_dir)
             host = [problem for problem in host if isinstance(problem, Warned)]
-        warnings += [*host, *tables.warnings]
+        warnings += [*host, *tables.warnings, *probe_directories(loaded.config)]
         if problems:
             loaded = Loaded(None, problems, warnings, loaded.places)
     if as_json:

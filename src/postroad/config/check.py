@@ -14,6 +14,7 @@ from postroad.config.checkaliases import check_aliases
 from postroad.config.checkapi import check_api
 from postroad.config.checkauth import check_auth
 from postroad.config.checkdesk import check_desk, overlap
+from postroad.config.checkdirectories import check_directories
 from postroad.config.checksinks import check_sinks
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
@@ -149,5 +150,6 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_api,
     check_auth,
     check_desk,
+    check_directories,
     check_sinks,
 )

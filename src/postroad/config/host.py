@@ -11,6 +11,7 @@ from pathlib import Path
 
 from postroad.config.apihost import check_api_places
 from postroad.config.checkauth import check_auth_places
+from postroad.config.checkdirectories import check_directory_files
 from postroad.config.checksinks import check_sink_places
 from postroad.config.egress import check_egress
 from postroad.config.problem import Problem
@@ -24,6 +25,7 @@ def check_host(config: Config) -> list[Problem]:
         *_user(config),
         *check_egress(config),
         *check_sink_places(config),
+        *check_directory_files(config),
         *check_api_places(config),
         *check_auth_places(config),
     ]

@@ -21,7 +21,7 @@ from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import Settings
 from postroad.net.hostname import host_name
-from postroad.net.settings import ProcessSettings, ResolverSettings
+from postroad.net.settings import DirectorySettings, ProcessSettings, ResolverSettings
 from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.settings import AccessSettings
 from postroad.policy.shieldsettings import BanSettings, BreakerSettings, TarpitSettings
@@ -73,6 +73,12 @@ def _sink_name(text: str) -> str:
     return text
 
 
+def _directory_name(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
+        raise ValueError(f"a directory's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
+    return text
+
+
 def _path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value else value
 
@@ -89,6 +95,7 @@ MailboxText = Annotated[str, AfterValidator(_mailbox)]
 ListenerName = Annotated[str, AfterValidator(_listener_name)]
 EgressName = Annotated[str, AfterValidator(_egress_name)]
 SinkName = Annotated[str, AfterValidator(_sink_name)]
+DirectoryName = Annotated[str, AfterValidator(_directory_name)]
 Folder = Annotated[Path, BeforeValidator(_path)]
 
 
@@ -131,6 +138,9 @@ class Config(Settings):
         json_schema_extra={"default": "postmaster@ the first relay domain without wildcard, else postmaster@hostname"},
     )
     resolver: ResolverSettings = Field(ResolverSettings(), description="How DNS is asked.")
+    directories: dict[DirectoryName, DirectorySettings] = Field(
+        {}, description="Directories (LDAP, Active Directory) by name.", json_schema_extra={"default": "none"}
+    )
     routes: tuple[RouteSettings, ...] = Field(
         (RouteSettings(next_hops=("mx",)),),
         description="Where mail goes, in order; the first that matches wins.",

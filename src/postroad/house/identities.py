@@ -9,10 +9,11 @@ from typing import Final
 from postroad.auth.gate import Gate
 from postroad.auth.hashing import Hashing
 from postroad.auth.logins import Logins, Tools
-from postroad.auth.service import AuthService, Close
+from postroad.auth.service import AuthService
 from postroad.auth.source import Source
 from postroad.auth.users import NAME, UsersFile
 from postroad.config.schema import Config
+from postroad.house.sources import has_same_sources, open_sources
 from postroad.model.errors import ConfigError, TableError
 from postroad.model.late import Late
 from postroad.model.record import Record
@@ -31,7 +32,6 @@ def read_auth(config: Config, clock: Clock) -> AuthService:
     hashing = HASHING.load()
     sources: dict[str, Source] = {}
     told: list[Record] = []
-    closing: list[Close] = []
     users = None
     if settings.users is not None:
         users = UsersFile(settings.users.file, gate, hashing, clock, is_forced=bool(settings.mechanisms))
@@ -40,6 +40,8 @@ def read_auth(config: Config, clock: Clock) -> AuthService:
         except TableError as error:
             raise ConfigError([f"auth.users.file: {settings.users.file} {error}"]) from None
         sources[NAME] = users
+    opened = open_sources(config, clock)
+    sources |= opened.sources
     try:
         key = lasting_key(config.auth_key_file)
     except OSError as error:
@@ -49,10 +51,10 @@ def read_auth(config: Config, clock: Clock) -> AuthService:
         [sources[name] for name in settings.order(sources)],
         Tools(gate, hashing, clock.monotonic, key),
     )
-    return AuthService(logins, gate=gate, users=users, told=told, closing=closing)
+    return AuthService(logins, gate=gate, users=users, told=told, starting=opened.starting, closing=opened.closing)
 
 
 def has_same_auth(old: Config, new: Config) -> bool:
     """True when the sources of `old` are good for `new`."""
     listeners = [{listener.auth != "off" for listener in config.listeners.values()} >= {True} for config in (old, new)]
-    return old.auth == new.auth and listeners[0] == listeners[1]
+    return old.auth == new.auth and listeners[0] == listeners[1] and has_same_sources(old, new)

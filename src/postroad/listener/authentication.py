@@ -147,13 +147,8 @@ class Authentication:
         self._login = step.login
         match step:
             case KeysWanted():
-                keys = await logins.keys(step.login, step.hash_name, attempt)
-                if isinstance(keys, Found):
-                    self._found = keys
-                    return None
-                source, self._keys = keys
-                self._found = Found(source, Denied("wrong password"))
-                return self._keys.stored
+                self._found, self._keys = await logins.keys(step.login, step.hash_name, attempt)
+                return None if self._keys is None else self._keys.stored
             case PasswordGiven():
                 found = await logins.password(step.login, step.secret, attempt)
             case TokenGiven():
@@ -180,11 +175,8 @@ class Authentication:
 
     async def _end(self, place: int) -> Reply:
         found, keys = self._found, self._keys
-        if keys is not None and found is not None:
-            if place >= 0:
-                found = self._found = Found(found.source, keys.identities[place])
-            elif isinstance(keys.identities[0], Denied) and len(keys.identities) == 1:
-                self._found = Found(found.source, keys.identities[0])  # nobody's keys, or nobody's any more
+        if keys is not None and found is not None and place >= 0:
+            found = self._found = Found(found.source, keys.identities[place])
         if place < 0 or found is None or not isinstance(found.answer, Identity):
             return await self._ended(self._refusal())
         identity = found.answer
@@ -237,7 +229,7 @@ class Authentication:
         answer = None if found is None else found.answer
         reason = answer.reason if isinstance(answer, Denied | Unavailable) else "refused"
         self._record("" if found is None else found.source, reason, reply)
-        if reply.is_permanent:
+        if reply is replies.BAD_CREDENTIALS:  # who knows the password is nobody to be banned
             self._candidate.conduct("auth_failed", login=self._login)
 
     def _malformed(self, error: SaslError) -> Reply:

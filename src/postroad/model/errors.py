@@ -43,6 +43,10 @@ class TableError(PostroadError):
     """A table that is looked into cannot answer now; what depends on it is tried again later."""
 
 
+class DirectoryError(TableError):
+    """A directory (LDAP) has no answer now: no server of it can be reached, or none will say; try again later."""
+
+
 class SpoolError(PostroadError):
     """The spool could not do what was asked; nothing was promised and nothing is lost."""
 

@@ -6,6 +6,7 @@ message bodies never go into a record.
 """
 
 from postroad.model.authrecords import Authenticated, AuthFailed
+from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
 from postroad.model.envelope import Origin
 from postroad.model.operatorrecords import OperatorActed, RecipientHandled
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
@@ -30,6 +31,8 @@ __all__ = [
     "AuthFailed",
     "Authenticated",
     "ClientChanged",
+    "DirectoryFaulted",
+    "DirectoryRecovered",
     "Emit",
     "MessageAdjusted",
     "MessageDiscarded",

@@ -6,6 +6,7 @@ Ports below 1024 are bound as root, then root is given up for good, groups first
 import os
 import pwd
 import resource
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,19 @@ def _below(folder: Path, apart: Path | None) -> Iterator[Path]:
         if apart is not None:
             folders[:] = [name for name in folders if Path(where, name) != apart]
         yield from (Path(where, name) for name in (*folders, *files))
+
+
+def can_read(user: str, file: Path) -> bool:
+    """True when `user` has the right to read `file`, by its mode; also when there is no such user or file."""
+    try:
+        entry, found = _entry(user), file.stat()
+    except (ConfigError, OSError):
+        return True  # that is told elsewhere
+    if found.st_uid == entry.pw_uid:
+        return bool(found.st_mode & stat.S_IRUSR)
+    if found.st_gid in os.getgrouplist(user, entry.pw_gid):
+        return bool(found.st_mode & stat.S_IRGRP)
+    return bool(found.st_mode & stat.S_IROTH)
 
 
 def become_user(user: str) -> None:

@@ -1,11 +1,14 @@
-"""Options of the resolver (`[resolver]`) and of the process itself (`[process]`).
+"""Options of the resolver (`[resolver]`), of the process (`[process]`) and of directories (`[directories.NAME]`).
 
 Units are those of model/option.py. The resolver's defaults suit a validating resolver on the loopback.
 """
 
-from pydantic import Field
+from typing import Annotated
 
-from postroad.model.option import Duration, Nameserver, Settings, Size
+from pydantic import AfterValidator, Field
+
+from postroad.model.option import Duration, Nameserver, Secret, SecretText, Settings, Size
+from postroad.net.ldapserver import parse_server
 
 
 class ResolverSettings(Settings):
@@ -51,3 +54,39 @@ class ProcessSettings(Settings):
     user: str = Field(
         "", description="User to become after the ports are open, when started as root; none given: stay who we are."
     )
+
+
+def _server(text: str) -> str:
+    parse_server(text)
+    return text
+
+
+class DirectorySettings(Settings):
+    """One directory, of one or more servers with the same content."""
+
+    servers: tuple[Annotated[str, AfterValidator(_server)], ...] = Field(
+        description='Servers in order, "ldaps://host", "ldap://host:389"; one that fails is passed over for a while.',
+        min_length=1,
+    )
+    starttls: bool = Field(
+        True, description="Begin TLS on `ldap://` before anything else (StartTLS); false sends passwords in the clear."
+    )
+    ca: str = Field(
+        "",
+        description="File of the certificates that the servers' are checked with, names included.",
+        json_schema_extra={"default": "the system's"},
+    )
+    bind_dn: str = Field(
+        "", description="Who searches: a name, or user@domain with Active Directory; none given: nobody (anonymous)."
+    )
+    bind_password: SecretText = Field(
+        Secret(), description="The password of `bind_dn`.", json_schema_extra={"default": "none"}
+    )
+    connect_timeout: Duration = Field(
+        "3s", description="Time for connecting to one server, TLS and our bind included.", ge=0.1, le=60
+    )
+    answer_timeout: Duration = Field("4s", description="Time for one answer of one server.", ge=0.1, le=60)
+    timeout: Duration = Field(
+        "10s", description="Time for a question in all, whatever servers are tried; after it, 4xx.", ge=0.1, le=120
+    )
+    connections: int = Field(8, description="Connections at most, of each process.", ge=1, le=200)

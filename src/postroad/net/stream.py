@@ -45,6 +45,8 @@ _WORDS: Final = MappingProxyType(
 
 def describe_error(error: OSError) -> str:
     """`error` in a few words: "connection refused", "no route to host"."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
     if not error.errno:

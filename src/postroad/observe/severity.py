@@ -26,6 +26,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.PolicyFaulted: WARNING,
         r.TableRefused: WARNING,
         r.UserLineIgnored: WARNING,
+        r.DirectoryFaulted: WARNING,
         r.LaneSuspended: WARNING,
         r.TargetSuspended: WARNING,
         r.SourceSuspended: WARNING,

@@ -68,10 +68,15 @@ def refused(record: r.CommandRefused, _pid: int) -> tuple[str, ...]:
 
 
 def auth_failed(record: r.AuthFailed, _pid: int) -> tuple[str, ...]:
-    """`SASL PLAIN authentication failed`, which fail2ban's filters know."""
+    """`SASL PLAIN authentication failed`, which fail2ban's filters know: they must not ban who was only unlucky."""
     daemon, who = f"smtpd[{session_pid(record.origin.session)}]", f"unknown[{record.origin.ip}]"
     login = f", sasl_username={record.login}" if record.login else ""
-    return (f"{daemon}: warning: {who}: SASL {record.mechanism} authentication failed: {record.reason}{login}",)
+    what = "failed: "
+    if record.code == replies.AUTH_UNAVAILABLE.code:
+        what = "failed: Connection lost to authentication server: "
+    elif record.code != replies.BAD_CREDENTIALS.code:
+        what = f"not done ({record.code}): "
+    return (f"{daemon}: warning: {who}: SASL {record.mechanism} authentication {what}{record.reason}{login}",)
 
 
 def _ending(reason: str) -> str:

@@ -210,6 +210,10 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.TableRefused: lambda e: (
             f"table     REFUSED {e.table}:{e.line}: {e.reason} ({plural(e.problems, 'problem')}); the old one stays"
         ),
+        r.DirectoryFaulted: lambda e: (
+            f"directory {e.directory}: {e.server} does not work: {e.reason}; not asked for {seconds(e.pause)}s"
+        ),
+        r.DirectoryRecovered: lambda e: f"directory {e.directory}: {e.server} works again",
         r.OperatorActed: _acted,
         r.RecipientHandled: lambda e: (
             f"operator  {e.id} {e.action} of <{e.recipient}> for {e.lane} by {e.by}{_because(e.reason)}"

@@ -146,6 +146,8 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.UserLineIgnored: Rule(("table",)),
         r.TableLoaded: Rule(("table",)),
         r.TableRefused: Rule(("table",)),
+        r.DirectoryFaulted: Rule(("directory", "server")),
+        r.DirectoryRecovered: Rule(("directory", "server")),
         r.OperatorActed: Rule(("action",)),
         r.RecipientHandled: Rule(("action",)),
         r.DeliveryFaulted: PLAIN,
