@@ -10,6 +10,7 @@ import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from postroad.house.house import House, Logs, around_of
 from postroad.house.life import Life, let_go
 from postroad.house.reload import Reloader
 from postroad.house.seat import Role, Roles, Seat
+from postroad.house.securing import read_certificates
 from postroad.house.supervisor import SPARE, Supervisor
 from postroad.house.upgrade import Upgrader, program_of
 from postroad.model.errors import ConfigError, SpoolError
@@ -31,6 +33,7 @@ from postroad.net.clock import SystemClock
 from postroad.net.fork import Signals
 from postroad.net.handover import Handover, become
 from postroad.net.inherited import Inherited, inherited_sockets
+from postroad.net.keyfiles import KeyStore
 from postroad.net.notify import Notifier
 from postroad.net.process import become_user, give_to_user, ids_of, is_root, raise_file_limit
 from postroad.observe.fanout import Fanout
@@ -97,6 +100,8 @@ def _supervise(config: Config, file: Path, announce: Callable[[str], None]) -> i
     shop = Shop()
     edges = config.process.edges
     shop.open(config, edges, inherited)
+    keys = KeyStore()
+    read_certificates(config, keys)  # as root still: whoever is begun later may not be allowed to
     give_up_root(config, DropFolder(config.drop_folder))
     let_go(inherited, announce)
     gc.collect()
@@ -104,7 +109,7 @@ def _supervise(config: Config, file: Path, announce: Callable[[str], None]) -> i
     supervisor = Supervisor(
         config,
         file,
-        Roles(_in_loop(_courier), _in_loop(_edge)),
+        Roles(_in_loop(partial(_courier, keys)), _in_loop(partial(_edge, keys))),
         board=Board(1 + (1 + SPARE) * edges, secrets.token_bytes(16)),
         lock=lock,
         shop=shop,
@@ -156,15 +161,15 @@ def _in_loop(live: Live) -> Role:
     return work
 
 
-async def _edge(seat: Seat, clock: SystemClock, emit: Fanout, logs: Logs) -> int:
-    return await Edge(seat, clock, emit, logs.log).live()
+async def _edge(keys: KeyStore, seat: Seat, clock: SystemClock, emit: Fanout, logs: Logs) -> int:
+    return await Edge(seat, clock, emit, logs.log, keys).live()
 
 
-async def _courier(seat: Seat, clock: SystemClock, emit: Fanout, logs: Logs) -> int:
+async def _courier(keys: KeyStore, seat: Seat, clock: SystemClock, emit: Fanout, logs: Logs) -> int:
     if seat.link is None:
         raise RuntimeError("a courier has a link to the supervisor")
     wire = Wire(seat.link)
-    house = House(seat.config, clock, emit, logs, Inherited(()), seat)
+    house = House(seat.config, clock, emit, logs, Inherited(()), seat, keys=keys)
     notifier = WireNotifier(wire, clock)
     life = CourierLife(house, Reloader(house, seat.file, notifier, wire.exchange), notifier, seat, wire)
     none = Inherited(())

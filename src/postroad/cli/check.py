@@ -15,11 +15,13 @@ from postroad.cli.options import ConfigFile, Json
 from postroad.cli.reload import compared, json_of, tell
 from postroad.config.checkaliases import check_tables
 from postroad.config.checkdirectories import probe_directories
+from postroad.config.checktls import check_tls_files
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
 from postroad.config.problem import Problem, Warned, path_text, place_of
 from postroad.config.schema import Config
 from postroad.house.rehearsal import rehearse
+from postroad.net.clock import SystemClock
 
 Diff = Annotated[
     bool, typer.Option("--diff", help="Print what a reload would change in the running server, option by option.")
@@ -63,7 +65,9 @@ def check(
     if loaded.config is not None:
         tables = check_tables(loaded.config)
         host = check_host(loaded.config)
-        problems = tables.problems
+        tls = list(check_tls_files(loaded.config, SystemClock().now()))
+        problems = [*tables.problems, *(problem for problem in tls if not isinstance(problem, Warned))]
+        warnings += [problem for problem in tls if isinstance(problem, Warned)]
         if start:
             problems = [*problems, *(problem for problem in host if not isinstance(problem, Warned))]
             problems += _start(loaded.config, have or [], data_dir)

@@ -16,6 +16,7 @@ from postroad.config.checkauth import check_auth
 from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checkdirectories import check_directories
 from postroad.config.checksinks import check_sinks
+from postroad.config.checktls import tls_rules
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
@@ -152,4 +153,5 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_desk,
     check_directories,
     check_sinks,
+    tls_rules,
 )

@@ -22,6 +22,7 @@ from postroad.model.errors import AddressError
 from postroad.model.option import Settings
 from postroad.net.hostname import host_name
 from postroad.net.settings import DirectorySettings, ProcessSettings, ResolverSettings
+from postroad.net.tlssettings import TlsSettings
 from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.settings import AccessSettings
 from postroad.policy.shieldsettings import BanSettings, BreakerSettings, TarpitSettings
@@ -115,6 +116,7 @@ class Config(Settings):
     listeners: dict[ListenerName, ListenerSettings] = Field(
         description="Where mail comes in, by name; at least one.", min_length=1
     )
+    tls: TlsSettings = Field(TlsSettings(), description="Encryption for clients, and our certificates.")
     access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
     bans: BanSettings | None = Field(
         None,

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from typing import Final
 
+from postroad.config.checktls import Mode, mode_of
 from postroad.doctor.around import Around
 from postroad.doctor.finding import Finding, ok, problem, unknown
 from postroad.doctor.talk import LiveTalk, connect
 from postroad.model.errors import PeerError
 from postroad.model.option import parse_endpoint
+from postroad.net.tls import opportunistic_context
 from postroad.smtp.clientparse import parse_extensions
 
 ABOUT: Final = "listener"
@@ -27,7 +29,8 @@ async def check_listeners(around: Around) -> AsyncIterator[Finding]:
             if not port:
                 yield unknown(about, "its port is the system's choice, so it cannot be asked")
                 continue
-            yield await _ask(about, around.config.hostname, _reached(host), port)
+            mode = mode_of(around.config, listener)
+            yield await _ask(about, around.config.hostname, (_reached(host), port), mode)
 
 
 def _reached(host: str) -> str:
@@ -37,21 +40,24 @@ def _reached(host: str) -> str:
     return "127.0.0.1" if address.version == 4 else "::1"
 
 
-async def _ask(about: str, hostname: str, host: str, port: int) -> Finding:
+async def _ask(about: str, hostname: str, place: tuple[str, int], mode: Mode) -> Finding:
     try:
-        talk = await connect(host, port)
+        talk = await connect(*place)
     except PeerError as error:
         mend = "start the server (`postroad serve`, or `systemctl start postroad`), and see its log"
         return problem(about, f"nobody answers: {error}", mend)
     try:
-        return await _look(about, hostname, talk)
+        return await _look(about, hostname, talk, mode)
     except PeerError as error:
         return problem(about, f"no sensible answer: {error}", "see what listens there, and the server's log")
     finally:
         talk.close()
 
 
-async def _look(about: str, hostname: str, talk: LiveTalk) -> Finding:
+async def _look(about: str, hostname: str, talk: LiveTalk, mode: Mode) -> Finding:
+    agreed = ""
+    if mode == "implicit":
+        agreed = await talk.secure(opportunistic_context(), hostname)
     banner = await talk.hear()
     if not banner.is_positive:
         return problem(about, f"it says {banner}", "the log has the reason")
@@ -62,4 +68,12 @@ async def _look(about: str, hostname: str, talk: LiveTalk) -> Finding:
     if not reply.is_positive:
         return problem(about, f"EHLO is answered {reply}", "the log has the reason")
     offered = parse_extensions(reply)
-    return ok(about, f"greets as {hostname}, takes messages up to {offered.size} octets")
+    if mode in {"starttls", "required"}:
+        if not offered.starttls:
+            return problem(about, "it does not offer STARTTLS", "`postroad reload`, or see the log")
+        reply = await talk.say("STARTTLS")
+        if not reply.is_positive:
+            return problem(about, f"STARTTLS is answered {reply}", "the log has the reason")
+        agreed = await talk.secure(opportunistic_context(), hostname)
+    how = f"; {agreed}" if agreed else ""
+    return ok(about, f"greets as {hostname}, takes messages up to {offered.size} octets{how}")

@@ -12,16 +12,18 @@ from typing import Final
 from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
 from postroad.house.board import Board, edge_name
-from postroad.house.front import Front, Way, front_of, read_aliases, read_identities
+from postroad.house.front import Front, Known, Way, front_of, read_aliases, read_identities
 from postroad.house.life import DRAIN_SECONDS, settle_down
 from postroad.house.lookout import Eyes
 from postroad.house.seat import DRAIN, RETIRE, Seat
+from postroad.house.securing import read_certificates
 from postroad.house.showing import Showing
 from postroad.listener.doors import Doors
 from postroad.listener.server import Listeners
 from postroad.model.queueid import QueueIds
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
+from postroad.net.keyfiles import KeyStore
 from postroad.net.ports import ports_of
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
@@ -37,8 +39,8 @@ BEAT: Final = 0.1  # seconds
 class Edge:
     """All long-lived parts of one edge."""
 
-    def __init__(self, seat: Seat, clock: Clock, emit: Fanout, log: LogSink) -> None:
-        """Build everything; ConfigError when a file or a secret cannot be read."""
+    def __init__(self, seat: Seat, clock: Clock, emit: Fanout, log: LogSink, keys: KeyStore) -> None:
+        """Build everything; ConfigError when a file or a secret cannot be read. `keys` were read as root."""
         config, board = seat.config, seat.board
         self._seat = seat
         self._clock = clock
@@ -58,7 +60,10 @@ class Edge:
         eyes = Eyes(board.guard, board.guard.rings[seat.place].put, clock)
         way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock, eyes)
         self._front: Front = front_of(
-            config, read_aliases(config), read_identities(config, clock), compile_rewriter(config.routes), way
+            config,
+            Known(read_aliases(config), read_identities(config, clock), read_certificates(config, keys)),
+            compile_rewriter(config.routes),
+            way,
         )
         self._listeners = Listeners(
             welcome=self._front.welcome,
@@ -97,6 +102,7 @@ class Edge:
         await self._listeners.bind(self._seat.config.listeners)
         await self._listeners.start()
         self._front.aliases.start(self._clock, self._emit)
+        self._front.certificates.start(self._clock, self._emit)
         self._front.auth.start(self._emit)
         settle_down()
         self._seat.board.ready(self._seat.place)
@@ -104,6 +110,7 @@ class Edge:
         await self._accept_nothing_more()
         await self._leave(number)
         await self._front.aliases.close()
+        self._front.certificates.close()
         await self._front.auth.close()
         await self._spool.close()
         if self._meter is not None:

@@ -20,6 +20,7 @@ from postroad.house.guard import Admit
 from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.lookout import Eyes, shield_of
 from postroad.house.policing import Policing
+from postroad.house.securing import tls_of
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
@@ -28,6 +29,7 @@ from postroad.model.address import parse_mailbox
 from postroad.model.errors import ConfigError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
+from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
@@ -57,6 +59,7 @@ class Front(Struct, frozen=True):
 
     config: Config
     aliases: AliasService
+    certificates: Certificates
     auth: AuthService
     welcome: Welcome
     announcer: Announcer
@@ -79,11 +82,19 @@ def read_identities(config: Config, clock: Clock, old: Front | None = None) -> A
     return read_auth(config, clock)
 
 
-def front_of(config: Config, aliases: AliasService, auth: AuthService, rewrite: Rewrite | None, way: Way) -> Front:
+class Known(Struct, frozen=True):
+    """What was read of files and databases for one configuration."""
+
+    aliases: AliasService
+    auth: AuthService
+    certificates: Certificates
+
+
+def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) -> Front:
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
-    door = aliases.door
+    door = known.aliases.door
     shield = shield_of(config, way.eyes)
     policing = Policing(control, door, shield, way.emit, way.clock)
     admit = way.admit if config.breaker is None or way.admitting is None else way.admitting(way.admit)
@@ -113,9 +124,10 @@ def front_of(config: Config, aliases: AliasService, auth: AuthService, rewrite: 
         watch=shield.watch,
         tarpit=shield.tarpit,
         is_locked=shield.is_locked,
-        logins=auth.logins,
+        logins=known.auth.logins,
+        tls=tls_of(config, known.certificates, way.clock),
     )
-    return Front(config, aliases, auth, welcome, announcer)
+    return Front(config, known.aliases, known.certificates, known.auth, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

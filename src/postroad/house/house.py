@@ -22,7 +22,7 @@ from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Way, drops_of, front_of, read_aliases, read_identities
+from postroad.house.front import Front, Known, Way, drops_of, front_of, read_aliases, read_identities
 from postroad.house.guard import Guard
 from postroad.house.guardboard import GuardBoard
 from postroad.house.guardorders import GuardOrders
@@ -31,6 +31,7 @@ from postroad.house.lookout import Eyes
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
 from postroad.house.seat import Seat
+from postroad.house.securing import read_certificates
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops, Parts
@@ -42,6 +43,7 @@ from postroad.model.records import SpoolFaulted
 from postroad.model.route import Placement
 from postroad.net.clock import Clock
 from postroad.net.inherited import Inherited
+from postroad.net.keyfiles import KeyStore
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
@@ -76,7 +78,7 @@ def around_of(config: Config) -> Around:
 class House:
     """The parts; `config` is the configuration in force."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the composition root passes the parts by name
         self,
         config: Config,
         clock: Clock,
@@ -84,12 +86,14 @@ class House:
         logs: Logs,
         inherited: Inherited,
         seat: Seat | None = None,
+        *,
+        keys: KeyStore | None = None,
     ) -> None:
         """Build everything; ConfigError when a file or a secret cannot be read. Nothing is bound or opened yet.
 
-        `seat` is that of the courier when there are several processes.
+        `seat` is that of the courier when there are several processes; `keys` were read as root.
         """
-        self.config = config
+        self.config, self.keys = config, keys or KeyStore()
         self._board = None if seat is None else seat.board
         self.emit = emit
         self.clock = clock
@@ -117,8 +121,8 @@ class House:
         eyes, admit = Eyes(memory, self.guard.hear, clock), self.dispatcher.admit
         self.way = Way(self.spool, admit, queue_ids, emit, clock, eyes, self.guard.admitting)
         self.guard.tell = Notices(spool=self.spool, admit=admit, emit=emit, queue_ids=queue_ids).tell
-        auth = read_identities(config, clock)
-        self.front = front_of(config, read_aliases(config), auth, self.courier.rewrite, self.way)
+        known = Known(read_aliases(config), read_identities(config, clock), read_certificates(config, self.keys))
+        self.front = front_of(config, known, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
@@ -215,6 +219,9 @@ class House:
         if self.monitor is not None:
             self.monitor.follow()
         self._logs.sinks.change(front.config.sinks, around)
+        if self._board is None and front.certificates is not old_front.certificates:
+            old_front.certificates.close()
+            front.certificates.start(self.clock, self.emit)
         if front.aliases is not old_front.aliases:
             front.aliases.start(self.clock, self.emit)
         if front.auth is not old_front.auth:
@@ -241,6 +248,7 @@ class House:
         """Close everything that is open; nothing may be running any more."""
         await self.rates.stop()
         await self.guard.stop()
+        self.front.certificates.close()
         retiring = list(self._retiring)
         for task in retiring:
             task.cancel()

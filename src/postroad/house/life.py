@@ -107,7 +107,9 @@ class Life:
         await self._house.spool.open()
 
     async def _accept(self) -> None:
-        await self._house.listeners.start()
+        house = self._house
+        house.front.certificates.start(house.clock, house.emit)
+        await house.listeners.start()
 
     def _started(self, announce: Callable[[str], None]) -> None:
         house, bound = self._house, self._bound

@@ -16,10 +16,12 @@ from postroad.config.schema import Config
 from postroad.delivery.cargo import convert_in_thread
 from postroad.house.courier import Tools, courier_of
 from postroad.house.house import around_of
+from postroad.house.securing import read_certificates
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
 from postroad.net.clock import SystemClock
 from postroad.net.handover import why_not_bound
+from postroad.net.keyfiles import KeyStore
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.queue.suspensions import Suspensions
@@ -38,6 +40,7 @@ def rehearse(config: Config, have: Collection[str] = ()) -> list[Problem]:
     problems: list[Problem] = []
     try:
         around_of(config)
+        read_certificates(config, KeyStore())
         asyncio.run(_build(config))
     except ConfigError as error:
         problems += [Problem((), line) for line in str(error).splitlines()]

@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from postroad.aliases.service import AliasService
-from postroad.auth.service import AuthService
 from postroad.config.checkaliases import passwords_of
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
@@ -21,9 +19,10 @@ from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
 from postroad.house.courier import courier_of
-from postroad.house.front import Front, front_of, read_aliases, read_identities
+from postroad.house.front import Front, Known, front_of, read_aliases, read_identities
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
+from postroad.house.securing import read_certificates
 from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
@@ -84,7 +83,7 @@ class Reloader:
     async def _exchange(self) -> Reloaded:
         house = self._house
         try:
-            read, aliases, auth = await asyncio.to_thread(read_all, house, self._file)
+            read, known = await asyncio.to_thread(read_all, house, self._file)
         except ConfigError:
             raise
         except Exception as error:  # whatever it is, the configuration in force must stay
@@ -92,15 +91,15 @@ class Reloader:
         courier = None
         try:
             courier = courier_of(read.config, house.tools, house.courier)
-            front = front_of(read.config, aliases, auth, courier.rewrite, house.way)
+            front = front_of(read.config, known, courier.rewrite, house.way)
             around = around_of(read.config)
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
         except BaseException as error:
-            if aliases is not house.front.aliases:
-                await aliases.close()
-            if auth is not house.front.auth:
-                await auth.close()
+            if known.aliases is not house.front.aliases:
+                await known.aliases.close()
+            if known.auth is not house.front.auth:
+                await known.auth.close()
             if courier is not None and courier.resolver is not house.courier.resolver:
                 courier.resolver.close()
             if isinstance(error, PostroadError) and not isinstance(error, ConfigError):
@@ -132,11 +131,13 @@ def read_for(running: Config, file: Path) -> Read:
     return Read(keep_running(running, loaded.config), tuple(changes), _warnings(loaded, changes))
 
 
-def read_all(house: House, file: Path) -> tuple[Read, AliasService, AuthService]:
-    """The same beside that of `house`, with its tables of aliases and who may log in; may take its time."""
+def read_all(house: House, file: Path) -> tuple[Read, Known]:
+    """The same beside that of `house`, with what it reads of other files; may take its time."""
     read = read_for(house.config, file)
-    auth = read_identities(read.config, house.clock, house.front)
-    return read, read_aliases(read.config, house.front), auth
+    old = house.front
+    certificates = read_certificates(read.config, house.keys, old.certificates)
+    auth = read_identities(read.config, house.clock, old)
+    return read, Known(read_aliases(read.config, old), auth, certificates)
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from postroad.config.schema import Config
-from postroad.house.front import Way, front_of, read_aliases, read_identities
+from postroad.house.front import Known, Way, front_of, read_aliases, read_identities
 from postroad.listener.server import Listeners
 from postroad.listener.terms import Terms
 from postroad.model.envelope import Envelope
@@ -16,7 +16,9 @@ from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
 from postroad.model.work import Stored, Work
+from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
+from postroad.net.keyfiles import KeyStore
 from postroad.net.turn import Turn
 from postroad.spool.draft import Draft
 
@@ -30,7 +32,9 @@ class Strangers:
         """By `config`; ConfigError when a table of it is broken. `call_soon` is the event loop's."""
         self._config = config
         way = Way(NoSpool(), _admit_nothing, QueueIds(0), _tell_nobody, clock)
-        self._front = front_of(config, read_aliases(config), read_identities(config, clock), None, way)
+        # Whether a session is under TLS is no matter of what it may do, and the keys are not for everybody to read.
+        known = Known(read_aliases(config), read_identities(config, clock), Certificates({}, KeyStore()))
+        self._front = front_of(config, known, None, way)
         self._listeners = Listeners(
             welcome=self._front.welcome,
             emit=_tell_nobody,

@@ -308,7 +308,9 @@ class Intake:
         protocol = origin.protocol
         if mail.smtputf8 and protocol != "HTTP":  # RFC 6531 4.3; a drop says "local"
             protocol = f"UTF8{protocol.removeprefix('E')}" if protocol.startswith("E") else "UTF8SMTP"
-        hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only)
+        state = transaction.peer.tls
+        tls = "" if state is None else f"{state.version} with cipher {state.cipher} ({state.bits}/{state.bits} bits)"
+        hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only, tls)
         return Envelope(
             id=queue_id,
             sender=mail.path,

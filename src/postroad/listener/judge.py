@@ -5,7 +5,7 @@ wait; nothing here reads, writes or waits itself (listener/session.py does). Eve
 those who learn from how peers behave.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -18,7 +18,7 @@ from postroad.listener.terms import Terms
 from postroad.listener.transaction import Pending, Transaction
 from postroad.listener.vestibule import Caller
 from postroad.model.envelope import Origin, Recipient
-from postroad.model.identity import Identity
+from postroad.model.identity import Identity, TlsState
 from postroad.model.records import ClientChanged, CommandRefused
 from postroad.model.reply import Reply
 from postroad.policy.conduct import Conduct, Kind
@@ -47,8 +47,9 @@ class Judge:
         self._parting: Reply | None = None  # what is said when the session ends
         self._terms = terms
         self._id = session_id
-        self._facts = Facts()
         self._proxy = ""  # the address that may have said for whom it speaks
+        self._ground = self._facts = Facts()
+        self._since_hello = -1  # how many of those below are older than the last EHLO
         self._for_all: list[Adjust] = []  # what policies of the connection want done to each of its messages
         self.peer = NOBODY
         self.port = 0
@@ -80,7 +81,8 @@ class Judge:
         self.origin = replace(
             origin, ip=ip, port=self.port, helo=client.helo or "", protocol=protocol, login=known_login
         )
-        self._facts, self._for_all, self.transaction = Facts(), [], None
+        self._ground = self._facts = Facts()
+        self._since_hello, self._for_all, self.transaction = -1, [], None
         terms.emit(
             ClientChanged(
                 at=terms.now(),
@@ -111,6 +113,7 @@ class Judge:
         chain = self._terms.stages.hello
         if chain is None:
             return replies.OK
+        self._begin_anew()
         pending = chain.decide(HelloContext(peer, self.origin, self._facts), self._for_all)
         return self._rule(pending, partial(self._decided, "hello", replies.OK))
 
@@ -158,6 +161,23 @@ class Judge:
         """The peer has proved who it is."""
         self.peer = replace(self.peer, identity=identity)
         self._show(self.peer)
+
+    def secured(self, state: TlsState, bindings: Mapping[str, bytes]) -> None:
+        """TLS has begun: who was there by EHLO or AUTH before it is forgotten (RFC 3207 4.2)."""
+        peer = self.peer
+        self.peer = Peer(peer.ip, relays=peer.relays, tls=state)
+        self.origin = Origin(peer.ip, self.port, "", "SMTP", self._terms.name, self._id)
+        self.transaction = None
+        if self._authentication is not None:
+            self._authentication.bindings = bindings
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Keep of all facts and adjustments those that are older than the first EHLO."""
+        if self._since_hello < 0:
+            self._since_hello = len(self._for_all)
+        del self._for_all[self._since_hello :]
+        self._facts = Facts(self._ground)
 
     def mail(self, event: MailFrom) -> Answer:
         """A transaction begins."""

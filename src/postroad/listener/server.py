@@ -7,6 +7,7 @@ RFC 5321 4.5.3.2.7 (time-outs), 3.8 (421 when shutting down).
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from postroad.auth.logins import Logins
 from postroad.listener.doors import Door, Doors
+from postroad.listener.handshakes import Tls
 from postroad.listener.headcount import Census, Headcount
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings, ListenerSettings
@@ -27,7 +29,7 @@ from postroad.policy.conduct import Conduct
 from postroad.policy.networks import membership
 from postroad.policy.stages import Stages
 from postroad.smtp import replies
-from postroad.smtp.extensions import Offer
+from postroad.smtp.extensions import Offer, under_tls
 
 SWEEP_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 1.0  # how long sessions that are not idle may take to come to their next command
@@ -40,7 +42,8 @@ class Welcome(Struct, frozen=True, kw_only=True):
 
     `stages_of` gives the policies of a listener by its name; drops and the HTTP API have names too. `watch`, when there
     is one, is told how peers behave; `tarpit` slows those that err. `logins` is
-    who knows who may log in, None when nobody does; `is_locked` tells of a login whether it may not after all.
+    who knows who may log in, None when nobody does; `is_locked` tells of a login whether it may not after all. `tls`
+    has that of listeners by name, but for those without.
     """
 
     hostname: str
@@ -51,6 +54,7 @@ class Welcome(Struct, frozen=True, kw_only=True):
     intake: Intake
     watch: Callable[[Conduct], None] | None = None
     tarpit: Tarpit | None = None
+    tls: Mapping[str, Tls] = MappingProxyType({})
     logins: Logins | None = None
     is_locked: Callable[[str], bool] | None = None
 
@@ -146,6 +150,7 @@ class Listeners:
 
     def _terms(self, name: str, settings: ListenerSettings, welcome: Welcome, loop: asyncio.AbstractEventLoop) -> Terms:
         limits = welcome.limits
+        tls = welcome.tls.get(name)
         logins = None if settings.auth == "off" else welcome.logins
         offer = Offer(
             hostname=welcome.hostname,
@@ -156,6 +161,8 @@ class Listeners:
             errors=limits.errors_per_session,
             junk=limits.junk_commands,
             normalise=settings.newlines == "normalise",
+            starttls=tls is not None and not tls.is_implicit,
+            needs_tls=tls is not None and tls.is_required,
             auth=logins is not None,
             auth_required=settings.auth == "required",
         )
@@ -183,6 +190,8 @@ class Listeners:
             at_turn_end=self._at_turn_end,
             enter=self._enter,
             leave=self._leave,
+            secured=None if tls is None else under_tls(offer),
+            tls=tls,
         )
 
     def _next_id(self) -> str:

@@ -7,16 +7,17 @@ Time-outs are swept by listener/server.py (RFC 5321 4.5.3.2.7).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-from postroad.listener.channel import Channel
+from msgspec.structs import replace
+
+from postroad.listener.greeting import Greeting
 from postroad.listener.intake import Gathering
-from postroad.listener.judge import Answer, Judge
+from postroad.listener.judge import Answer
 from postroad.listener.receipt import Receipt
 from postroad.listener.terms import Terms
-from postroad.listener.vestibule import Caller, caller_of
-from postroad.model.records import ConnectionClosed, ConnectionOpened
+from postroad.listener.vestibule import Caller
+from postroad.model.records import ConnectionClosed
 from postroad.model.reply import Reply
 from postroad.smtp import replies
 from postroad.smtp.events import (
@@ -31,71 +32,33 @@ from postroad.smtp.events import (
     MessageEnded,
     RcptTo,
     Refused,
+    StartTls,
 )
-from postroad.smtp.server import ServerSession
 
 INPUT_LIMIT: Final = 256 << 10  # octets taken ahead while an answer is open
 BACKLOG_LIMIT: Final = 1 << 20  # octets of content waiting for the disk
 
 
-class Conversation(Channel):
+class Conversation(Greeting):
     """The protocol object of one connection."""
 
     def __init__(self, terms: Terms, session_id: str, caller: Caller | None = None) -> None:
         """Converse on `terms`, with `caller` or else the other end of the connection; records name it `session_id`."""
-        super().__init__()
-        self._caller = caller
-        self._terms = terms
-        self._id = session_id
-        self._session = ServerSession(terms.offer)
-        self._judge = Judge(terms, session_id, self._detain)
+        super().__init__(terms, session_id, caller)
         self._gathering: Gathering | None = None
-        self._asking: asyncio.Task[None] | None = None
         self._draining = False
         self._ended = False  # the peer sends no more
-        self._is_expected = False  # the spool was told that a message is on its way
         self._accepting = False  # inside intake.accept, whose answer may come at once
         self._early: Receipt | None = None
-        self._opened = 0.0
-        self._waits_for_greeting = False
-        self._is_greeted = False
-        # Instants on the monotonic clock, swept by the listener: last sign of life, start of the phase.
-        self.last_seen = 0.0
-        self.phase_began = 0.0
 
     # -- called by the event loop --------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A peer connected: count it, and greet it or refuse it."""
-        self._connected(transport)
-        terms = self._terms
-        caller = self._caller or caller_of(transport)
-        self._judge.connect(caller)
-        ip, port = caller.ip, caller.port
-        if terms.trusts_client is not None and terms.trusts_client(ip):
-            self._session.trust(terms.trusted)
-        self._opened = self.last_seen = self.phase_began = terms.monotonic()
-        terms.emit(ConnectionOpened(at=terms.now(), session=self._id, listener=terms.name, ip=ip, port=port))
-        refusal = terms.enter(self)
-        self._expect(is_coming=refusal is None)
-        if refusal is not None:
-            self._judge.refused(Refused("connect", refusal, "limit of sessions"))
-            self._greeted(refusal)
-        elif terms.greeting_delay > 0:
-            self._waits_for_greeting = True
-            terms.call_later(terms.greeting_delay, self._greet)
-        else:
-            self._welcome()
 
     def data_received(self, data: bytes) -> None:
         """Octets came from the peer."""
         self.last_seen = self._terms.monotonic()
         session = self._session
-        if self._waits_for_greeting:
-            self._waits_for_greeting = False
-            self._is_greeted = True
-            session.close(replies.TALKED_FIRST, "talked before the greeting")
-            self._judge.refused(Refused("connect", replies.TALKED_FIRST, f"talked first: {data[:64]!r}"))
+        if self._is_apart and self._set_apart(data):
+            return
         session.receive_data(data)
         self._pump()
         if session.has_input and session.buffered > INPUT_LIMIT:
@@ -104,12 +67,18 @@ class Conversation(Channel):
     def eof_received(self) -> bool:
         """The peer will send no more: finish what was asked, then close."""
         self._ended = True
+        if self.secured is not None or self._shaking is not None:
+            return False  # the other half of TLS cannot stay open
         return (
             self._session.waiting or self._session.is_behind
         )  # True keeps the connection: the answer that is open is still written
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: forget unfinished content, count what was done."""
+        if self._shaking is not None or self._is_gone:
+            self._is_gone = True
+            return  # the handshake tells why, in a moment; or it has done so
+        self._is_gone = True
         terms, session = self._terms, self._session
         self._discard()
         self._let_go()
@@ -147,31 +116,6 @@ class Conversation(Channel):
 
     # -- called by the listener ----------------------------------------------------------------
 
-    @property
-    def ip(self) -> str:
-        """The peer's address."""
-        return self._judge.peer.ip
-
-    @property
-    def terms(self) -> Terms:
-        """The terms it began with."""
-        return self._terms
-
-    @property
-    def in_content(self) -> bool:
-        """True while the peer sends content; other time-outs hold then."""
-        return self._session.in_content
-
-    @property
-    def is_waiting(self) -> bool:
-        """True while the peer waits for us, which no time-out of the peer's may end."""
-        return self._session.waiting
-
-    @property
-    def has_timed_out(self) -> bool:
-        """True once `time_out` was called; the connection is closing."""
-        return self._session.is_closed
-
     def doubt(self) -> None:
         """Expect no message of this peer until it begins one: others must not wait for who idles."""
         self._expect(is_coming=False)
@@ -190,29 +134,6 @@ class Conversation(Channel):
             self._flush()
 
     # -- the loop ------------------------------------------------------------------------------
-
-    def _greet(self) -> None:
-        if self._waits_for_greeting:
-            self._waits_for_greeting = False
-            self._welcome()
-
-    def _welcome(self) -> None:
-        """Ask what to greet the peer with; until then nothing it says is looked at."""
-        answer = self._judge.welcome()
-        if isinstance(answer, Reply):
-            self._greeted(answer)
-        else:
-            self._asking = asyncio.ensure_future(self._wait(answer, self._greeted))
-
-    def _greeted(self, reply: Reply) -> None:
-        self._is_greeted = True
-        self._session.greet(reply)
-        if reply == replies.SILENCE:
-            self.abort()
-            return
-        self._flush()
-        if self._session.has_input:
-            self._pump()
 
     def _pump(self) -> None:
         session = self._session
@@ -270,10 +191,11 @@ class Conversation(Channel):
             return None
         if isinstance(event, ClientNamed):
             return self._replace(event)
-        if isinstance(event, AuthStarted):
-            return self._heed(self._judge.auth(event))
-        if isinstance(event, AuthResponse):
-            return self._heed(self._judge.respond(event))
+        if isinstance(event, StartTls):
+            return self._start_tls()
+        if isinstance(event, AuthStarted | AuthResponse):
+            judge = self._judge
+            return self._heed(judge.auth(event) if isinstance(event, AuthStarted) else judge.respond(event))
         self._discard()
         return None
 
@@ -283,11 +205,6 @@ class Conversation(Channel):
             return answer
         self._asking = asyncio.ensure_future(self._wait(answer, self._answered))
         return None
-
-    async def _wait(self, answer: Awaitable[Reply], then: Callable[[Reply], None]) -> None:
-        reply = await answer
-        self._asking = None
-        then(reply)
 
     def _answered(self, reply: Reply) -> None:
         """A late answer came."""
@@ -384,6 +301,36 @@ class Conversation(Channel):
         else:
             self._answered(receipt.reply)
 
+    def _start_tls(self) -> Reply | None:
+        tls = self._terms.tls
+        if self._draining or tls is None:
+            self._session.close(replies.SHUTTING_DOWN, "shutting down")
+            return replies.SHUTTING_DOWN
+        if not tls.handshakes.begin(self):
+            self._refused(Refused("starttls", replies.TLS_UNAVAILABLE, "tls.handshakes"))
+            return replies.TLS_UNAVAILABLE
+        self._session.expect_handshake()
+        self._flush()
+        self._shake_hands(tls)
+        return None
+
+    def _go_on(self, early: bytes) -> None:
+        """Under TLS everything begins anew, but for who the peer is (RFC 3207 4.2)."""
+        session = self._session
+        self._is_apart = False
+        self.last_seen = self.phase_began = self._terms.monotonic()
+        offer = self._terms.secured
+        assert offer is not None, "TLS that was not offered"
+        session.secure(replace(offer, xclient=True) if self._is_trusted else offer)
+        if session.is_closed:
+            self._flush()
+        elif not self._is_greeted:
+            self._begin()
+        elif self._draining:
+            self.drain()
+        if early and not session.is_closed:
+            self.data_received(early)
+
     # -- small parts ---------------------------------------------------------------------------
 
     def _refused(self, notice: Refused) -> None:
@@ -400,12 +347,6 @@ class Conversation(Channel):
             self._gathering.discard()
             self._gathering = None
             self._resume("disk")
-
-    def _expect(self, *, is_coming: bool) -> None:
-        """A new client, or one that began a transaction, is likely to bring a message in a moment."""
-        if is_coming is not self._is_expected:
-            self._is_expected = is_coming
-            self._terms.intake.expect(1 if is_coming else -1)
 
     def _drained(self) -> None:
         self._resume("disk")

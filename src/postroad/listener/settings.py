@@ -4,11 +4,14 @@ Floors are the minima of RFC 5321 4.5.3.1 and 4.5.3.2: a smaller value would ref
 """
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from postroad.model.option import Duration, Endpoint, Settings, Size
+from postroad.net.keyfiles import KeyFiles
+from postroad.net.tlssettings import NONE, File, anchored_files, pair_of
 
 
 def _trusted(value: object) -> object:
@@ -30,7 +33,34 @@ class ListenerSettings(Settings):
     """One listener."""
 
     bind: tuple[Endpoint, ...] = Field(description='Addresses to listen on: "127.0.0.1:2525", "[::]:25".', min_length=1)
-    tls: Literal["off"] = Field("off", description="Transport encryption for clients: off.")
+    tls: Literal["default", "off", "starttls", "required", "implicit"] = Field(
+        "default",
+        description="Encryption: off; starttls: for clients that want it; required: by STARTTLS before anything else (530 5.7.0); implicit: from the first octet on, as on port 465.",
+        json_schema_extra={"default": '"starttls" when there is a certificate, else "off"'},
+    )
+    certificate: File = Field(
+        NONE,
+        description="File of the certificate chain of this listener in the place of `tls.certificate`.",
+        json_schema_extra={"default": "that of `[tls]`"},
+    )
+    key: File = Field(
+        NONE,
+        description="File of the private key of `certificate`.",
+        json_schema_extra={"default": "the file of the certificate"},
+    )
+    client_certificates: Literal["off", "request", "require"] = Field(
+        "off",
+        description="Certificates of clients: off: not asked for; request: one that is shown must be signed by `client_ca`; require: there is no TLS without one.",
+    )
+    client_ca: File = Field(
+        NONE,
+        description="File of the certificates in PEM that may sign those of clients, or are those of clients.",
+        json_schema_extra={"default": "none"},
+    )
+    legacy_tls: bool = Field(
+        False,
+        description="Also speak TLS 1.0 and 1.1, with ciphers that are broken, to devices that know no better; give them a listener of their own.",
+    )
     auth: Literal["off", "optional", "required"] = Field(
         "off", description="SMTP AUTH (RFC 4954): not offered, offered, or needed before MAIL."
     )
@@ -52,6 +82,16 @@ class ListenerSettings(Settings):
         "strict",
         description="Bare CR, bare LF and NUL in content: refuse the message, or make them CRLF (NUL is dropped).",
     )
+
+    @property
+    def files(self) -> KeyFiles | None:
+        """Where its own certificate lies; None without one."""
+        return pair_of(self.certificate, self.key)
+
+    def anchored(self, folder: Path) -> "ListenerSettings":
+        """The same, with relative files taken from `folder`."""
+        files = anchored_files(self, folder, "certificate", "key", "client_ca")
+        return self.model_copy(update=files) if files else self
 
 
 class DropSettings(Settings):

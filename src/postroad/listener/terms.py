@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from postroad.auth.logins import Logins
+from postroad.listener.handshakes import Tls
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings
 from postroad.listener.tarpit import Tarpit
@@ -68,7 +69,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     `relays` tells of an address whether it may send anywhere; `enter` admits a conversation or says why not, and is
     asked again when it goes on for another client; `now` is in microseconds since 1970, `monotonic` and
     `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of the event loop's turn. `logins` knows who
-    may log in, None where nobody can, and `is_locked`, when there is one, who may not after all.
+    may log in, None where nobody can, and `is_locked`, when there is one, who may not after all. `tls` is None where
+    there is none, and `secured` what is offered under it.
     """
 
     name: str
@@ -94,3 +96,5 @@ class Terms(Struct, frozen=True, kw_only=True):
     at_turn_end: Callable[[Callable[[], None]], object]
     enter: Callable[[Guest], Reply | None]
     leave: Callable[[Guest], None]
+    tls: Tls | None = None
+    secured: Offer | None = None

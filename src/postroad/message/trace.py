@@ -28,7 +28,7 @@ class Head(Struct, frozen=True, gc=False):
 class Hop(Struct, frozen=True, gc=False):
     """One Received field to be: who said `helo` from `ip`, to which `host`, by which `protocol`, as which `id`.
 
-    Without an `ip` it was a user of this machine, as `helo` has it.
+    Without an `ip` it was a user of this machine, as `helo` has it. `tls` says what TLS agreed on.
     """
 
     helo: str
@@ -37,6 +37,7 @@ class Hop(Struct, frozen=True, gc=False):
     protocol: str
     id: str
     recipient: str  # "" unless there is exactly one
+    tls: str = ""
 
 
 def read_head(content: bytes) -> Head:
@@ -71,6 +72,8 @@ def received_field(hop: Hop, date: str) -> str:
     end = f"\r\n\tfor <{hop.recipient}>; {date}\r\n" if hop.recipient else f";\r\n\t{date}\r\n"
     if not hop.ip:
         return f"Received: by {hop.host} (Postroad, from {hop.helo})\r\n\tid {hop.id}{end}"
+    if hop.tls:
+        literal = f"{literal})\r\n\t(using {hop.tls}"
     return f"Received: from {helo} ({literal})\r\n\tby {hop.host} (Postroad) with {hop.protocol} id {hop.id}{end}"
 
 

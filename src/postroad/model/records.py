@@ -22,7 +22,22 @@ from postroad.model.shieldrecords import (
     ProxyRefused,
 )
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
+from postroad.model.spoolrecords import (
+    SpoolDamaged,
+    SpoolFaulted,
+    SpoolFull,
+    SpoolHasRoom,
+    SpoolMended,
+    SpoolRecovered,
+)
 from postroad.model.tablerecords import TableLoaded, TableRefused, UserLineIgnored
+from postroad.model.tlsrecords import (
+    CertificateExpiring,
+    CertificateLoaded,
+    CertificateRefused,
+    ConnectionSecured,
+    HandshakeFailed,
+)
 
 # All that follow too.
 __all__ = [
@@ -30,10 +45,15 @@ __all__ = [
     "AccountHeld",
     "AuthFailed",
     "Authenticated",
+    "CertificateExpiring",
+    "CertificateLoaded",
+    "CertificateRefused",
     "ClientChanged",
+    "ConnectionSecured",
     "DirectoryFaulted",
     "DirectoryRecovered",
     "Emit",
+    "HandshakeFailed",
     "MessageAdjusted",
     "MessageDiscarded",
     "NetworkBanned",
@@ -49,6 +69,12 @@ __all__ = [
     "RecordsDropped",
     "SinkFaulted",
     "SinkRecovered",
+    "SpoolDamaged",
+    "SpoolFaulted",
+    "SpoolFull",
+    "SpoolHasRoom",
+    "SpoolMended",
+    "SpoolRecovered",
     "TableLoaded",
     "TableRefused",
     "UserLineIgnored",
@@ -289,51 +315,6 @@ class SourceResumed(Record, frozen=True, tag="SourceResumed"):
 
     source: str
     seconds: float
-
-
-class SpoolRecovered(Record, frozen=True, tag="SpoolRecovered"):
-    """The spool is open: what start-up found."""
-
-    messages: int
-    replayed: int
-    drafts_swept: int
-    damaged: int
-    seconds: float
-
-
-class SpoolDamaged(Record, frozen=True, tag="SpoolDamaged"):
-    """Octets in the spool could not be read and were set aside at `aside`, never dropped."""
-
-    journal: str
-    segment: int
-    offset: int
-    length: int
-    reason: str
-    aside: str
-
-
-class SpoolFull(Record, frozen=True, tag="SpoolFull"):
-    """New mail gets 452 4.3.1: the disk is full or under its free-space floor."""
-
-    free: int
-    floor: int
-    reason: str
-
-
-class SpoolHasRoom(Record, frozen=True, tag="SpoolHasRoom"):
-    """New mail is taken again after `SpoolFull`."""
-
-    free: int
-
-
-class SpoolFaulted(Record, frozen=True, tag="SpoolFaulted"):
-    """Writing to the spool failed (senders got 451), or reading: mail waits. Nothing is lost."""
-
-    reason: str
-
-
-class SpoolMended(Record, frozen=True, tag="SpoolMended"):
-    """Mail that waits is fetched from the spool again, after a `SpoolFaulted`."""
 
 
 class DropSetAside(Record, frozen=True, tag="DropSetAside"):

@@ -6,7 +6,6 @@ Ports below 1024 are bound as root, then root is given up for good, groups first
 import os
 import pwd
 import resource
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,19 +39,6 @@ def _below(folder: Path, apart: Path | None) -> Iterator[Path]:
         yield from (Path(where, name) for name in (*folders, *files))
 
 
-def can_read(user: str, file: Path) -> bool:
-    """True when `user` has the right to read `file`, by its mode; also when there is no such user or file."""
-    try:
-        entry, found = _entry(user), file.stat()
-    except (ConfigError, OSError):
-        return True  # that is told elsewhere
-    if found.st_uid == entry.pw_uid:
-        return bool(found.st_mode & stat.S_IRUSR)
-    if found.st_gid in os.getgrouplist(user, entry.pw_gid):
-        return bool(found.st_mode & stat.S_IRGRP)
-    return bool(found.st_mode & stat.S_IROTH)
-
-
 def become_user(user: str) -> None:
     """Become `user` for good when we are root; ConfigError for an unknown user."""
     if os.geteuid() == 0:
@@ -60,6 +46,28 @@ def become_user(user: str) -> None:
         os.initgroups(user, entry.pw_gid)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
+
+
+def can_read(user: str, file: Path) -> bool:
+    """True when `user` may read `file`, as modes of files and folders have it; also when there is no such user or file.
+
+    What is not there is told elsewhere.
+    """
+    try:
+        entry = _entry(user)
+        groups = os.getgrouplist(user, entry.pw_gid)
+        real = file.resolve(strict=True)
+        wanted = [(real, 0o4), *((folder, 0o1) for folder in real.parents)]
+        return all(_allows(path.stat(), bit, entry.pw_uid, groups) for path, bit in wanted)
+    except (OSError, ConfigError):
+        return True
+
+
+def _allows(found: os.stat_result, bit: int, user: int, groups: list[int]) -> bool:
+    if user == 0:
+        return True
+    shift = 6 if found.st_uid == user else 3 if found.st_gid in groups else 0
+    return bool(found.st_mode & bit << shift)
 
 
 def is_root() -> bool:

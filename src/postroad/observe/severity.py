@@ -25,6 +25,8 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.ProcessLost: WARNING,
         r.PolicyFaulted: WARNING,
         r.TableRefused: WARNING,
+        r.CertificateRefused: WARNING,
+        r.CertificateExpiring: WARNING,
         r.UserLineIgnored: WARNING,
         r.DirectoryFaulted: WARNING,
         r.LaneSuspended: WARNING,

@@ -10,7 +10,7 @@ from collections import deque
 from postroad.model.reply import Reply
 from postroad.smtp import replies
 from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, Input
-from postroad.smtp.events import Aborted, ClientNamed, Event, MailFrom, Refused
+from postroad.smtp.events import Aborted, ClientNamed, Event, MailFrom, Refused, StartTls
 from postroad.smtp.extensions import Offer
 from postroad.smtp.state import AUTH_LINE, LINES_A_TURN, State
 from postroad.smtp.tally import Tally
@@ -22,6 +22,7 @@ class Dialogue:
     def __init__(self, offer: Offer) -> None:
         """Begin a session on the terms of `offer`; the caller calls `greet` first."""
         self._offer = offer
+        self._needs_tls = offer.needs_tls
         self._line_limit = offer.command_line - 2
         self._input = Input(max(offer.command_line, AUTH_LINE) if offer.auth else offer.command_line)
         self.receive_data = self._input.add  # takes octets from the peer
@@ -102,6 +103,27 @@ class Dialogue:
         """End the session with what was said last."""
         if self.state is not State.CLOSED:
             self._leave(reason)
+
+    def expect_handshake(self) -> None:
+        """Answer STARTTLS with yes: after what is to be sent now comes the handshake, then `secure`."""
+        assert isinstance(self._waiting, StartTls), "a handshake without STARTTLS"
+        self._out.append(replies.encode(replies.READY_FOR_TLS))
+
+    def secure(self, offer: Offer) -> None:
+        """TLS has begun: go on by `offer`, and know nothing of what was said before (RFC 3207 4.2)."""
+        self._waiting = None
+        if self.state is State.CLOSED:
+            return
+        self._offer = offer
+        self._needs_tls = offer.needs_tls
+        self._input.put_back(b"")
+        self._queue.clear()
+        self.hello = ""
+        self.extended = False
+        self.extras = ()
+        self.has_login = False
+        self.needs_login = offer.auth_required
+        self._end_transaction()
 
     @property
     def is_closed(self) -> bool:

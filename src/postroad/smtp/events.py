@@ -131,5 +131,5 @@ class AuthResponse(Struct, frozen=True, gc=False):
         return "AuthResponse(hidden)"
 
 
-Question = Hello | ClientNamed | MailFrom | RcptTo | DataStarted | MessageEnded | AuthStarted | AuthResponse
+Question = Hello | ClientNamed | MailFrom | RcptTo | DataStarted | MessageEnded | StartTls | AuthStarted | AuthResponse
 Event = Question | DataChunk | Refused | Aborted

@@ -19,6 +19,7 @@ HELP: Final = Reply(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY 
 CANNOT_VERIFY: Final = Reply(252, "2.1.5", "Cannot verify the user, but will take mail and try to deliver it")
 AUTH_DONE: Final = Reply(235, "2.7.0", "Authentication successful")
 START_MAIL: Final = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
+READY_FOR_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
 
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "Service shutting down, try again later")
 TOO_BUSY: Final = Reply(421, "4.3.2", "Too many connections, try again later")
@@ -34,6 +35,7 @@ TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients, send the 
 STORAGE_ERROR: Final = Reply(451, "4.3.0", "Local error in processing, try again later")
 ALIASES_UNAVAILABLE: Final = Reply(451, "4.3.0", "Recipients cannot be looked up now, try again later")
 ALIAS_ERROR: Final = Reply(451, "4.3.5", "Error in the aliases of a recipient, try again later")
+TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS not available now, try again later")
 POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later")
 
 BANNED: Final = Reply(554, "5.7.1", "Too many offences from your network")
@@ -68,6 +70,10 @@ NESTED_XCLIENT: Final = Reply(503, "5.5.1", "XCLIENT inside a transaction")
 NESTED_MAIL: Final = Reply(503, "5.5.1", "Nested MAIL command")
 BDAT_ONLY: Final = Reply(503, "5.5.1", "Binary content or chunks must be sent with BDAT")
 BDAT_FAILED: Final = Reply(503, "5.5.1", "Earlier chunk was refused, send RSET")
+NEEDS_TLS: Final = Reply(530, "5.7.0", "Must issue a STARTTLS command first")
+IN_TRANSACTION: Final = Reply(503, "5.5.1", "Not allowed in a mail transaction")
+TLS_ACTIVE: Final = Reply(503, "5.5.1", "TLS is active already")
+EARLY_OCTETS: Final = Reply(554, "5.5.1", "Protocol error: octets behind STARTTLS")
 NO_VALID_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
 UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "Parameter not recognized or not implemented")
 MESSAGE_TOO_BIG: Final = Reply(552, "5.3.4", "Message size exceeds fixed limit")
@@ -137,6 +143,7 @@ CATALOGUE: Final = (
     Entry("challenge", challenge("VXNlcm5hbWU6"), "A challenge of the mechanism; the client answers in base64."),
     Entry("AUTH_DONE", AUTH_DONE, "The client has proved its login."),
     Entry("START_MAIL", START_MAIL, "Answer to DATA: send the content."),
+    Entry("READY_FOR_TLS", READY_FOR_TLS, "Answer to STARTTLS: the handshake comes next."),
     Entry("SHUTTING_DOWN", SHUTTING_DOWN, "The server drains; the client should try again later."),
     Entry("TOO_BUSY", TOO_BUSY, "`limits.sessions` is reached."),
     Entry("TOO_MANY_FROM_YOU", TOO_MANY_FROM_YOU, "`limits.sessions_per_ip` is reached."),
@@ -157,6 +164,7 @@ CATALOGUE: Final = (
     Entry("STORAGE_ERROR", STORAGE_ERROR, "Writing to the spool failed; nothing was accepted."),
     Entry("ALIASES_UNAVAILABLE", ALIASES_UNAVAILABLE, "A database of `[[aliases]]` did not answer."),
     Entry("ALIAS_ERROR", ALIAS_ERROR, "The aliases of a recipient form a loop, lead too far, or to no address."),
+    Entry("TLS_UNAVAILABLE", TLS_UNAVAILABLE, "STARTTLS came while `tls.handshakes` are running."),
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
     Entry("BANNED", BANNED, "The client is banned and `bans.answer` is reject."),
     Entry("ACCOUNT_LOCKED", ACCOUNT_LOCKED, "An operator has locked the login that sends."),
@@ -196,6 +204,14 @@ CATALOGUE: Final = (
     Entry("NESTED_MAIL", NESTED_MAIL, "MAIL came inside a transaction."),
     Entry("BDAT_ONLY", BDAT_ONLY, "DATA came after BODY=BINARYMIME or after a chunk."),
     Entry("BDAT_FAILED", BDAT_FAILED, "A chunk came after one that was refused."),
+    Entry("NEEDS_TLS", NEEDS_TLS, 'The listener has tls = "required", and TLS has not been started.'),
+    Entry("IN_TRANSACTION", IN_TRANSACTION, "STARTTLS came between MAIL and the end of its message."),
+    Entry("TLS_ACTIVE", TLS_ACTIVE, "STARTTLS came under TLS."),
+    Entry(
+        "EARLY_OCTETS",
+        EARLY_OCTETS,
+        "More came in plain text behind STARTTLS: an injection, or a fault. Nothing of it is obeyed.",
+    ),
     Entry("NO_VALID_RECIPIENTS", NO_VALID_RECIPIENTS, "DATA or BDAT came although every RCPT was refused."),
     Entry("UNKNOWN_PARAMETER", UNKNOWN_PARAMETER, "MAIL or RCPT had a parameter that is not offered."),
     Entry("MESSAGE_TOO_BIG", MESSAGE_TOO_BIG, "The message is larger than `limits.message_size`."),

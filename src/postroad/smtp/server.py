@@ -26,8 +26,9 @@ from postroad.smtp.events import (
     MessageEnded,
     RcptTo,
     Refused,
+    StartTls,
 )
-from postroad.smtp.state import HTTP, NOT_IMPLEMENTED, State
+from postroad.smtp.state import BEFORE_TLS, HTTP, NOT_IMPLEMENTED, State
 from postroad.smtp.xclient import parse_xclient
 
 
@@ -143,6 +144,9 @@ class ServerSession(Dialogue):
         if not self.tally.command(verb):
             self._lose_patience()
             return None
+        if self._needs_tls and verb not in BEFORE_TLS:
+            self._refuse(verb.decode().lower(), replies.NEEDS_TLS, "before STARTTLS")
+            return None
         try:
             return handler(self, argument)
         except RefusalError as refusal:
@@ -153,7 +157,9 @@ class ServerSession(Dialogue):
 
     def _unknown(self, verb: bytes) -> None:
         self.tally.command(b"UNKNOWN")
-        if verb in NOT_IMPLEMENTED:
+        if self._needs_tls and verb not in HTTP:
+            self._refuse("command", replies.NEEDS_TLS, "before STARTTLS")
+        elif verb in NOT_IMPLEMENTED:
             self._refuse("command", replies.NOT_IMPLEMENTED, f"{verb.decode()} is not offered")
         elif verb in HTTP:
             self._queue.append(Refused("command", replies.NOT_SMTP, f"HTTP: {verb.decode()}"))
@@ -277,6 +283,24 @@ class ServerSession(Dialogue):
         refuse_argument(argument, "QUIT")
         self.close(replies.GOODBYE, "quit")
 
+    def _starttls(self, argument: bytes) -> Event | None:
+        offer = self._offer
+        if not offer.starttls:
+            if offer.is_secured:
+                raise RefusalError(replies.TLS_ACTIVE, "STARTTLS under TLS")
+            raise RefusalError(replies.NOT_IMPLEMENTED, "STARTTLS is not offered")
+        refuse_argument(argument, "STARTTLS")
+        if self.state is not State.READY:
+            raise RefusalError(
+                replies.HELLO_FIRST if self.state < State.READY else replies.IN_TRANSACTION, "out of order"
+            )
+        if len(self._input):  # nothing in plain text may ever count as said under TLS (RFC 3207 4.2)
+            early = f"{len(self._input)} octets behind STARTTLS"
+            self._queue.append(Refused("starttls", replies.EARLY_OCTETS, early))
+            self.close(replies.EARLY_OCTETS, early)
+            return None
+        return StartTls()
+
 
 _VERBS: Final = MappingProxyType(
     {
@@ -292,6 +316,7 @@ _VERBS: Final = MappingProxyType(
         b"HELP": ServerSession._help,
         b"VRFY": ServerSession._vrfy,
         b"QUIT": ServerSession._quit,
+        b"STARTTLS": ServerSession._starttls,
         b"AUTH": ServerSession._auth,
     }
 )

@@ -24,7 +24,9 @@ class State(IntEnum):
 
 
 # What RFC 5321 4.1.1 and its extensions name, but is not done here.
-NOT_IMPLEMENTED: Final = frozenset((b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"STARTTLS", b"ATRN"))
+NOT_IMPLEMENTED: Final = frozenset((b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"ATRN"))
+# What may come before TLS where that is required (RFC 3207 4).
+BEFORE_TLS: Final = frozenset((b"EHLO", b"HELO", b"NOOP", b"RSET", b"QUIT", b"STARTTLS"))
 # Octets of a line of AUTH with its CRLF (RFC 4954 4).
 AUTH_LINE: Final = 12288
 # Lines obeyed before replies are sent and other sessions get their turn: one peer never keeps the others waiting.

@@ -1,7 +1,9 @@
-"""Whether another user may read a file, by its mode alone."""
+"""Whether another user may read a file, by the modes of the file and of the folders above it."""
 
 import os
 import pwd
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,25 +11,43 @@ import pytest
 from postroad.net.process import can_read
 
 
-@pytest.mark.parametrize(("mode", "mine", "others"), [(0o600, True, False), (0o200, False, False), (0o604, True, True)])
-def test_by_the_mode(tmp_path: Path, mode: int, mine: bool, others: bool) -> None:
-    file = tmp_path / "file"
-    file.touch()
+@pytest.fixture
+def file() -> Iterator[Path]:
+    """A file in a folder that everybody can enter, as the temporary folders of tests are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        made = Path(folder) / "file"
+        made.touch()
+        yield made
+
+
+def stranger(file: Path) -> pwd.struct_passwd:
+    """Somebody who is neither the file's owner, nor in its group, nor root."""
+    found = file.stat()
+    return next(
+        entry
+        for entry in pwd.getpwall()
+        if entry.pw_uid not in (0, found.st_uid) and found.st_gid not in os.getgrouplist(entry.pw_name, entry.pw_gid)
+    )
+
+
+@pytest.mark.parametrize(("mode", "others"), [(0o600, False), (0o640, False), (0o604, True)])
+def test_by_the_mode(file: Path, mode: int, others: bool) -> None:
     file.chmod(mode)
-    me = pwd.getpwuid(os.geteuid())
-    assert can_read(me.pw_name, file) is mine
-    groups = [
-        entry for entry in pwd.getpwall() if file.stat().st_gid not in os.getgrouplist(entry.pw_name, entry.pw_gid)
-    ]
-    somebody = next(entry.pw_name for entry in groups if entry.pw_uid != me.pw_uid)
-    assert can_read(somebody, file) is others
+    assert can_read(pwd.getpwuid(os.geteuid()).pw_name, file)
+    assert can_read(stranger(file).pw_name, file) is others
 
 
-def test_by_the_group(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
+def test_by_the_folder(file: Path) -> None:
+    file.chmod(0o644)
+    assert can_read(stranger(file).pw_name, file)
+    file.parent.chmod(0o700)
+    assert not can_read(stranger(file).pw_name, file)
+
+
+def test_by_the_group(file: Path) -> None:
     me = pwd.getpwuid(os.geteuid())
-    other = next(entry for entry in pwd.getpwall() if entry.pw_uid != me.pw_uid) if me.pw_uid == 0 else me
+    other = stranger(file) if me.pw_uid == 0 else me
     if other is not me:
         os.chown(file, -1, other.pw_gid)
     file.chmod(0o440)

@@ -14,7 +14,7 @@ from postroad.model import records as r
 from postroad.model.records import Record
 from postroad.model.reply import Reply
 from postroad.observe.formats.lines import Encode, Stamp, printable, seconds
-from postroad.observe.formats.postfix_smtpd import auth_failed, closed, opened, refused, session_pid
+from postroad.observe.formats.postfix_smtpd import auth_failed, closed, opened, refused, secured, session_pid
 
 _DSN_KINDS: Final = MappingProxyType({"failed": "non-delivery", "delayed": "delay"})
 _DAEMONS: Final = MappingProxyType({"lmtp": "lmtp", "capt": "virtual"})  # by the first letters of the lane
@@ -129,6 +129,14 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.ServerStopping: lambda e, p: (f"master[{p}]: terminating on {e.reason}",),
         r.ConnectionOpened: opened,
         r.ConnectionClosed: closed,
+        r.ConnectionSecured: secured,
+        r.HandshakeFailed: lambda e, _: (
+            f"smtpd[{session_pid(e.session)}]: SSL_accept error from unknown[{e.ip}]: {e.reason}",
+        ),
+        r.CertificateRefused: lambda e, p: (
+            f"smtpd[{p}]: warning: {e.certificate}: {e.reason}; the certificate before stays in force",
+        ),
+        r.CertificateExpiring: lambda e, p: (f"smtpd[{p}]: warning: {e.certificate} expires in {e.days} days",),
         r.CommandRefused: refused,
         r.MessageAccepted: _accepted,
         r.MessageDiscarded: lambda e, p: (f"cleanup[{p}]: {e.id}: milter-discard: from=<{e.sender}>: {e.reason}",),

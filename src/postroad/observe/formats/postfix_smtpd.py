@@ -51,6 +51,14 @@ def closed(record: r.ConnectionClosed, _pid: int) -> tuple[str, ...]:
     return (f"{daemon}: {ending} after {_last_command(record)} from unknown[{record.ip}]", gone)
 
 
+def secured(record: r.ConnectionSecured, _pid: int) -> tuple[str, ...]:
+    """`TLS connection established from`, with the word for what is known of the client."""
+    who = "Trusted" if record.fingerprint else "Anonymous"
+    what = f"{record.version} with cipher {record.cipher} ({record.bits}/{record.bits} bits)"
+    daemon = f"smtpd[{session_pid(record.session)}]"
+    return (f"{daemon}: {who} TLS connection established from unknown[{record.ip}]: {what}",)
+
+
 def refused(record: r.CommandRefused, _pid: int) -> tuple[str, ...]:
     """`NOQUEUE: reject:`; other words where Postfix has other ones."""
     origin, reply = record.origin, record.reply

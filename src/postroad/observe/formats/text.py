@@ -56,6 +56,13 @@ def _in_reply_to(command: str) -> str:
     return f" (to {command})" if command else ""
 
 
+def _secured(record: r.ConnectionSecured) -> str:
+    name = f" for {record.sni}" if record.sni else ""
+    client = f"; its certificate: {record.subject or record.fingerprint}" if record.fingerprint else ""
+    resumed = ", resumed" if record.resumed else ""
+    return f"TLS       {record.session} {record.version} with {record.cipher}{name}{resumed}{client}"
+
+
 def _refused(record: r.CommandRefused) -> str:
     origin = record.origin
     sender = f" from <{record.sender}>" if record.sender else ""
@@ -159,6 +166,8 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.ServerStopping: lambda e: f"stopping  {e.reason}",
         r.ConnectionOpened: lambda e: f"connected {e.session} [{e.ip}]:{e.port} to {e.listener}",
         r.ConnectionClosed: _closed,
+        r.ConnectionSecured: _secured,
+        r.HandshakeFailed: lambda e: f"TLS fails {e.session} from [{e.ip}] after {seconds(e.seconds)}s: {e.reason}",
         r.CommandRefused: _refused,
         r.NetworkBanned: lambda e: f"banned    {e.network} {_banned_for(e)}",
         r.NetworkUnbanned: lambda e: f"unbanned  {e.network} by {e.by}",

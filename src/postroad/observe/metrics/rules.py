@@ -92,6 +92,14 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.AccountHandled: Rule(("action",)),
         r.ProxyRefused: Rule(("listener",)),
         r.ClientChanged: Rule(("listener",)),
+        r.ConnectionSecured: Rule(
+            ("listener", "version", "cipher", "resumed"),
+            (Measure("handshake_seconds", "How long TLS handshakes of clients took.", _field("seconds"), SECONDS),),
+        ),
+        r.HandshakeFailed: Rule(("listener",)),
+        r.CertificateLoaded: Rule(("certificate",)),
+        r.CertificateRefused: Rule(("certificate",)),
+        r.CertificateExpiring: Rule(("certificate",)),
         r.CommandRefused: Rule(("origin.listener", "stage", "reply.code")),
         r.MessageAccepted: Rule(
             ("origin.listener",),

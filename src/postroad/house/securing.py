@@ -1,0 +1,41 @@
+"""TLS with clients as a process of this house has it: its certificates, and how each listener's sessions come by them.
+
+Certificates are read before root is given up; processes that are begun later have what was read then in memory, should
+they not be allowed to read a key themselves.
+"""
+
+from collections.abc import Mapping
+
+from postroad.config.checktls import mode_of, plans_of
+from postroad.config.schema import Config
+from postroad.listener.handshakes import Handshakes, Tls
+from postroad.net.certificates import Certificates
+from postroad.net.clock import Clock
+from postroad.net.keyfiles import KeyStore
+
+
+def read_certificates(config: Config, keys: KeyStore, old: Certificates | None = None) -> Certificates:
+    """Those of `config`, or `old` when nothing would be different; ConfigError when one cannot be used. Slow."""
+    plans = plans_of(config)
+    if old is not None and old.plans == plans and not old.has_changed():
+        return old
+    return Certificates(plans, keys)
+
+
+def tls_of(config: Config, certificates: Certificates, clock: Clock) -> Mapping[str, Tls]:
+    """What the sessions of each listener that has TLS are told."""
+    if not certificates.plans:
+        return {}
+    handshakes = Handshakes(config.tls.handshakes, clock.monotonic)
+    return {name: _tls(config, name, certificates, handshakes) for name in certificates.plans}
+
+
+def _tls(config: Config, name: str, certificates: Certificates, handshakes: Handshakes) -> Tls:
+    mode = mode_of(config, config.listeners[name])
+    return Tls(
+        context=certificates.contexts(name),
+        handshakes=handshakes,
+        timeout=config.tls.handshake_timeout,
+        is_implicit=mode == "implicit",
+        is_required=mode == "required",
+    )
