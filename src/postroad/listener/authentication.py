@@ -38,6 +38,8 @@ from postroad.smtp.sasl import (
 )
 
 NONCE_OCTETS: Final = 18
+# A client that sees -PLUS takes what is usual for the version of TLS (RFC 9266 3), and fails when we have it not.
+USUAL: Final = frozenset(("tls-exporter", "tls-unique"))
 NO_BINDINGS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
@@ -81,7 +83,8 @@ class Authentication:
 
     def mechanisms(self) -> tuple[str, ...]:
         """Those that can be used at this moment."""
-        return self._logins.usable(sends=self.is_safe, is_bound=bool(self.bindings), tls=self._candidate.peer.tls)
+        is_bound = not USUAL.isdisjoint(self.bindings)
+        return self._logins.usable(sends=self.is_safe, is_bound=is_bound, tls=self._candidate.peer.tls)
 
     # -- the exchange --------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ class Exporter:
         self._export.argtypes = [ctypes.c_void_p, text, size, text, size, text, size, ctypes.c_int]
         self._export.restype = ctypes.c_int
 
-    def binding(self, connection: ssl.SSLObject) -> bytes:
+    def binding(self, connection: ssl.SSLObject | ssl.SSLSocket) -> bytes:
         """The binding of `connection`, b"" when there is none: it is not of TLS 1.3, or cannot be had."""
         export = self._export
         inner = getattr(connection, "_sslobj", None)
@@ -52,3 +52,6 @@ def _pointer_of(inner: object) -> int:
         return 0
     _, pointer, context = (ctypes.c_void_p * 3).from_address(id(inner) + head)
     return pointer or 0 if context == id(getattr(inner, "context", None)) else 0
+
+
+EXPORTER: Final = Exporter()
