@@ -47,7 +47,7 @@ class Guard:
 
     def __init__(self, config: Config, board: GuardBoard, clock: Clock, emit: Emit) -> None:
         """Go on with what was kept; `tell` must be set before anything is admitted."""
-        self._board = board
+        self.board = board
         self._clock = clock
         self._emit = emit
         self.tell: Tell | None = None
@@ -68,7 +68,7 @@ class Guard:
         """Go on by another configuration; what is known stays."""
         self._config = config
         rules = ban_rules(config)
-        self.bans = None if rules is None else Bans(self._board.table, rules)
+        self.bans = None if rules is None else Bans(self.board.table, rules)
         if config.breaker is not None:
             self._adopt_breaker(config.breaker)
         self._work()
@@ -92,14 +92,14 @@ class Guard:
             now = self._clock.now() // SECOND
             for portion in files.load_bans(config.bans_file):
                 for network, standing in portion:
-                    self._board.table.put(network, standing, now)
+                    self.board.table.put(network, standing, now)
         except SpoolError as error:
             self._faulted(f"{error}; nobody is banned")
         try:
             self.accounts = Accounts(files.load_accounts(config.accounts_file))
         except SpoolError as error:
             self._faulted(f"{error}; no account is held or locked")
-        self._board.show(self.accounts.all())
+        self.board.show(self.accounts.all())
 
     def _known_habits(self) -> dict[str, Habit]:
         try:
@@ -177,7 +177,7 @@ class Guard:
 
     def put(self, account: Account) -> bool:
         """Hold or lock a login, durably; False when there are too many."""
-        if not self.accounts.put(account) or not self._board.show(self.accounts.all()):
+        if not self.accounts.put(account) or not self.board.show(self.accounts.all()):
             self.accounts.free(account.login)
             self._faulted(f"the account {account.login} cannot be held: too many are held or locked")
             return False
@@ -192,7 +192,7 @@ class Guard:
         """Neither hold nor lock it any more, durably; what it did is usual from now on."""
         account = self.accounts.free(login)
         if account is not None:
-            self._board.show(self.accounts.all())
+            self.board.show(self.accounts.all())
             self._keep_accounts()
             if self.habits is not None:
                 self.habits.forgive(login, self._clock.now() // SECOND)
@@ -224,7 +224,7 @@ class Guard:
         if self._tasks or not self._is_running or (self.bans is None and self.habits is None):
             return
         self._tasks.append(asyncio.create_task(self._keep_on()))
-        if len(self._board.rings) > 1:
+        if len(self.board.rings) > 1:
             self._tasks.append(asyncio.create_task(self._listen()))
 
     async def stop(self) -> None:
@@ -245,7 +245,7 @@ class Guard:
 
     def listen(self) -> None:
         """Hear all that edges have seen."""
-        for ring in self._board.rings:
+        for ring in self.board.rings:
             for conduct in ring.take():
                 self.hear(conduct)
 
@@ -260,7 +260,7 @@ class Guard:
             return
         self._changed = False
         now = self._clock.now() // SECOND
-        table, longest = self._board.table, self._longest()
+        table, longest = self.board.table, self._longest()
         portions: list[bytes] = []
         for bucket in table.buckets():
             entries = [(key, one) for key, one in table.entries(bucket) if one.until + longest > now or one.score > 0.0]

@@ -103,8 +103,7 @@ class House:
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.suspensions = self._load_suspensions()
         self.workshop = Workshop(config, clock, emit)
-        memory = GuardBoard(1, random.SystemRandom().randbytes(16)) if seat is None else seat.board.guard
-        self.guard = Guard(config, memory, clock, emit)
+        self.guard = Guard(config, _memory(seat), clock, emit)
         self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert, self.guard.delivering)
         self.courier = courier_of(config, self.tools)
         self.spool = EmbeddedSpool(
@@ -118,9 +117,7 @@ class House:
             lock=None if seat is None else seat.lock,
         )
         self.dispatcher = self._dispatcher(queue_ids)
-        eyes, admit = Eyes(memory, self.guard.hear, clock), self.dispatcher.admit
-        self.way = Way(self.spool, admit, queue_ids, emit, clock, eyes, self.guard.admitting)
-        self.guard.tell = Notices(spool=self.spool, admit=admit, emit=emit, queue_ids=queue_ids).tell
+        self.way = self._way(queue_ids)
         known = Known(read_aliases(config), read_identities(config, clock), read_certificates(config, self.keys))
         self.front = front_of(config, known, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
@@ -141,6 +138,12 @@ class House:
         self.rates = self._keeper()
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
+
+    def _way(self, queue_ids: QueueIds) -> Way:
+        guard, admit = self.guard, self.dispatcher.admit
+        guard.tell = Notices(spool=self.spool, admit=admit, emit=self.emit, queue_ids=queue_ids).tell
+        eyes = Eyes(guard.board, guard.hear, self.clock)
+        return Way(self.spool, admit, queue_ids, self.emit, self.clock, eyes, guard.admitting)
 
     def _dispatcher(self, queue_ids: QueueIds) -> Dispatcher:
         regime = self.courier.regime
@@ -316,3 +319,8 @@ class House:
         except SpoolError as error:
             self.emit(SpoolFaulted(at=self.clock.now(), reason=f"{error}; nothing is suspended"))
             return Suspensions()
+
+
+def _memory(seat: Seat | None) -> GuardBoard:
+    """What the guard shares with edges; alone, its own."""
+    return GuardBoard(1, random.SystemRandom().randbytes(16)) if seat is None else seat.board.guard
