@@ -191,6 +191,7 @@ class Desk:
             rcpt=Chain[RcptContext]("rcpt", chain, timeout=5, emit=self.records.append, now=lambda: NOW)
         )
         self.conduct: list[Conduct] = []
+        self.watch: Callable[[Conduct], None] = self.conduct.append
         self.intake = Intake(
             spool=self.spool,
             admit=lambda _stored, _works: None,
@@ -214,7 +215,7 @@ class Desk:
             stages_of=lambda _name: self.stages,
             relays=self.control.relays,
             intake=self.intake,
-            watch=self.conduct.append,
+            watch=self.watch,
             logins=self.logins,
         )
 
@@ -259,7 +260,7 @@ class Desk:
             greeting_delay=0.0,
             postmaster=self.postmaster,
             stages=self.stages,
-            watch=self.conduct.append,
+            watch=self.watch,
             tarpit=self.tarpit,
             relays=self.control.relays,
             logins=None if settings.auth == "off" else self.logins,

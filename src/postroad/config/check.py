@@ -15,6 +15,7 @@ from postroad.config.checkapi import check_api
 from postroad.config.checkauth import check_auth
 from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checkdirectories import check_directories
+from postroad.config.checkshield import check_shield
 from postroad.config.checksinks import check_sinks
 from postroad.config.checktls import tls_rules
 from postroad.config.describe import duration_text, size_text, value_text
@@ -66,21 +67,6 @@ def _addresses(config: Config) -> Iterator[Problem]:
                     yield Problem(path, f"{value_text(bind)}: {where} listens there already")
                     break
             seen.append((address, port, path_text(path)))
-
-
-def _proxies(config: Config) -> Iterator[Problem]:
-    """The PROXY protocol is expected of somebody, and nobody is named without it."""
-    for name, listener in config.listeners.items():
-        if listener.proxy_protocol and not listener.proxies:
-            yield Problem(
-                ("listeners", name, "proxy_protocol"),
-                "true: nobody could connect; name the networks of the proxies in `proxies`",
-            )
-        if listener.proxies and not listener.proxy_protocol:
-            yield Problem(
-                ("listeners", name, "proxies"),
-                "they would not be believed: proxy_protocol = true expects the header of the PROXY protocol",
-            )
 
 
 def _large_networks(config: Config) -> Iterator[Problem]:
@@ -140,7 +126,6 @@ def _sizes(config: Config) -> Iterator[Problem]:
 RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _hostname,
     _addresses,
-    _proxies,
     _large_networks,
     *ROUTE_RULES,
     _queue_times,
@@ -152,6 +137,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_auth,
     check_desk,
     check_directories,
+    check_shield,
     check_sinks,
     tls_rules,
 )

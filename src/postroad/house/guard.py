@@ -45,8 +45,11 @@ Tell = Callable[[str, Mailbox, str, str, int], None]  # from which host, to whom
 class Guard:
     """The one of the server."""
 
-    def __init__(self, config: Config, board: GuardBoard, clock: Clock, emit: Emit) -> None:
-        """Go on with what was kept; `tell` must be set before anything is admitted."""
+    def __init__(self, config: Config, board: GuardBoard, clock: Clock, emit: Emit, *, is_first: bool = True) -> None:
+        """Go on with what was kept, unless somebody has worked with this memory before, who knew more.
+
+        `tell` must be set before anything is admitted.
+        """
         self.board = board
         self._clock = clock
         self._emit = emit
@@ -59,7 +62,9 @@ class Guard:
         self._told = ""
         self._is_running = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._load()
+        if is_first:
+            self._load_bans()
+        self._load_accounts()
         self.adopt(config)
 
     # -- the configuration -----------------------------------------------------------------------
@@ -86,17 +91,18 @@ class Guard:
             self._known_habits() if self.habits is None else self.habits.known,
         )
 
-    def _load(self) -> None:
-        config = self._config
+    def _load_bans(self) -> None:
         try:
             now = self._clock.now() // SECOND
-            for portion in files.load_bans(config.bans_file):
+            for portion in files.load_bans(self._config.bans_file):
                 for network, standing in portion:
                     self.board.table.put(network, standing, now)
         except SpoolError as error:
             self._faulted(f"{error}; nobody is banned")
+
+    def _load_accounts(self) -> None:
         try:
-            self.accounts = Accounts(files.load_accounts(config.accounts_file))
+            self.accounts = Accounts(files.load_accounts(self._config.accounts_file))
         except SpoolError as error:
             self._faulted(f"{error}; no account is held or locked")
         self.board.show(self.accounts.all())

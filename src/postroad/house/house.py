@@ -103,7 +103,7 @@ class House:
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.suspensions = self._load_suspensions()
         self.workshop = Workshop(config, clock, emit)
-        self.guard = Guard(config, _memory(seat), clock, emit)
+        self.guard = Guard(config, _memory(seat), clock, emit, is_first=seat is None or seat.is_first)
         self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert, self.guard.delivering)
         self.courier = courier_of(config, self.tools)
         self.spool = EmbeddedSpool(

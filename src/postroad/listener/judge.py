@@ -265,7 +265,7 @@ class Judge:
         )
         if terms.watch is not None and notice.reply.is_permanent:  # what is refused for now is no offence
             self.conduct(_kind(notice), sender=sender, recipient=recipient)
-        if terms.tarpit is not None:
+        if terms.tarpit is not None and notice.stage != "connect":  # who may not speak at all goes at once
             self._slow(terms.tarpit)
 
     def _slow(self, tarpit: Tarpit) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from postroad.model.reply import Reply
 from postroad.model.route import Route
 from postroad.model.work import Place, Stored, Work
 from postroad.policy.accounts import Account
+from postroad.policy.bantable import FOREVER
 from postroad.policy.conduct import Conduct
 from tests.support.clock import ManualClock
 
@@ -140,6 +142,21 @@ async def test_what_is_known_outlives_a_restart(world: World, tmp_path: Path) ->
     assert World(tmp_path, world.clock).lookout.ban_of("192.0.2.2") is not None
 
 
+async def test_who_comes_after_a_crash_goes_on_with_the_memory(world: World) -> None:
+    """What was kept is older than what is in memory."""
+    world.guard.start()
+    assert world.guard.bans is not None
+    world.guard.bans.add(ip_network("192.0.2.0/24"), FOREVER, world.clock.now() // 1_000_000)
+    world.guard.changed()
+    await world.guard.stop()
+    ban = world.lookout.ban_of("192.0.2.1")
+    assert ban is not None
+    world.guard.bans.lift(ban)
+    again = Guard(world.config, world.board, world.clock, world.records.append, is_first=False)
+    assert again.bans is not None
+    assert world.lookout.ban_of("192.0.2.1") is None
+
+
 def test_files_that_make_no_sense_stop_nothing(world: World, tmp_path: Path) -> None:
     for file in (world.config.bans_file, world.config.accounts_file, world.config.habits_file):
         file.write_bytes(b"\0\0\0\1\xc1 nonsense")
@@ -175,6 +192,23 @@ def test_a_ring_that_is_full_leaves_out_and_goes_on() -> None:
     for number in range(3 * sent):  # round and round
         ring.put(Conduct("refused", f"192.0.2.{number}", "test"))
         assert [conduct.ip for conduct in ring.take()] == [f"192.0.2.{number}"]
+
+
+async def test_a_reload_begins_and_ends_bans(world: World) -> None:
+    without = world.config.model_copy(update={"bans": None, "breaker": None})
+    guard = Guard(without, world.board, world.clock, world.records.append)
+    guard.start()
+    guard.hear(Conduct("auth_failed", "192.0.2.1", "test", count=3))
+    assert world.records == []
+    guard.adopt(world.config)
+    guard.hear(Conduct("auth_failed", "192.0.2.1", "test", count=3))
+    assert world.lookout.ban_of("192.0.2.1") is not None
+    assert Lookout(without, world.eyes).ban_of("192.0.2.1") is None
+    guard.adopt(without)
+    guard.hear(Conduct("auth_failed", "192.0.2.2", "test", count=3))
+    assert world.lookout.ban_of("192.0.2.2") is None
+    await guard.stop()
+    assert world.config.bans_file.exists()
 
 
 def test_without_sections_there_is_nothing(tmp_path: Path) -> None:
