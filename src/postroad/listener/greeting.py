@@ -88,7 +88,7 @@ class Greeting(Securing):
         caller = self._caller or caller_of(transport)
         ip, port = caller.ip, caller.port
         self._judge.connect(caller)
-        if terms.trusts_client is not None and terms.trusts_client(ip):
+        if terms.trusts_client is not None and caller.is_known and terms.trusts_client(ip):
             self._is_trusted = True
             self._session.trust(terms.trusted)
         self._opened = self.last_seen = self.phase_began = terms.monotonic()

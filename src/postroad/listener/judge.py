@@ -73,9 +73,10 @@ class Judge:
         ip = before.ip if client.ip is None else client.ip or self._proxy
         is_known = client.ip != "" and (client.ip is not None or before.relays)
         self.port = self.port if client.port is None else client.port
-        login = client.login
-        identity = before.identity if login is None else Identity(login, "xclient") if login else None
-        self.peer = Peer(ip, is_known and terms.relays(ip), identity, before.tls)
+        # Neither a log-in of the peer's own nor its certificate are the client's.
+        identity = Identity(client.login, "xclient") if client.login else None
+        tls = before.tls and replace(before.tls, fingerprint="", subject="", names=(), is_verified=False)
+        self.peer = Peer(ip, is_known and terms.relays(ip), identity, tls)
         protocol = client.protocol or "ESMTP"
         known_login = "" if identity is None else identity.login
         self.origin = replace(

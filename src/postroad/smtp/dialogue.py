@@ -92,6 +92,8 @@ class Dialogue:
         self.hello = client.helo or ""
         self.extended = client.protocol != "SMTP"
         self.state = State.READY if self.hello else State.GREETED
+        self.has_login = bool(client.login)
+        self.needs_login = self._offer.auth_required and not self.has_login
 
     def close(self, reply: Reply, reason: str) -> None:
         """Say `reply` (a 421 or 554) and end the session (RFC 5321 3.8)."""

@@ -15,7 +15,12 @@ from tests.support.clock import ManualClock
 from tests.support.conversation import Desk, MemoryTransport
 
 BEHIND = ListenerSettings.model_validate(
-    {"bind": ["127.0.0.1:0"], "proxy_protocol": True, "proxies": ["127.0.0.1/32", "192.0.2.99/32"]}
+    {
+        "bind": ["127.0.0.1:0"],
+        "proxy_protocol": True,
+        "proxies": ["127.0.0.1/32", "192.0.2.99/32"],
+        "xclient": ["127.0.0.1/32"],
+    }
 )
 MAIL = b"HELO me\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\nQUIT\r\n"
 
@@ -79,6 +84,14 @@ async def test_a_stranger_behind_may_not_relay_though_the_proxy_may(world: World
     assert "554 5.7.1" in await world.say(encode_header("192.0.2.1", 4711, "127.0.0.1", 25) + MAIL)
     assert "554 5.7.1" in await world.say(b"PROXY UNKNOWN\r\n" + MAIL)
     assert "554 5.7.1" not in await world.say(SIGNATURE + b"\x20\0\0\0" + MAIL)  # the proxy speaks for itself
+
+
+async def test_xclient_is_for_who_is_known_to_be_trusted(world: World) -> None:
+    """The proxy itself may use it; a client that it cannot name may not, though its address is the proxy's."""
+    named = b"XCLIENT ADDR=10.9.9.9\r\nQUIT\r\n"
+    assert "500 5.5.2" in await world.say(b"PROXY UNKNOWN\r\n" + named)
+    assert "500 5.5.2" in await world.say(V1 + named)
+    assert "500 5.5.2" not in await world.say(SIGNATURE + b"\x20\0\0\0" + named)
 
 
 async def test_nobody_else_is_believed(world: World) -> None:
