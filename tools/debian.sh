@@ -10,6 +10,7 @@ postfix          postfix
 swaks            swaks
 curl             curl
 msmtp            msmtp
+gsasl            gsasl
 dovecot-core     dovecot
 dovecot-lmtpd    /usr/lib/dovecot/lmtp
 knot             knotd

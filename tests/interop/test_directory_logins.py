@@ -1,6 +1,8 @@
 """Log-ins by a directory and by a service, from outside: a running Postroad and two real slapds, which die."""
 
 import json
+import os
+import signal
 import smtplib
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.loginservice import LoginService
+from tests.support.postfix import free_port
 from tests.support.processes import MakeRelay
 from tests.support.relay import CAPTURE, Relay, wait_until
 from tests.support.slapd import READER, READER_PASSWORD, SUFFIX, Slapd, folder_of, group, user
@@ -106,6 +109,36 @@ def test_log_ins_while_servers_die(make_relay: MakeRelay, servers: tuple[Slapd, 
         assert "the canary" not in log
         assert READER_PASSWORD not in log
         assert "Traceback" not in log
+
+
+def test_a_reload_takes_new_servers_and_a_password_that_is_new_in_its_file(
+    make_relay: MakeRelay, servers: tuple[Slapd, Slapd], tmp_path: Path
+) -> None:
+    server = servers[0]
+    file = tmp_path / "reader.password"
+    file.write_text("an old one\n")
+    with LoginService({}, OURS) as service:
+        more = options((server, server), server.ca, service).replace(f'"{READER_PASSWORD}"', f'{{ file = "{file}" }}')
+        more = more.replace(json.dumps([server.url] * 2), json.dumps([server.url]))
+        relay = make_relay(tmp_path / "relay", CAPTURE + more)
+        good = relay.config.read_text().replace("\n[access]", 'auth = "optional"\n\n[access]', 1)
+        relay.config.write_text(good)
+        with relay:
+            assert log_in(relay, "alice", PASSWORD) == 454
+            file.write_text(f"{READER_PASSWORD}\n")
+            reload(relay, 1)
+            wait_until(lambda: log_in(relay, "alice", PASSWORD) == 235, "a log-in with the new password of ours", 60)
+            relay.config.write_text(good.replace(server.url, f"ldap://localhost:{free_port()}"))
+            reload(relay, 2)
+            wait_until(lambda: log_in(relay, "alice", PASSWORD) == 454, "the new server to be asked, which is none", 60)
+            relay.config.write_text(good)
+            reload(relay, 3)
+            wait_until(lambda: log_in(relay, "alice", PASSWORD) == 235, "the old server to be asked again", 60)
+
+
+def reload(relay: Relay, count: int) -> None:
+    os.kill(relay.pid, signal.SIGHUP)
+    relay.wait_for("ConfigReloaded", count, 60)
 
 
 def check(relay: Relay) -> str:

@@ -246,6 +246,7 @@ WELL = [
     series("postroad_dns_lookups_total", "0+100x180", type="MX", result="found"),
     series("postroad_spool_damaged_total", "0x180"),
     series("postroad_delivery_faulted_total", "0x180"),
+    series("postroad_directory_faulted_total", "0x170 3x10", directory="ad", server="ldaps://dc1.example.com:636"),
     series("process_open_fds", "100x180"),
     series("process_max_fds", "1000x180"),
 ]
@@ -270,6 +271,7 @@ ILL = [
     series("postroad_records_dropped_total", "_x170 12x10", sink="siem"),
     series("postroad_work_failed_total", "_x170 1x10", job="message.mime.to_quoted_printable", cause="timeout"),
     series("postroad_process_lost_total", "_x170 1x10", name="edge 1"),
+    series("postroad_directory_faulted_total", "0+1x180", directory="ad", server="ldaps://dc1.example.com:636"),
     series("process_open_fds", "900x180"),
     series("process_max_fds", "1000x180"),
 ]
@@ -300,7 +302,7 @@ def test_the_alerts_come_when_they_should_and_not_before(tmp_path: Path) -> None
         [promtool(), "test", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(names) == 16
+    assert len(names) == 17
 
 
 def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None:

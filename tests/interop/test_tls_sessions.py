@@ -260,3 +260,17 @@ def test_a_handshake_has_its_time(tmp_path: Path) -> None:
         assert failed["reason"] == "not done within 1s"
         (closed,) = relay.wait_for("ConnectionClosed", session=failed["session"])
         assert closed["reason"] == "TLS handshake failed: not done within 1s"
+
+
+def test_who_stalls_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    own = Authority(tmp_path / "tls").issue("own", ["relay.example.com"])
+    port = free_port()
+    implicit = f'[listeners.implicit]\nbind = ["127.0.0.1:{port}"]\ntls = "implicit"\n'
+    with Relay(tmp_path / "relay", f"[tls]\n{own.options}{implicit}{CAPTURE}") as relay:
+        first = speak(relay.port, b"EHLO c.example\r\n", b"STARTTLS\r\n")
+        with first, socket.create_connection(("127.0.0.1", port), timeout=30):
+            answer_of(first)
+            relay.wait_for("ConnectionOpened", listener="implicit")
+            assert relay.stop() == 0
+    cut = relay.records("HandshakeFailed")
+    assert [entry["reason"] for entry in cut] == ["the server shuts down"] * 2

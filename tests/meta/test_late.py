@@ -15,7 +15,7 @@ import pytest
 from tests.meta.source import Module, dotted, excerpt, expect_none, lates
 
 DOORS: Final = ("postroad.model.late", "postroad.net.worker")  # constants of modules; jobs of a worker process
-LATE: Final = ("aiohttp", "argon2", "asyncpg", "cryptography", "google.protobuf", "opentelemetry")
+LATE: Final = ("aiohttp", "argon2", "asyncpg", "cryptography", "google.protobuf", "joserfc", "opentelemetry")
 
 
 def late_problems(module: Module, known: Iterable[Module]) -> list[str]:

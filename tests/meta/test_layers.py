@@ -20,7 +20,7 @@ ROWS: Final = (
     ("smtp", "message"),
     ("policy", "mailauth", "net", "spool", "store"),
     ("routing", "aliases", "auth", "queue", "delivery", "content"),
-    ("listener", "policies", "observe", "desk"),
+    ("listener", "policies", "observe", "desk", "recipients"),
     ("api",),
     ("config",),
     ("house", "doctor"),

@@ -97,6 +97,7 @@ class Authority:
         certificate = builder.sign(self._key, hash_with or hashes.SHA256())
         lock: KeySerializationEncryption = BestAvailableEncryption(password) if password else NoEncryption()
         issued = Issued(self.folder / f"{file}.pem", self.folder / f"{file}.key")
+        issued.key.touch(0o600)
         replace(issued.key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
         replace(issued.certificate, certificate.public_bytes(Encoding.PEM))
         return issued
@@ -106,4 +107,6 @@ def replace(file: Path, octets: bytes) -> None:
     """Put another file in the place of `file`, as those who renew certificates do."""
     fresh = file.with_name(f"{file.name}.new")
     fresh.write_bytes(octets)
+    if file.exists():
+        fresh.chmod(file.stat().st_mode)
     fresh.rename(file)

@@ -9,14 +9,12 @@ import msgspec
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Origin
 from postroad.model.records import (
-    AccountHandled,
-    AccountHeld,
     Authenticated,
     AuthFailed,
+    CatchAllFound,
     CertificateExpiring,
     CertificateLoaded,
     CertificateRefused,
-    ClientChanged,
     CommandRefused,
     ConfigRefused,
     ConfigReloaded,
@@ -38,14 +36,12 @@ from postroad.model.records import (
     MessageAdjusted,
     MessageDiscarded,
     MessageRemoved,
-    NetworkBanned,
-    NetworkUnbanned,
     OperatorActed,
     PolicyFaulted,
     ProcessEnded,
     ProcessLost,
     ProcessStarted,
-    ProxyRefused,
+    RecipientAsked,
     RecipientDeferred,
     RecipientDelivered,
     RecipientDiscarded,
@@ -77,8 +73,10 @@ from postroad.model.records import (
 )
 from postroad.model.reply import Reply
 from postroad.smtp import replies
+from tests.support.shieldrecords import AT as SHIELD_AT
+from tests.support.shieldrecords import SHIELD
 
-AT = 1_700_000_000_123_456  # 2023-11-14 22:13:20.123456 UTC
+AT = SHIELD_AT
 QUEUE_ID = "3Pt2mN2VXxznj"
 ORIGIN = Origin("192.0.2.7", 40000, "client.example.org", "ESMTP", "mx", "s1")
 TARGET = "mail.example.net[192.0.2.25]:25"
@@ -248,13 +246,7 @@ SAMPLES: tuple[Record, ...] = (
     refused("connect", replies.TALKED_FIRST, origin=Origin("2001:db8::7", 40001, "", "SMTP", "mx", "s2")),
     refused("message", replies.LOOP),
     accepted(),
-    ProxyRefused(at=AT, listener="mx", ip="192.0.2.7", port=40000, reason="no PROXY header: b'EHLO'"),
-    ClientChanged(at=AT, session="s1", listener="mx", proxy="192.0.2.9", ip="192.0.2.7", port=40000, login="ann"),
-    NetworkBanned(at=AT, network="192.0.2.7/32", seconds=600, kind="auth_failed", times=1),
-    NetworkBanned(at=AT, network="2001:db8::/32", seconds=0, kind="order", by="root"),
-    NetworkUnbanned(at=AT, network="2001:db8::/32", by="root"),
-    AccountHeld(at=AT, login="ann", reason="812 recipients; usual are 40, allowed 500"),
-    AccountHandled(at=AT, login="ann", action="release", by="root", uid=0, recipients=312, reason="she was asked"),
+    *SHIELD,
     MessageAdjusted(
         at=AT,
         id=QUEUE_ID,
@@ -363,6 +355,15 @@ SAMPLES: tuple[Record, ...] = (
     ),
     UserLineIgnored(at=AT, table="/etc/postroad/users", line=7, reason="has no colon"),
     TableLoaded(at=AT, table="/etc/postroad/virtual", entries=2000, doubts=1),
+    RecipientAsked(
+        at=AT,
+        recipient="who@example.org",
+        target="mail.example.org[192.0.2.7]:25",
+        answer="unknown",
+        reply="550 5.1.1 <who@example.org>: No such user",
+        seconds=0.25,
+    ),
+    CatchAllFound(at=AT, domain="example.org", target="mail.example.org[192.0.2.7]:25"),
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
     DirectoryFaulted(
         at=AT, directory="ad", server="ldaps://dc1.example.com:636", reason="connection refused", pause=2.0

@@ -4,7 +4,7 @@ Looking and reading happen in a thread, so that neither a slow disk nor a large 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from postroad.net.clock import Clock
 from postroad.store.tablefile import Stamp, TableFileError, stamp_of, text_of
 
 LOOK_EVERY: Final = 2.0  # seconds
+Parse = Callable[[str], Content]
 
 
 class Reading(Struct):
@@ -30,11 +31,12 @@ class Reading(Struct):
 
 
 class FileTable:
-    """A table in a file: lines of addresses, or regular expressions."""
+    """A table in a file: lines that `parse` understands, or regular expressions."""
 
-    def __init__(self, path: Path, *, is_regexp: bool) -> None:
+    def __init__(self, path: Path, *, is_regexp: bool = False, parse: Parse = parse_table) -> None:
         """Empty until `load`."""
         self.path = path
+        self._parse = parse
         self._held: Entries | Expressions = (
             Expressions(Patterns([], [])) if is_regexp else Entries(Content({}, frozenset(), [], []))
         )
@@ -83,7 +85,7 @@ class FileTable:
         if isinstance(self._held, Expressions):
             patterns = parse_patterns(text)
             return Reading(stamp, patterns, patterns.flaws, [])
-        content = parse_table(text)
+        content = self._parse(text)
         return Reading(stamp, content, content.flaws, content.doubts)
 
     def take(self, reading: Reading) -> None:

@@ -92,23 +92,25 @@ def _source(out: Tables, number: int, entry: AliasSettings, password: str, *, in
             out.static.append((number, file.entries))
         return path, file.find, file.named
     if entry.sql.database:
-        database = _database(entry.sql, password)
+        database = database_of(entry.sql, password)
         out.databases.append(database)
         if inspect:
-            out.faults += _inspect(database, number)
+            out.faults += inspect_database(database, number)
         return entry.sql.database, DatabaseTable(database).find, frozenset
     held = Entries(parse_entries(entry.entries))  # their flaws are told as those of the configuration
     out.static.append((number, held))
     return f"aliases[{number}]", held.find, frozenset
 
 
-def _database(sql: SqlSettings, password: str) -> SqlTable:
+def database_of(sql: SqlSettings, password: str) -> SqlTable:
+    """The query of `sql`; nothing is opened yet."""
     if sql.database.startswith(POSTGRES):
         return POSTGRES_TABLE.load()(sql.database, sql.query, sql.timeout, password)
     return SqliteTable(Path(sql.database.removeprefix(SQLITE)), sql.query, sql.timeout)
 
 
-def _inspect(database: SqlTable, number: int) -> list[Fault]:
+def inspect_database(database: SqlTable, number: int) -> list[Fault]:
+    """What is wrong with the query of table `number`."""
     try:
         problem = database.inspect()
     except TableError as error:

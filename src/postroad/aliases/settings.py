@@ -18,7 +18,8 @@ SQLITE = "sqlite://"
 POSTGRES = "postgresql://"
 
 
-def _delimiter(text: str) -> str:
+def delimiter(text: str) -> str:
+    """`text`, when it can part user and detail."""
     if len(text) > 1 or (text and text not in DELIMITERS):
         raise ValueError(f'a delimiter is one of {DELIMITERS}, or "" for none')
     return text
@@ -87,7 +88,7 @@ class AliasSettings(Settings):
         False,
         description="Refuse other names in these domains, and in those a file names alone on a line's left, at RCPT (550 5.1.1).",
     )
-    recipient_delimiter: Annotated[str, AfterValidator(_delimiter)] = Field(
+    recipient_delimiter: Annotated[str, AfterValidator(delimiter)] = Field(
         "+",
         description='What parts user+detail: without an entry of its own it is looked up as user; "" for no such parts.',
     )

@@ -46,7 +46,7 @@ def parse_table(text: str) -> Content:
     flaws: list[Flaw] = []
     doubts: list[Flaw] = []
     for line, words in logical_lines(text, flaws):
-        left, right = _split_key(words)
+        left, right = split_key(words)
         try:
             if not right:
                 raise AddressError(f'"{left}" has nothing to its right')
@@ -156,8 +156,8 @@ def _parse_target(part: str, bare: str) -> None:
         raise AddressError(f'"{part}": an address needs a domain here')
 
 
-def _split_key(words: str) -> tuple[str, str]:
-    """The left and the right side of a line."""
+def split_key(words: str) -> tuple[str, str]:
+    """The left and the right side of a line; a quoted local part may hold white space."""
     if words[0] == '"':
         end = 1
         while end < len(words) and words[end] != '"':

@@ -142,7 +142,7 @@ class LdapSource:
         if settings.delegates:
             addresses += await self._delegated(search, entry.dn, groups)
         return Identity(
-            entry.text(settings.login) or login,
+            _name_of(entry.text(settings.login)) or login,
             self.name,
             attempt.mechanism,
             tuple(dict.fromkeys(addresses))[:ADDRESSES_LIMIT],
@@ -206,6 +206,11 @@ def addresses_of(entry: Entry, attributes: Iterable[str]) -> list[Mailbox]:
             if mailbox.domain and mailbox not in found:
                 found.append(mailbox)
     return found
+
+
+def _name_of(text: str) -> str:
+    """`text` if it can be a login, which stands in records and header fields, or ""."""
+    return text if places_of(text) is not None else ""
 
 
 def _is_text(text: str) -> bool:

@@ -1,13 +1,15 @@
 """The host's own accounts as an identity source, through PAM: whatever its file of our service says.
 
 PAM waits for as long as its modules do, so it is called in a few threads, and a line of bounded length stands before
-them. Invariant: only the codes that say so are a no; every other one means that PAM cannot tell now.
+them; a call that never comes back holds up nothing but its place. Invariant: only the codes that say so are a no;
+every other one means that PAM cannot tell now.
 """
 
 from types import MappingProxyType
 from typing import Final
 
-from postroad.auth.gate import CrowdedError, Gate
+from postroad.auth.gate import CrowdedError
+from postroad.auth.hangers import Hangers
 from postroad.auth.httpsource import ClosableSource
 from postroad.auth.pamcall import LIBRARY, NEW_PASSWORD, PASSWORD_EXPIRED, SUCCESS, USER_UNKNOWN, Pam, PamAnswer
 from postroad.auth.pamsettings import PamSettings
@@ -37,7 +39,7 @@ class PamSource:
         self.name = NAME
         self._settings = settings
         self._pam = pam
-        self._gate = Gate(settings.threads, settings.waiting)
+        self._hangers = Hangers(settings.threads, settings.waiting)
 
     @property
     def offers(self) -> frozenset[str]:
@@ -63,14 +65,13 @@ class PamSource:
         return await self._ask(login, None, attempt)
 
     async def close(self) -> None:
-        """Begin nothing more."""
-        self._gate.close()
+        """There is nothing to let go: a call that hangs ends with the process."""
 
     async def _ask(self, login: str, secret: str | None, attempt: Attempt) -> Identity | Denied | Unavailable | None:
         if not login or len(login) > LOGIN_LIMIT or not login.isprintable() or not _is_sound(login):
             return None
         try:
-            answer = await self._gate.run(self._pam.check, self._settings.service, login, secret, attempt.ip)
+            answer = await self._hangers.run(self._pam.check, self._settings.service, login, secret, attempt.ip)
         except CrowdedError as error:
             return Unavailable(str(error))
         return meaning_of(answer, self._settings.domain, attempt.mechanism)

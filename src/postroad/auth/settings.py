@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroad.auth.httpsettings import HttpSettings
 from postroad.auth.ldapsettings import LdapSettings
+from postroad.auth.oauthsettings import OAuthSettings
 from postroad.auth.pamsettings import PamSettings
 from postroad.auth.userlines import LEAST_ROUNDS, LineError, check_name
 from postroad.model.option import Duration, Settings
@@ -125,6 +126,11 @@ class AuthSettings(Settings):
     pam: PamSettings | None = Field(
         None, description="Accounts of this host.", json_schema_extra={"default": "not asked"}
     )
+    oauth: dict[SourceName, OAuthSettings] = Field(
+        {},
+        description="Issuers of access tokens, for XOAUTH2 and OAUTHBEARER, by name.",
+        json_schema_extra={"default": "none"},
+    )
     certificates: dict[CertificateName, Login] = Field(
         {},
         description='Logins of client certificates, for EXTERNAL: "sha256:DIGITS" is the fingerprint of one; a host '
@@ -161,10 +167,11 @@ class AuthSettings(Settings):
 
     def anchored(self, folder: Path) -> "AuthSettings":
         """The same, with relative files taken from `folder`."""
+        oauth = {name: issuer.anchored(folder) for name, issuer in self.oauth.items()}
         if self.users is None:
-            return self
+            return self.model_copy(update={"oauth": oauth})
         file = (folder / self.users.file.expanduser()).absolute()
-        return self.model_copy(update={"users": self.users.model_copy(update={"file": file})})
+        return self.model_copy(update={"oauth": oauth, "users": self.users.model_copy(update={"file": file})})
 
     def order(self, known: Iterable[str]) -> tuple[str, ...]:
         """The names of the sources that are there, in the order in which they are asked; those named come first."""

@@ -15,6 +15,7 @@ from postroad.cli.options import ConfigFile, Json
 from postroad.cli.reload import compared, json_of, tell
 from postroad.config.checkaliases import check_tables
 from postroad.config.checkdirectories import probe_directories
+from postroad.config.checkrecipients import check_known
 from postroad.config.checktls import check_tls_files
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
@@ -63,16 +64,17 @@ def check(
     loaded = inspect_config(file)
     warnings = list(loaded.warnings)
     if loaded.config is not None:
-        tables = check_tables(loaded.config)
+        tables, known = check_tables(loaded.config), check_known(loaded.config)
         host = check_host(loaded.config)
         tls = list(check_tls_files(loaded.config, SystemClock().now()))
-        problems = [*tables.problems, *(problem for problem in tls if not isinstance(problem, Warned))]
+        problems = [*tables.problems, *known.problems]
+        problems += [problem for problem in tls if not isinstance(problem, Warned)]
         warnings += [problem for problem in tls if isinstance(problem, Warned)]
         if start:
             problems = [*problems, *(problem for problem in host if not isinstance(problem, Warned))]
             problems += _start(loaded.config, have or [], data_dir)
             host = [problem for problem in host if isinstance(problem, Warned)]
-        warnings += [*host, *tables.warnings, *probe_directories(loaded.config)]
+        warnings += [*host, *tables.warnings, *known.warnings, *probe_directories(loaded.config)]
         if problems:
             loaded = Loaded(None, problems, warnings, loaded.places)
     if as_json:

@@ -1,21 +1,23 @@
-"""The part of `postroad explain` about aliases: whom a recipient stands for, step by step, without sending anything.
+"""The part of `postroad explain` about recipients: who exists, and whom they stand for, step by step; nothing is sent.
 
-The tables that serve are read and asked here too, databases included.
+The tables that serve are read and asked here too, databases and next hops included.
 """
 
 from collections.abc import Generator
 
 from msgspec import Struct
 
-from postroad.aliases.door import Aliases, run
-from postroad.aliases.expand import Ask, ExpansionError, Walk
-from postroad.aliases.load import load
+from postroad.aliases.door import run
+from postroad.aliases.expand import Ask, Bounds, ExpansionError, Walk
 from postroad.aliases.table import Found
-from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
-from postroad.config.problem import render
+from postroad.cli.layout import printable
+from postroad.config.checkaliases import bounds_of
 from postroad.config.schema import Config
+from postroad.house.tables import Tables, read_tables
 from postroad.model.address import Mailbox
-from postroad.model.errors import ConfigError, TableError
+from postroad.model.errors import TableError
+from postroad.model.records import RecipientAsked, Record
+from postroad.net.clock import SystemClock
 from postroad.smtp import replies
 
 
@@ -35,36 +37,44 @@ class AliasTrace(Struct):
     steps: list[Step] = []
     refusal: str = ""
     reply: str = ""
+    asked: list[str] = []  # next hops, and what they said
 
 
 async def trace_aliases(config: Config, recipient: Mailbox) -> AliasTrace:
     """What the tables of `config` make of `recipient`; ConfigError when they cannot be used."""
-    tables = load(config.aliases, passwords_of(config))
+    records: list[Record] = []
+    tables = read_tables(config, SystemClock(), records.append)
     try:
-        if broken := [problem_of(fault) for fault in tables.faults if not fault.is_doubt]:
-            raise ConfigError([render(problem, {}) for problem in broken])
-        return await _trace(Aliases(tables.tables, bounds_of(config)), recipient)
+        trace = await _trace(tables, bounds_of(config), recipient)
     finally:
-        tables.close()
+        await tables.close()
+    trace.asked = [
+        f"{one.target or 'the next hop'} for <{one.recipient}>: {one.answer}: {one.reply}"
+        for one in records
+        if isinstance(one, RecipientAsked)
+    ]
+    return trace
 
 
-async def _trace(aliases: Aliases, recipient: Mailbox) -> AliasTrace:
-    walk = Walk(aliases.tables, aliases.bounds)
+async def _trace(tables: Tables, bounds: Bounds, recipient: Mailbox) -> AliasTrace:
+    door = tables.aliases.door
+    aliases = () if door is None else door.tables
+    walk = Walk(aliases, bounds)
     trace = AliasTrace([str(recipient)])
     try:
-        known = aliases.knows(recipient)
+        known = True if tables.knows is None else tables.knows(recipient)
         if not (known if isinstance(known, bool) else await known):
-            trace.refusal = "no table has this name, and a strict one is for its domain"
+            trace.refusal = "nobody knows this name, in a domain whose names are all known"
             trace.reply = str(replies.unknown_recipient(recipient))
             return trace
-        answer = run(_follow(walk, recipient), aliases.tables)
+        answer = run(_follow(walk, recipient), aliases)
         trace.to = answer if isinstance(answer, list) else await answer
     except ExpansionError as error:
         trace.refusal, trace.reply = str(error), str(replies.ALIAS_ERROR)
     except TableError as error:
         trace.refusal, trace.reply = str(error), str(replies.ALIASES_UNAVAILABLE)
     trace.steps = [
-        Step(str(address), hit.key, aliases.tables[hit.table].name, [str(target) for target in led_to])
+        Step(str(address), hit.key, aliases[hit.table].name, [str(target) for target in led_to])
         for address, hit, led_to in walk.steps
     ]
     return trace
@@ -77,7 +87,8 @@ def _follow(walk: Walk, recipient: Mailbox) -> Generator[Ask, Found, list[str]]:
 
 def trace_lines(trace: AliasTrace) -> list[str]:
     """The trace for people; nothing when no table has anything to say."""
-    out = [f"alias     {step.address} -> {', '.join(step.to)} (as {step.key} in {step.table})" for step in trace.steps]
+    out = [f"asked     {printable(line)}" for line in trace.asked]
+    out += [f"alias     {step.address} -> {', '.join(step.to)} (as {step.key} in {step.table})" for step in trace.steps]
     if trace.refusal:
         out += [f"aliases   refused: {trace.refusal}", f"reply     {trace.reply}", "          (if it were accepted:)"]
     elif len(trace.to) > 1:

@@ -53,6 +53,7 @@ def build() -> typer.Typer:
     group = typer.Typer(help="See and change who may log in.", no_args_is_help=True, rich_markup_mode=None)
     group.command("add")(add)
     group.command("passwd")(passwd)
+    group.command("set")(set_user)
     group.command("list")(list_users)
     group.command("delete")(delete)
     group.command("app-password")(app_password)
@@ -105,6 +106,37 @@ def passwd(name: Name, password_stdin: FromStdin = False, expires: Expires = "",
         return useredit.put(text, [show_line(name, one, said) for one in _new(secret, user, settings)])
 
     return _edit(whole, change)
+
+
+@guarded
+def set_user(
+    name: Name,
+    address: Addresses = None,
+    group: Groups = None,
+    strong: Annotated[
+        bool | None,
+        typer.Option(
+            "--strong/--no-strong", help="May not send a password: SCRAM or a certificate.", show_default=False
+        ),
+    ] = None,
+    config: ConfigFile = None,
+) -> int:
+    """Change what is said of a user; addresses or groups that are given replace those before, "" alone means none.
+
+    Example: postroad user set alice --address alice@example.com --address @sales.example.com
+    """
+    given: dict[str, object] = {}
+    if address is not None:
+        given["addresses"] = tuple(filter(None, address))
+    if group is not None:
+        given["groups"] = tuple(filter(None, group))
+    if strong is not None:
+        given["strong"] = strong
+
+    def change(text: str, users: Users, _settings: UsersSettings) -> str:
+        return useredit.with_about(text, _known(users, name), **given)
+
+    return _edit(configuration(config), change)
 
 
 @guarded
@@ -216,7 +248,7 @@ def _locked(name: str, locked: bool, text: str, users: Users, _settings: UsersSe
 def _edit(config: Config, change: Callable[[str, Users, UsersSettings], str]) -> int:
     """Read the file, change its text, write it; nobody else does meanwhile."""
     settings = _settings(config)
-    group = ids_of(config.process.user)[1] if config.process.user and is_root() else -1
+    group = _group(config)
     try:
         with locked(settings.file):
             text = _text(settings.file, must_be_there=False)
@@ -232,6 +264,15 @@ def _edit(config: Config, change: Callable[[str, Users, UsersSettings], str]) ->
         complain(str(error.args[0]))
         return NO_INPUT
     return OK
+
+
+def _group(config: Config) -> int:
+    """Whose group a new file belongs to, so that the server can read it: that of its user, or of its data; -1: ours."""
+    if not is_root():
+        return -1
+    if config.process.user:
+        return ids_of(config.process.user)[1]
+    return config.data_dir.stat().st_gid if config.data_dir.is_dir() else -1
 
 
 def _settings(config: Config) -> UsersSettings:

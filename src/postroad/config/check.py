@@ -15,6 +15,8 @@ from postroad.config.checkapi import check_api
 from postroad.config.checkauth import check_auth
 from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checkdirectories import check_directories
+from postroad.config.checkoauth import check_oauth
+from postroad.config.checkrecipients import check_recipients
 from postroad.config.checkshield import check_shield
 from postroad.config.checksinks import check_sinks
 from postroad.config.checktls import tls_rules
@@ -133,8 +135,10 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _sizes,
     egress_rules,
     check_aliases,
+    check_recipients,
     check_api,
     check_auth,
+    check_oauth,
     check_desk,
     check_directories,
     check_shield,

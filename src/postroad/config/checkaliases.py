@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from postroad.aliases.expand import Bounds
 from postroad.aliases.load import Fault, find_loops, load
-from postroad.aliases.settings import POSTGRES, AliasSettings, shows_password
+from postroad.aliases.settings import POSTGRES, AliasSettings, SqlSettings, shows_password
 from postroad.aliases.text import parse_entries
 from postroad.config.problem import Place, Problem
 from postroad.config.schema import Config
@@ -42,16 +42,21 @@ def _mistakes(entry: AliasSettings) -> Iterator[tuple[tuple[str, ...], str]]:
         yield (kinds[1],), f"{kinds[0]} is given already; a table is one of {_KINDS}"
     for flaw in parse_entries(entry.entries).flaws:
         yield ("entries",), flaw.text
-    if entry.sql.database and not entry.sql.query:
-        yield ("sql",), 'needs a query, like "SELECT target FROM alias WHERE address = ?"'
-    if entry.sql.query and not entry.sql.database:
-        yield ("sql",), 'needs a database, like "sqlite:///var/lib/aliases.db"'
-    if shows_password(entry.sql.database):
-        yield ("sql", "database"), "the password has an option of its own, so that it is never shown"
-    if entry.sql.password and not entry.sql.database.startswith(POSTGRES):
-        yield ("sql",), "a password is for PostgreSQL alone"
+    yield from sql_mistakes(entry.sql, "SELECT target FROM alias WHERE address = ?")
     if entry.strict and not entry.domains and not entry.file:
         yield ("strict",), "needs domains: the names of which domains are all known?"
+
+
+def sql_mistakes(sql: SqlSettings, example: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong with the options of a query; `example` is a good one."""
+    if sql.database and not sql.query:
+        yield ("sql",), f'needs a query, like "{example}"'
+    if sql.query and not sql.database:
+        yield ("sql",), 'needs a database, like "sqlite:///var/lib/aliases.db"'
+    if shows_password(sql.database):
+        yield ("sql", "database"), "the password has an option of its own, so that it is never shown"
+    if sql.password and not sql.database.startswith(POSTGRES):
+        yield ("sql",), "a password is for PostgreSQL alone"
 
 
 def passwords_of(config: Config) -> dict[int, str]:

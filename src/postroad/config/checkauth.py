@@ -4,7 +4,7 @@ What can never work is a problem; what works otherwise than most people expect i
 told beside them, since a line that cannot be used costs one user's log-in and nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from postroad.auth.settings import AuthSettings
 from postroad.auth.userlines import Flaw, parse_lines
 from postroad.auth.users import TOLD
 from postroad.auth.usertable import users_of
+from postroad.config.checktls import mode_of
 from postroad.config.problem import Problem, Warned
 from postroad.config.schema import Config
 from postroad.config.secrets import read_secret
@@ -43,6 +44,25 @@ def check_auth(config: Config) -> Iterator[Problem]:
             )
     elif not asking and auth != AuthSettings():
         yield Warned(("auth",), "nobody is asked to log in: no listener has auth")
+    yield from _useless(config, asking)
+
+
+def _useless(config: Config, asking: Sequence[str]) -> Iterator[Problem]:
+    """What is set and cannot be used for want of TLS."""
+    auth = config.auth
+    has_scram = auth.users is not None and bool(auth.users.scram)
+    for name in asking:
+        listener = config.listeners[name]
+        if mode_of(config, listener) == "off" and not (has_scram or auth.plain_text_networks):
+            yield Warned(
+                ("listeners", name, "auth"),
+                f'"{listener.auth}": passwords are taken under TLS alone, and this listener has none; set '
+                "tls.certificate, or auth.plain_text_networks",
+            )
+    if auth.certificates and all(config.listeners[name].client_certificates == "off" for name in asking):
+        yield Warned(
+            ("auth", "certificates"), "no listener with auth asks for certificates: listeners.NAME.client_certificates"
+        )
 
 
 def _directories(config: Config) -> Iterator[Problem]:
@@ -58,6 +78,12 @@ def _directories(config: Config) -> Iterator[Problem]:
         if directory is None:
             there = ", ".join(config.directories) or "none"
             yield Problem((*path, "directory"), f'"{source.directory}": there is no such directory; there are: {there}')
+        elif directory.connect_timeout + directory.answer_timeout >= config.auth.source_timeout:
+            yield Warned(
+                ("auth", "source_timeout"),
+                f"ends the wait before a second server of the directory {source.directory} is asked, "
+                "whose connect_timeout and answer_timeout come first",
+            )
         elif not directory.bind_dn and not source.bind_as:
             yield Warned(
                 (*path, "directory"),
@@ -117,4 +143,5 @@ def known_sources(auth: AuthSettings) -> tuple[str, ...]:
         *auth.ldap,
         *auth.http,
         *(("pam",) if auth.pam is not None else ()),
+        *auth.oauth,
     )

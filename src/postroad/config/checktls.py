@@ -5,6 +5,7 @@ a certificate that has expired is a doubt alone, for mail must go on, and a key 
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -116,6 +117,8 @@ def check_tls_files(config: Config, now: int) -> Iterator[Problem]:
             yield Problem(path, str(error))
         else:
             yield from _times(path, files, pair.facts, now)
+            if files.key.stat().st_mode & stat.S_IROTH:
+                yield Warned(path, f"{value_text(str(files.key))}: everybody can read the key; chmod 640, or 600")
     for name, listener in config.listeners.items():
         if listener.client_certificates != "off" and listener.client_ca != NONE:
             try:

@@ -90,12 +90,14 @@ def inspect_config(file: Path) -> Loaded:
         warnings = [] if problems else found.warnings
         folder = file.parent
         aliases = tuple(entry.anchored(folder) for entry in config.aliases)
+        recipients = tuple(entry.anchored(folder) for entry in config.recipients)
         data_dir = (folder / config.data_dir.expanduser()).absolute()
         sinks = {name: entry.anchored(folder) for name, entry in config.sinks.items()}
         api = None if config.api is None else config.api.anchored(folder)
         found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder), "sinks": sinks}
         found_there |= {"api": api, "auth": config.auth.anchored(folder), "tls": config.tls.anchored(folder)}
         found_there["listeners"] = {name: entry.anchored(folder) for name, entry in config.listeners.items()}
+        found_there["recipients"] = recipients
         config = anchored(config.model_copy(update=found_there), folder)
         problems += read_languages(config.dsn).problems
     return Loaded(None if problems else config, problems, warnings, document.places)

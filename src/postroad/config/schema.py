@@ -27,6 +27,7 @@ from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.settings import AccessSettings
 from postroad.policy.shieldsettings import BanSettings, BreakerSettings, TarpitSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
+from postroad.recipients.settings import RecipientSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
 from postroad.spool.settings import SpoolSettings
 
@@ -162,6 +163,11 @@ class Config(Settings):
     aliases: tuple[AliasSettings, ...] = Field(
         (),
         description="Recipients that stand for others: tables, asked in order.",
+        json_schema_extra={"default": "none"},
+    )
+    recipients: tuple[RecipientSettings, ...] = Field(
+        (),
+        description="Who exists: all that are for a domain are asked, and names that none knows are refused at RCPT.",
         json_schema_extra={"default": "none"},
     )
     queue: QueueSettings = Field(QueueSettings(), description="When to try again.")

@@ -64,6 +64,12 @@ def starter(answers: Answers) -> str:
             f"[listeners.mx]\nbind = {_list(answers.listen)}\n"
         ),
         (
+            "[tls]\n"
+            "# With a certificate every listener offers STARTTLS. Both files are read again when they change.\n"
+            '# certificate = "/etc/postroad/cert.pem"\n'
+            '# key = "/etc/postroad/key.pem"\n'
+        ),
+        (
             "[access]\n"
             "# Clients in these networks may send to any address: keep it to machines of your own.\n"
             f"relay_networks = {_list(answers.networks)}\n"

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from postroad.doctor.around import Around
+from postroad.doctor.directories import check_directories
 from postroad.doctor.finding import Finding, unknown
 from postroad.doctor.hops import check_hops
 from postroad.doctor.listeners import check_listeners
@@ -29,6 +30,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "listeners": check_listeners,
         "relay": check_relay,
         "hops": check_hops,
+        "directories": check_directories,
     }
 )
 

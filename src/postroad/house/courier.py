@@ -128,6 +128,11 @@ def _resolver(config: Config, tools: Tools, old: Courier | None) -> Resolver:
 def _router(config: Config, resolver: Resolver, old: Courier | None) -> Router:
     if old is not None and old.resolver is resolver and _routing_of(old.config) == _routing_of(config):
         return old.router
+    return router_of(config, resolver)
+
+
+def router_of(config: Config, resolver: Resolver) -> Router:
+    """The router that `config` describes."""
     return Router(
         compile_rules(config.routes, config.egress),
         resolver,

@@ -12,12 +12,13 @@ from typing import Final
 from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
 from postroad.house.board import Board, edge_name
-from postroad.house.front import Front, Known, Way, front_of, read_aliases, read_identities
+from postroad.house.front import Front, Known, Way, front_of, read_identities
 from postroad.house.life import DRAIN_SECONDS, settle_down
 from postroad.house.lookout import Eyes
 from postroad.house.seat import DRAIN, RETIRE, Seat
 from postroad.house.securing import read_certificates
 from postroad.house.showing import Showing
+from postroad.house.tables import read_tables
 from postroad.listener.doors import Doors
 from postroad.listener.server import Listeners
 from postroad.model.queueid import QueueIds
@@ -59,12 +60,9 @@ class Edge:
         )
         eyes = Eyes(board.guard, board.guard.rings[seat.place].put, clock)
         way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock, eyes)
-        self._front: Front = front_of(
-            config,
-            Known(read_aliases(config), read_identities(config, clock), read_certificates(config, keys)),
-            compile_rewriter(config.routes),
-            way,
-        )
+        tables, auth = read_tables(config, clock, emit), read_identities(config, clock)
+        known = Known(tables, auth, read_certificates(config, keys))
+        self._front: Front = front_of(config, known, compile_rewriter(config.routes), way)
         self._listeners = Listeners(
             welcome=self._front.welcome,
             emit=emit,
@@ -101,7 +99,7 @@ class Edge:
             self._loop.add_signal_handler(number, self._stopping.put_nowait, number)
         await self._listeners.bind(self._seat.config.listeners)
         await self._listeners.start()
-        self._front.aliases.start(self._clock, self._emit)
+        self._front.tables.start(self._clock, self._emit)
         self._front.certificates.start(self._clock, self._emit)
         self._front.auth.start(self._emit)
         settle_down()
@@ -109,7 +107,7 @@ class Edge:
         number = await self._stopping.get()
         await self._accept_nothing_more()
         await self._leave(number)
-        await self._front.aliases.close()
+        await self._front.tables.close()
         self._front.certificates.close()
         await self._front.auth.close()
         await self._spool.close()

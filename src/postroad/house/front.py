@@ -1,8 +1,8 @@
 """What sessions are welcomed by, from one configuration: access, policies, limits, aliases, the way into the spool.
 
 A session keeps the front that it began with until it ends, so a message is judged by one configuration from MAIL to
-its 250. Aliases are taken over by the next front when their options are the same; else they are closed when the last
-session of theirs is gone.
+its 250. Its tables (`house.tables`) are taken over by the next front where their options are the same; else they are
+closed when the last session of theirs is gone.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,23 +10,19 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.aliases.load import load
-from postroad.aliases.service import AliasService
 from postroad.auth.service import AuthService
-from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
-from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.house.guard import Admit
 from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.lookout import Eyes, shield_of
 from postroad.house.policing import Policing
 from postroad.house.securing import tls_of
+from postroad.house.tables import Tables
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
 from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
-from postroad.model.errors import ConfigError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.net.certificates import Certificates
@@ -58,21 +54,11 @@ class Front(Struct, frozen=True):
     """The parts of one configuration."""
 
     config: Config
-    aliases: AliasService
+    tables: Tables
     certificates: Certificates
     auth: AuthService
     welcome: Welcome
     announcer: Announcer
-
-
-def read_aliases(config: Config, old: Front | None = None) -> AliasService:
-    """The tables of aliases, those of `old` when the options are the same; ConfigError when one is broken. Slow."""
-    if old is not None and _has_same_aliases(old.config, config):
-        return old.aliases
-    aliases = AliasService(load(config.aliases, passwords_of(config)), bounds_of(config))
-    if broken := aliases.broken:
-        raise ConfigError([render(problem_of(fault), {}) for fault in broken])
-    return aliases
 
 
 def read_identities(config: Config, clock: Clock, old: Front | None = None) -> AuthService:
@@ -85,7 +71,7 @@ def read_identities(config: Config, clock: Clock, old: Front | None = None) -> A
 class Known(Struct, frozen=True):
     """What was read of files and databases for one configuration."""
 
-    aliases: AliasService
+    tables: Tables
     auth: AuthService
     certificates: Certificates
 
@@ -94,9 +80,10 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     """The front that `config` describes."""
     postmaster = parse_mailbox(config.postmaster)
     control = RelayControl(config.access, postmaster)
-    door = known.aliases.door
+    tables = known.tables
+    door = tables.aliases.door
     shield = shield_of(config, way.eyes)
-    policing = Policing(control, door, shield, way.emit, way.clock)
+    policing = Policing(control, tables.knows, shield, way.emit, way.clock)
     admit = way.admit if config.breaker is None or way.admitting is None else way.admitting(way.admit)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
@@ -127,7 +114,7 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
         logins=known.auth.logins,
         tls=tls_of(config, known.certificates, way.clock),
     )
-    return Front(config, known.aliases, known.certificates, known.auth, welcome, announcer)
+    return Front(config, tables, known.certificates, known.auth, welcome, announcer)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:
@@ -152,8 +139,3 @@ async def retire(old: Front, listeners: Listeners, clock: Clock) -> None:
     """Return when no session of `old` is left."""
     while listeners.has_guests_of(old.welcome.intake):
         await clock.sleep(LOOK_SECONDS)
-
-
-def _has_same_aliases(old: Config, new: Config) -> bool:
-    # A password in a file may have changed though the options have not.
-    return not passwords_of(new) and old.aliases == new.aliases and bounds_of(old) == bounds_of(new)

@@ -22,7 +22,7 @@ from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Known, Way, drops_of, front_of, read_aliases, read_identities
+from postroad.house.front import Front, Known, Way, drops_of, front_of, read_identities
 from postroad.house.guard import Guard
 from postroad.house.guardboard import GuardBoard
 from postroad.house.guardorders import GuardOrders
@@ -32,6 +32,7 @@ from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
 from postroad.house.seat import Seat
 from postroad.house.securing import read_certificates
+from postroad.house.tables import read_tables
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops, Parts
@@ -95,8 +96,7 @@ class House:
         """
         self.config, self.keys = config, keys or KeyStore()
         self._board = None if seat is None else seat.board
-        self.emit = emit
-        self.clock = clock
+        self.emit, self.clock = emit, clock
         self._logs = logs
         start = random.SystemRandom().randrange(1 << 48) if seat is None else seat.start()
         queue_ids = QueueIds(start)
@@ -118,7 +118,8 @@ class House:
         )
         self.dispatcher = self._dispatcher(queue_ids)
         self.way = self._way(queue_ids)
-        known = Known(read_aliases(config), read_identities(config, clock), read_certificates(config, self.keys))
+        tables, auth = read_tables(config, clock, emit), read_identities(config, clock)
+        known = Known(tables, auth, read_certificates(config, self.keys))
         self.front = front_of(config, known, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
@@ -225,8 +226,7 @@ class House:
         if self._board is None and front.certificates is not old_front.certificates:
             old_front.certificates.close()
             front.certificates.start(self.clock, self.emit)
-        if front.aliases is not old_front.aliases:
-            front.aliases.start(self.clock, self.emit)
+        front.tables.start(self.clock, self.emit, before=old_front.tables)
         if front.auth is not old_front.auth:
             front.auth.start(self.emit)
         self._retire(couriers.retire(old_courier, courier, self.clock))
@@ -242,8 +242,7 @@ class House:
         while self.injection is not None and self.injection.uses(old):
             await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
-        if all(one.aliases is not old.aliases for one in self._fronts):
-            await old.aliases.close()
+        await old.tables.close(*(one.tables for one in self._fronts))
         if all(one.auth is not old.auth for one in self._fronts):
             await old.auth.close()
 
@@ -256,10 +255,10 @@ class House:
         for task in retiring:
             task.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
-        for aliases in {id(one.aliases): one.aliases for one in self._fronts}.values():
-            await aliases.close()
         for auth in {id(one.auth): one.auth for one in self._fronts}.values():
             await auth.close()
+        while self._fronts:
+            await self._fronts.pop().tables.close(*(one.tables for one in self._fronts))
         await self.courier.deliverer.close()
         await self.workshop.pool.close()
         if self.injection is not None:

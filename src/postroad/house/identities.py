@@ -13,6 +13,7 @@ from postroad.auth.service import AuthService
 from postroad.auth.source import Source
 from postroad.auth.users import NAME, UsersFile
 from postroad.config.schema import Config
+from postroad.house.issuers import has_same_issuers, open_issuers
 from postroad.house.sources import has_same_sources, open_sources
 from postroad.model.errors import ConfigError, TableError
 from postroad.model.late import Late
@@ -42,6 +43,9 @@ def read_auth(config: Config, clock: Clock) -> AuthService:
         sources[NAME] = users
     opened = open_sources(config, clock)
     sources |= opened.sources
+    issuers = open_issuers(config, clock)
+    sources |= issuers.sources
+    closing = [*opened.closing, *(source.close for source in issuers.sources.values())]
     try:
         key = lasting_key(config.auth_key_file)
     except OSError as error:
@@ -49,12 +53,13 @@ def read_auth(config: Config, clock: Clock) -> AuthService:
     logins = Logins(
         settings,
         [sources[name] for name in settings.order(sources)],
-        Tools(gate, hashing, clock.monotonic, key),
+        Tools(gate, hashing, clock.monotonic, key, issuers.hint),
     )
-    return AuthService(logins, gate=gate, users=users, told=told, starting=opened.starting, closing=opened.closing)
+    return AuthService(logins, gate=gate, users=users, told=told, starting=opened.starting, closing=closing)
 
 
 def has_same_auth(old: Config, new: Config) -> bool:
     """True when the sources of `old` are good for `new`."""
     listeners = [{listener.auth != "off" for listener in config.listeners.values()} >= {True} for config in (old, new)]
-    return old.auth == new.auth and listeners[0] == listeners[1] and has_same_sources(old, new)
+    is_alike = old.auth == new.auth and listeners[0] == listeners[1]
+    return is_alike and has_same_sources(old, new) and has_same_issuers(new)

@@ -75,7 +75,7 @@ class Life:
         await control.start(inherited)
         let_go(inherited, announce)
         work = asyncio.create_task(house.dispatcher.run())
-        house.front.aliases.start(house.clock, house.emit)
+        house.front.tables.start(house.clock, house.emit)
         house.front.auth.start(house.emit)
         self._listen_to_signals()
         wishes = asyncio.gather(self._reload_when_asked(), self._upgrade_when_asked())

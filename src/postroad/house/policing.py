@@ -7,11 +7,10 @@ no chain and cost nothing.
 
 from typing import Final, TypeVar
 
-from postroad.aliases.door import Aliases
 from postroad.house.lookout import Shield
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
-from postroad.policies.known_recipients import KnownRecipients
+from postroad.policies.known_recipients import KnownRecipients, Knows
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.context import RcptContext
@@ -25,10 +24,10 @@ Context = TypeVar("Context")
 class Policing:
     """The policies of one configuration."""
 
-    def __init__(self, control: RelayControl, door: Aliases | None, shield: Shield, emit: Emit, clock: Clock) -> None:
-        """`door` knows the names of strict domains; `emit` and `clock` are for records of faults."""
+    def __init__(self, control: RelayControl, knows: Knows | None, shield: Shield, emit: Emit, clock: Clock) -> None:
+        """`knows` tells whether a recipient may exist; `emit` and `clock` are for records of faults."""
         self._control = control
-        self._door = door
+        self._knows = knows
         self._shield = shield
         self._emit = emit
         self._clock = clock
@@ -43,8 +42,8 @@ class Policing:
 
     def _build(self) -> Stages:
         rcpt: tuple[Policy[RcptContext], ...] = (self._control,)
-        if self._door is not None and self._door.has_strict:
-            rcpt = (KnownRecipients(self._door.knows), *rcpt)
+        if self._knows is not None:
+            rcpt = (KnownRecipients(self._knows, self._control), *rcpt)
         shield = self._shield
         return Stages(
             rcpt=self._chain("rcpt", rcpt),

@@ -19,10 +19,12 @@ from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
 from postroad.house.courier import courier_of
-from postroad.house.front import Front, Known, front_of, read_aliases, read_identities
+from postroad.house.front import Front, Known, front_of, read_identities
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
 from postroad.house.securing import read_certificates
+from postroad.house.sources import reads_elsewhere
+from postroad.house.tables import Before, may_differ, read_tables
 from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
@@ -96,8 +98,7 @@ class Reloader:
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
         except BaseException as error:
-            if known.aliases is not house.front.aliases:
-                await known.aliases.close()
+            await known.tables.close(house.front.tables)
             if known.auth is not house.front.auth:
                 await known.auth.close()
             if courier is not None and courier.resolver is not house.courier.resolver:
@@ -112,7 +113,8 @@ class Reloader:
         """Nothing can fail any more after this."""
         if self._others is None:
             return await self._house.listeners.prepare(config.listeners, front.welcome)
-        if config != self._house.config or passwords_of(config):
+        reads = passwords_of(config) or may_differ(config) or reads_elsewhere(config)
+        if config != self._house.config or reads:
             await self._others(config)
         return []
 
@@ -137,7 +139,8 @@ def read_all(house: House, file: Path) -> tuple[Read, Known]:
     old = house.front
     certificates = read_certificates(read.config, house.keys, old.certificates)
     auth = read_identities(read.config, house.clock, old)
-    return read, Known(read_aliases(read.config, old), auth, certificates)
+    tables = read_tables(read.config, house.clock, house.emit, Before(old.config, old.tables))
+    return read, Known(tables, auth, certificates)
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from postroad.config.schema import Config
 from postroad.listener.handshakes import Handshakes, Tls
 from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
+from postroad.net.exporter import Exporter
 from postroad.net.keyfiles import KeyStore
 
 
@@ -27,14 +28,16 @@ def tls_of(config: Config, certificates: Certificates, clock: Clock) -> Mapping[
     if not certificates.plans:
         return {}
     handshakes = Handshakes(config.tls.handshakes, clock.monotonic)
-    return {name: _tls(config, name, certificates, handshakes) for name in certificates.plans}
+    exporter = Exporter()
+    return {name: _tls(config, name, certificates, handshakes, exporter) for name in certificates.plans}
 
 
-def _tls(config: Config, name: str, certificates: Certificates, handshakes: Handshakes) -> Tls:
+def _tls(config: Config, name: str, certificates: Certificates, handshakes: Handshakes, exporter: Exporter) -> Tls:
     mode = mode_of(config, config.listeners[name])
     return Tls(
         context=certificates.contexts(name),
         handshakes=handshakes,
+        exporter=exporter,
         timeout=config.tls.handshake_timeout,
         is_implicit=mode == "implicit",
         is_required=mode == "required",

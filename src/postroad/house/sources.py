@@ -58,7 +58,14 @@ def open_sources(config: Config, clock: Clock) -> Opened:
 
 
 def has_same_sources(old: Config, new: Config) -> bool:
-    """True when the options are the same, and no secret's file could have changed."""
-    secrets = [directory.bind_password for directory in new.directories.values()]
-    secrets += [service.secret for service in new.auth.http.values()]
-    return old.directories == new.directories and not any(secret.file or secret.env for secret in secrets)
+    """True when the options are the same, and nothing that they are read from can have changed."""
+    return old.directories == new.directories and not reads_elsewhere(new)
+
+
+def reads_elsewhere(config: Config) -> bool:
+    """True when secrets or certificates of sources stand in files, or in the environment."""
+    secrets = [directory.bind_password for directory in config.directories.values()]
+    secrets += [service.secret for service in config.auth.http.values()]
+    files = [directory.ca for directory in config.directories.values()]
+    files += [service.ca for service in config.auth.http.values()]
+    return any(files) or any(secret.file or secret.env for secret in secrets)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from postroad.config.schema import Config
-from postroad.house.front import Known, Way, front_of, read_aliases, read_identities
+from postroad.house.front import Known, Way, front_of, read_identities
+from postroad.house.tables import read_tables
 from postroad.listener.server import Listeners
 from postroad.listener.terms import Terms
 from postroad.model.envelope import Envelope
@@ -33,7 +34,8 @@ class Strangers:
         self._config = config
         way = Way(NoSpool(), _admit_nothing, QueueIds(0), _tell_nobody, clock)
         # Whether a session is under TLS is no matter of what it may do, and the keys are not for everybody to read.
-        known = Known(read_aliases(config), read_identities(config, clock), Certificates({}, KeyStore()))
+        tables = read_tables(config, clock, _tell_nobody)
+        known = Known(tables, read_identities(config, clock), Certificates({}, KeyStore()))
         self._front = front_of(config, known, None, way)
         self._listeners = Listeners(
             welcome=self._front.welcome,
@@ -50,7 +52,7 @@ class Strangers:
 
     async def close(self) -> None:
         """Give up what the tables have open."""
-        await self._front.aliases.close()
+        await self._front.tables.close()
         await self._front.auth.close()
 
 

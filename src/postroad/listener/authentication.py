@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol, assert_never
 
+from msgspec.structs import replace
+
 from postroad.auth.logins import SENDING, Found, Logins
 from postroad.auth.source import EXPIRED, WEAK, Attempt, Denied, ScramKeys, Unavailable
 from postroad.listener.terms import Terms
@@ -91,11 +93,11 @@ class Authentication:
     def start(self, mechanism: str, initial: bytes | None) -> Reply | Awaitable[Reply]:
         """AUTH with `mechanism` and, perhaps, the initial response."""
         usable = self.mechanisms()
-        if mechanism not in usable:
-            return self._not_offered(mechanism)
         self._mechanism, self._login = mechanism, ""
         self._found = self._keys = None
         self._was_told = False
+        if mechanism not in usable:
+            return self._not_offered(mechanism)
         setting = Setting(
             nonce=secrets.token_urlsafe(NONCE_OCTETS),
             bindings=self.bindings,
@@ -114,9 +116,11 @@ class Authentication:
     def _not_offered(self, mechanism: str) -> Reply:
         """Why: it would have to be used with TLS, or it is not known here."""
         logins, tls = self._logins, self._candidate.peer.tls
-        if mechanism in SENDING and mechanism in logins.usable(sends=True, is_bound=False, tls=tls):
-            return replies.ENCRYPTION_REQUIRED
-        return replies.MECHANISM_UNKNOWN
+        needs_tls = mechanism in SENDING and mechanism in logins.usable(sends=True, is_bound=False, tls=tls)
+        reply = replies.ENCRYPTION_REQUIRED if needs_tls else replies.MECHANISM_UNKNOWN
+        self._began = self._terms.monotonic()
+        self._record("", "the mechanism needs TLS" if needs_tls else "the mechanism is not offered", reply)
+        return reply
 
     def _step(self, go: Callable[[], Step | Ended]) -> Reply | Awaitable[Reply]:
         self._began = self._terms.monotonic()
@@ -182,7 +186,7 @@ class Authentication:
             found = self._found = Found(found.source, keys.identities[place])
         if place < 0 or found is None or not isinstance(found.answer, Identity):
             return await self._ended(self._refusal())
-        identity = found.answer
+        identity = replace(found.answer, mechanism=self._mechanism)
         terms = self._terms
         if terms.is_locked is not None and terms.is_locked(identity.login):
             self._found = Found(found.source, Denied("the account is locked"))

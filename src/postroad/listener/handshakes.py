@@ -10,6 +10,8 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from postroad.net.exporter import Exporter
+
 PATIENCE: Final = 3.0  # seconds that a handshake has to itself, however many wait
 
 
@@ -53,11 +55,13 @@ class Handshakes:
 class Tls(Struct, frozen=True, kw_only=True):
     """How sessions of one listener come by TLS; `context` gives that of a handshake to come.
 
-    `is_implicit`: from the first octet on; else by STARTTLS, which `is_required` before anything else may be done.
+    `exporter` gives the channel binding of TLS 1.3. `is_implicit`: from the first octet on; else by STARTTLS, which
+    `is_required` before anything else may be done.
     """
 
     context: Callable[[], ssl.SSLContext]
     handshakes: Handshakes
+    exporter: Exporter
     timeout: float
     is_implicit: bool = False
     is_required: bool = False

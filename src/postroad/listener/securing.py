@@ -15,6 +15,7 @@ from postroad.listener.terms import Terms
 from postroad.model.errors import PeerError
 from postroad.model.records import ConnectionSecured, HandshakeFailed
 from postroad.net.handshake import Secured, secure
+from postroad.net.servertls import bindings_of
 
 
 class Securing(Channel):
@@ -43,7 +44,10 @@ class Securing(Channel):
 
     def give_way(self) -> None:
         """Others wait for a handshake."""
-        self._why_cut = "not done yet when others waited (tls.handshakes)"
+        self._cut_handshake("not done yet when others waited (tls.handshakes)")
+
+    def _cut_handshake(self, why: str) -> None:
+        self._why_cut = why
         self.abort()
 
     @abstractmethod
@@ -80,7 +84,8 @@ class Securing(Channel):
             return
         self.secured = secured
         self._tell(secured, began)
-        self._judge.secured(secured.state, secured.bindings)
+        needs_bindings = self._terms.logins is not None
+        self._judge.secured(secured.state, bindings_of(secured.connection, tls.exporter) if needs_bindings else {})
         early, self._apart = self._apart, b""
         self._go_on(early)
 

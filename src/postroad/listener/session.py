@@ -129,7 +129,9 @@ class Conversation(Greeting):
         """Take no new transaction: leave at once when idle, or after the next answer, or the one that is due."""
         self._draining = True
         self._let_go()
-        if at_once and self._session.mail is None and not self._session.waiting:
+        if at_once and self._raw is not None:
+            self._cut_handshake("the server shuts down")
+        elif at_once and self._session.mail is None and not self._session.waiting:
             self._session.close(replies.SHUTTING_DOWN, "shutting down")
             self._flush()
 

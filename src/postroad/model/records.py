@@ -11,6 +11,7 @@ from postroad.model.envelope import Origin
 from postroad.model.operatorrecords import OperatorActed, RecipientHandled
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted
+from postroad.model.recipientrecords import CatchAllFound, RecipientAsked
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
 from postroad.model.shieldrecords import (
@@ -45,6 +46,7 @@ __all__ = [
     "AccountHeld",
     "AuthFailed",
     "Authenticated",
+    "CatchAllFound",
     "CertificateExpiring",
     "CertificateLoaded",
     "CertificateRefused",
@@ -63,6 +65,7 @@ __all__ = [
     "ProcessLost",
     "ProcessStarted",
     "ProxyRefused",
+    "RecipientAsked",
     "RecipientDiscarded",
     "RecipientHandled",
     "Record",

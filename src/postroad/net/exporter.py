@@ -52,6 +52,3 @@ def _pointer_of(inner: object) -> int:
         return 0
     _, pointer, context = (ctypes.c_void_p * 3).from_address(id(inner) + head)
     return pointer or 0 if context == id(getattr(inner, "context", None)) else 0
-
-
-EXPORTER: Final = Exporter()

@@ -6,7 +6,6 @@ before its protocol gets its turn. What fails is a PeerError in words for people
 
 import asyncio
 import ssl
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -14,7 +13,7 @@ from msgspec import Struct
 
 from postroad.model.errors import PeerError
 from postroad.model.identity import TlsState
-from postroad.net.servertls import bindings_of, state_of
+from postroad.net.servertls import state_of
 
 SHUTDOWN_SECONDS: Final = 5.0  # for a peer to confirm the end of TLS
 _WORDS: Final = MappingProxyType(
@@ -39,11 +38,11 @@ _WORDS: Final = MappingProxyType(
 
 
 class Secured(Struct, frozen=True):
-    """A connection under TLS, what was agreed on, and what an authentication can be bound to, by type."""
+    """A connection under TLS: its transport, what was agreed on, and the ssl module's view of it."""
 
     transport: asyncio.Transport
     state: TlsState
-    bindings: Mapping[str, bytes]
+    connection: ssl.SSLObject
     is_resumed: bool
 
 
@@ -89,7 +88,7 @@ async def secure(
     connection = None if made is None else made.get_extra_info("ssl_object")
     if made is None or connection is None:
         raise PeerError("the client closed the connection")
-    return Secured(made, state_of(connection), bindings_of(connection), connection.session_reused is True)
+    return Secured(made, state_of(connection), connection, connection.session_reused is True)
 
 
 def _words(error: ssl.SSLError) -> str:

@@ -27,12 +27,9 @@ from postroad.net.ldapcodec import (
 )
 from postroad.net.ldapconnection import Found, LdapConnection, Query, open_connection
 from postroad.net.ldapfilter import pack_filter
+from postroad.net.ldappool import Kept, Standing, is_stale
 from postroad.net.ldapserver import LdapServer
 
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 30.0
-IDLE_SECONDS: Final = 120.0  # servers close idle connections after some minutes; Active Directory after 15
-LIFE_SECONDS: Final = 600.0  # after which a kept connection is made anew: so the first server gets its share again
 NO_ATTRIBUTES: Final = "1.1"  # RFC 4511 4.5.1.8
 _ANOTHER_SERVER: Final = frozenset({1, 51, 52, 80})  # it cannot, others may: operations error, busy, unavailable, other
 _REFUSALS: Final = frozenset(
@@ -104,10 +101,10 @@ class Directory:
         self._terms = terms
         self._password = password
         self._clock = clock
-        self._standing = [_Standing(server) for server in terms.servers]
+        self._standing = [Standing(server) for server in terms.servers]
         self._turns = asyncio.Semaphore(terms.connections)
-        self._searchers = _Kept()
-        self._binders = _Kept()
+        self._searchers = Kept()
+        self._binders = Kept()
         self._leaving: deque[LdapConnection] = deque(maxlen=2 * terms.connections)  # closed, though not yet gone
         self._is_closed = False
 
@@ -186,7 +183,7 @@ class Directory:
 
     # -- one question ------------------------------------------------------------------------------
 
-    async def _ask(self, kept: "_Kept", ask: Callable[[LdapConnection], Awaitable[T]]) -> T:
+    async def _ask(self, kept: Kept, ask: Callable[[LdapConnection], Awaitable[T]]) -> T:
         """The answer of the first server that has one."""
         timeout = self._terms.timeout
         try:
@@ -196,23 +193,26 @@ class Directory:
         except TimeoutError:
             raise DirectoryError(f"{self}: no answer within {timeout:g} s") from None
 
-    async def _ask_kept(self, kept: "_Kept", ask: Callable[[LdapConnection], Awaitable[T]]) -> "_Answer[T] | None":
+    async def _ask_kept(self, kept: Kept, ask: Callable[[LdapConnection], Awaitable[T]]) -> "_Answer[T] | None":
         """The answer over a connection that is open already; None when there is none that works."""
         now = self._clock.monotonic()
-        self._leave(kept.drop(lambda one: _is_stale(one, now)))
+        self._leave(kept.drop(lambda one: is_stale(one, now)))
         while (connection := kept.take()) is not None:
             standing = self._standing_of(connection)
             try:
-                return _Answer(await self._use(connection, kept, ask))
+                answer = await self._use(connection, kept, ask)
             except TimeoutError:
                 self._failed(standing, f"no answer within {self._terms.answer_timeout:g} s")
             except DirectoryError as error:
                 self._failed(standing, str(error))
             except PeerError:
                 continue  # closed while nobody used it, which is no fault; a new connection will show
+            else:
+                self._works(standing)
+                return _Answer(answer)
         return None
 
-    async def _ask_servers(self, kept: "_Kept", ask: Callable[[LdapConnection], Awaitable[T]]) -> T:
+    async def _ask_servers(self, kept: Kept, ask: Callable[[LdapConnection], Awaitable[T]]) -> T:
         """The answer over a new connection."""
         for standing in self._standing:
             if not standing.may_be_tried(self._clock.monotonic(), self._terms.connect_timeout):
@@ -232,7 +232,7 @@ class Directory:
                 return answer
         raise DirectoryError("; ".join(f"{one.server}: {one.reason or 'is being tried'}" for one in self._standing))
 
-    async def _use(self, connection: LdapConnection, kept: "_Kept", ask: Callable[[LdapConnection], Awaitable[T]]) -> T:
+    async def _use(self, connection: LdapConnection, kept: Kept, ask: Callable[[LdapConnection], Awaitable[T]]) -> T:
         """Ask over `connection`, and keep it if it still can be asked something."""
         is_done = False
         try:
@@ -273,7 +273,7 @@ class Directory:
                 raise PeerError(f"bind as {terms.bind_dn}: {result}")
         return connection
 
-    def _make_room(self, kept: "_Kept") -> None:
+    def _make_room(self, kept: Kept) -> None:
         """Close a connection of the other kind when all together would be too many."""
         other = self._binders if kept is self._searchers else self._searchers
         if kept.size + other.size >= self._terms.connections:
@@ -286,10 +286,10 @@ class Directory:
 
     # -- who works ---------------------------------------------------------------------------------
 
-    def _standing_of(self, connection: LdapConnection) -> "_Standing":
+    def _standing_of(self, connection: LdapConnection) -> Standing:
         return next(standing for standing in self._standing if standing.server is connection.server)
 
-    def _failed(self, standing: "_Standing", reason: str) -> None:
+    def _failed(self, standing: Standing, reason: str) -> None:
         """Pass the server over for a while, and forget its connections."""
         pause = standing.fail(self._clock.monotonic(), reason)
         for kept in (self._searchers, self._binders):
@@ -297,7 +297,7 @@ class Directory:
         if pause and self.told is not None:
             self.told(ServerFault(str(standing.server), reason, pause))
 
-    def _works(self, standing: "_Standing") -> None:
+    def _works(self, standing: Standing) -> None:
         if standing.succeed() and self.told is not None:
             self.told(ServerFault(str(standing.server), "", 0.0))
 
@@ -322,74 +322,3 @@ def _is_no_bind(dn: str, password: str) -> bool:
 
 class _Answer(Struct, Generic[T], frozen=True):
     value: T
-
-
-class _Standing:
-    """How one server does."""
-
-    def __init__(self, server: LdapServer) -> None:
-        self.server = server
-        self.reason = ""  # of its last fault, "" while it works
-        self._until = 0.0
-        self._faults = 0
-        self._is_tried = False  # by one caller, who finds out whether it is back
-
-    def may_be_tried(self, now: float, lease: float) -> bool:
-        """True when it works; when its pause is over, for one caller, who has `lease` seconds to find out."""
-        if not self._faults:
-            return True
-        if now < self._until:
-            return False
-        self._until = now + lease
-        self._is_tried = True
-        return True
-
-    def fail(self, now: float, reason: str) -> float:
-        """The pause from now on; 0.0 when another question has found out already."""
-        if self._faults and now < self._until and not self._is_tried:
-            return 0.0
-        self.reason = reason
-        self._is_tried = False
-        pause = min(FIRST_PAUSE * 2.0**self._faults, LONGEST_PAUSE)
-        self._faults = min(self._faults + 1, 10)
-        self._until = now + pause
-        return pause
-
-    def succeed(self) -> bool:
-        """True when it did not work before."""
-        was_failing = self._faults > 0
-        self._faults, self._until, self._is_tried, self.reason = 0, 0.0, False, ""
-        return was_failing
-
-
-class _Kept:
-    """Open connections that nobody uses, the last used ones at the end."""
-
-    def __init__(self) -> None:
-        self._connections: list[LdapConnection] = []
-
-    @property
-    def size(self) -> int:
-        return len(self._connections)
-
-    def take(self) -> LdapConnection | None:
-        """The one that was used last."""
-        return self._connections.pop() if self._connections else None
-
-    def put(self, connection: LdapConnection, now: float) -> None:
-        connection.used = now
-        self._connections.append(connection)
-
-    def drop(self, is_unwanted: Callable[[LdapConnection], bool]) -> list[LdapConnection]:
-        unwanted = [one for one in self._connections if is_unwanted(one)]
-        if unwanted:
-            self._connections = [one for one in self._connections if one not in unwanted]
-        return unwanted
-
-    def drop_oldest(self) -> list[LdapConnection]:
-        return [self._connections.pop(0)] if self._connections else []
-
-
-def _is_stale(connection: LdapConnection, now: float) -> bool:
-    """True when it was closed, unused for long, or has lived for long."""
-    return not connection.is_open or now - connection.used > IDLE_SECONDS or now - connection.opened > LIFE_SECONDS

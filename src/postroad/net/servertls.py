@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from postroad.model.errors import ConfigError
 from postroad.model.identity import TlsState
+from postroad.net.exporter import Exporter
 from postroad.net.keyfiles import KeyPair
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of TLS 1.3 are all good
@@ -120,18 +121,20 @@ def state_of(connection: ssl.SSLObject) -> TlsState:
     )
 
 
-def bindings_of(connection: ssl.SSLObject) -> dict[str, bytes]:
+def bindings_of(connection: ssl.SSLObject, exporter: Exporter) -> dict[str, bytes]:
     """What an authentication can be bound to, so that nobody in the middle can pass it on (RFC 5056 2), by type.
 
-    tls-server-end-point is the digest of our certificate (RFC 5929 4); tls-unique is not defined for TLS 1.3, and
-    tls-exporter in its place (RFC 9266 2) is nothing that the ssl module gives.
+    tls-server-end-point is the digest of our certificate (RFC 5929 4). Clients that know no more than one other type
+    bind to tls-unique before TLS 1.3 and to tls-exporter (RFC 9266 2) since: without that one there is none.
     """
-    found: dict[str, bytes] = {}
+    is_new = connection.version() == "TLSv1.3"
+    kind = "tls-exporter" if is_new else "tls-unique"
+    octets = exporter.binding(connection) if is_new else connection.get_channel_binding("tls-unique")
+    if not octets:
+        return {}
+    found = {kind: octets}
     if isinstance(connection, ServerSide) and connection.end_point:
         found["tls-server-end-point"] = connection.end_point
-    unique = None if connection.version() == "TLSv1.3" else connection.get_channel_binding("tls-unique")
-    if unique:
-        found["tls-unique"] = unique
     return found
 
 

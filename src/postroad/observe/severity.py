@@ -25,6 +25,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.ProcessLost: WARNING,
         r.PolicyFaulted: WARNING,
         r.TableRefused: WARNING,
+        r.CatchAllFound: WARNING,
         r.CertificateRefused: WARNING,
         r.CertificateExpiring: WARNING,
         r.UserLineIgnored: WARNING,

@@ -45,9 +45,9 @@ class Rule(Struct, frozen=True):
         source = spec.source or source
         fallback = self.fallback
         if fallback is not None:
-            lane = format_lane(LaneSpec(_filled(self.fallback_hops, domain), spec.balance, source))
+            lane = format_lane(LaneSpec(filled(self.fallback_hops, domain), spec.balance, source))
             fallback = Fallback(lane, fallback.after, fallback.on)
-        lane = format_lane(LaneSpec(_filled(spec.hops, domain), spec.balance, source, fallback))
+        lane = format_lane(LaneSpec(filled(spec.hops, domain), spec.balance, source, fallback))
         return Placement(lane, f"{self.reason}{why}")
 
 
@@ -173,7 +173,7 @@ def hop_text(hop: str | HopSettings) -> str:
     return hop if isinstance(hop, str) else hop.hop
 
 
-def _filled(hops: Sequence[NextHop], domain: str) -> tuple[NextHop, ...]:
+def filled(hops: Sequence[NextHop], domain: str) -> tuple[NextHop, ...]:
     """`hops` with the recipient's domain where "mx" stands for it."""
     return tuple(NextHop(MX, domain, weight=hop.weight) if hop.scheme == MX and not hop.host else hop for hop in hops)
 

@@ -20,6 +20,7 @@ from postroad.model.envelope import (
 from postroad.model.errors import PeerError
 from postroad.model.reply import Reply
 from postroad.smtp.clientparse import Extensions, ReplyReader, parse_extensions
+from postroad.smtp.probe import Probe
 from postroad.smtp.transaction import Transaction
 
 GREETING: Final = "greeting"
@@ -89,6 +90,11 @@ class ClientSession:
         return Transaction(
             self._reader, self.extensions, mail, recipients, is_chunked=is_chunked, is_lmtp=self._is_lmtp
         )
+
+    def probe(self, mail: str, recipients: Sequence[str]) -> Probe:
+        """A question over this session, from whole commands without CRLF."""
+        assert not self.awaiting
+        return Probe(self._reader, mail, recipients, is_pipelined=self.extensions.pipelining)
 
     def _take(self, reply: Reply) -> bytes:
         awaiting = self.awaiting

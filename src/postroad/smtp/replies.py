@@ -162,7 +162,11 @@ CATALOGUE: Final = (
         "`limits.recipients_per_message` is reached; the client sends the rest again.",
     ),
     Entry("STORAGE_ERROR", STORAGE_ERROR, "Writing to the spool failed; nothing was accepted."),
-    Entry("ALIASES_UNAVAILABLE", ALIASES_UNAVAILABLE, "A database of `[[aliases]]` did not answer."),
+    Entry(
+        "ALIASES_UNAVAILABLE",
+        ALIASES_UNAVAILABLE,
+        "A database of `[[aliases]]`, or whom `[[recipients]]` asks, did not answer.",
+    ),
     Entry("ALIAS_ERROR", ALIAS_ERROR, "The aliases of a recipient form a loop, lead too far, or to no address."),
     Entry("TLS_UNAVAILABLE", TLS_UNAVAILABLE, "STARTTLS came while `tls.handshakes` are running."),
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
@@ -230,7 +234,7 @@ CATALOGUE: Final = (
     Entry(
         "unknown_recipient",
         unknown_recipient(Mailbox("user@example.com")),
-        "No table has this name of a domain that `[[aliases]]` with `strict = true` are for.",
+        "Nobody has this name of a domain that `[[recipients]]`, or `[[aliases]]` with `strict = true`, are for.",
     ),
 )
 

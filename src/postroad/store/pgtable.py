@@ -33,15 +33,21 @@ class PostgresTable:
 
     async def find(self, key: str) -> list[str]:
         """The first column of every row for `key`; TableError when there is no answer in time."""
+        return first_texts(await self._rows(key), self._url, key)
+
+    async def has(self, key: str) -> bool:
+        """True when there is any row for `key`, whatever is in it; TableError when there is no answer in time."""
+        return bool(await self._rows(key))
+
+    async def _rows(self, key: str) -> list[asyncpg.Record]:
         try:
             # At the deadline asyncpg waits until the server has heard of it; one that is frozen never does.
             async with asyncio.timeout(self._timeout + GRACE), asyncio.timeout(self._timeout):
-                rows = await self._ask(key)
+                return await self._ask(key)
         except TimeoutError:
             raise TableError(f"{self._url}: no answer within {self._timeout:g} s") from None
         except _FAULTS as error:
             raise TableError(f"{self._url}: {_words(error)}") from None
-        return first_texts(rows, self._url, key)
 
     def inspect(self) -> str:
         """What is wrong with the query, in words, or ""; TableError when the database cannot be reached. Blocks."""

@@ -40,6 +40,9 @@ class SqlTable(Protocol):
     async def find(self, key: str) -> list[str]:
         """The first column of every row for `key`; TableError when there is no answer in time."""
 
+    async def has(self, key: str) -> bool:
+        """True when there is any row for `key`, whatever is in it; TableError when there is no answer in time."""
+
     def inspect(self) -> str:
         """What is wrong with the query, in words, or ""; TableError when the database cannot be reached. Blocks."""
 
@@ -66,6 +69,13 @@ class SqliteTable:
 
     async def find(self, key: str) -> list[str]:
         """The first column of every row for `key`; TableError when there is no answer in time."""
+        return first_texts(await self._rows(key), self._path, key)
+
+    async def has(self, key: str) -> bool:
+        """True when there is any row for `key`, whatever is in it; TableError when there is no answer in time."""
+        return bool(await self._rows(key))
+
+    async def _rows(self, key: str) -> list[tuple[object, ...]]:
         token = object()
         answer = asyncio.get_running_loop().run_in_executor(self._thread, self._ask, key, token)
         try:
@@ -98,16 +108,15 @@ class SqliteTable:
         self._thread.submit(self._shut)
         self._thread.shutdown()
 
-    def _ask(self, key: str, token: object) -> list[str]:
+    def _ask(self, key: str, token: object) -> list[tuple[object, ...]]:
         self._asking = token
         try:
-            rows = list(islice(self._open().execute(self._query, (key,)), ROWS_LIMIT + 1))
+            return list(islice(self._open().execute(self._query, (key,)), ROWS_LIMIT + 1))
         except apsw.Error as error:
             self._shut()
             raise TableError(f"{self._path}: {error}") from None
         finally:
             self._asking = None
-        return first_texts(rows, self._path, key)
 
     def _open(self) -> apsw.Connection:
         stamp = stamp_of(self._path)

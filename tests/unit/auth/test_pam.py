@@ -1,6 +1,11 @@
 """Real PAM, with files of services in a folder of ours: modules that permit, deny, compare, or take their time."""
 
 import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +131,36 @@ async def test_who_waits_too_long_or_finds_the_line_full_is_told(source: MakeSou
     found = await asyncio.wait_for(asyncio.gather(first, second), 60)
     assert list(found) == [Identity("alice", "pam", "PLAIN")] * 2
     await pam.close()
+
+
+def test_a_module_that_hangs_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
+    """It would for an hour; whoever waits for it leaves at the deadline, and its place stays taken."""
+    (tmp_path / "postroad").write_text(f"auth required pam_exec.so quiet /bin/sleep 3600\n{OPEN}\n")
+    code = f"""
+import asyncio
+from postroad.auth.pam import PamSource
+from postroad.auth.pamcall import Pam
+from postroad.auth.pamsettings import PamSettings
+from postroad.auth.source import Attempt, Unavailable
+
+async def main():
+    source = PamSource(PamSettings(threads=1, waiting=0), Pam({str(tmp_path)!r}))
+    attempt = Attempt(ip="192.0.2.1", listener="submission", mechanism="PLAIN")
+    try:
+        await asyncio.wait_for(source.verify("alice", "secret", attempt), 0.2)
+    except TimeoutError:
+        print("left", isinstance(await source.verify("alice", "secret", attempt), Unavailable))
+
+asyncio.run(main())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as done:
+        said = done.stdout.readline() if done.stdout else ""
+        status = done.wait(60)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(done.pid, signal.SIGKILL)  # what the module has begun
+    assert (said, status) == ("left True\n", 0)
 
 
 async def test_many_at_once_do_not_mix(source: MakeSource, tmp_path: Path) -> None:

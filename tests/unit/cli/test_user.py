@@ -1,6 +1,8 @@
 """`postroad user`: what it writes is what the server reads."""
 
+import grp
 import io
+import os
 import stat
 import sys
 from pathlib import Path
@@ -79,6 +81,33 @@ async def test_the_life_of_a_user(site: Site) -> None:
     assert site.run("delete", "alice").code == 0
     assert site.file.read_text().strip() == ""
     assert site.run("delete", "alice").code == site.run("passwd", "alice", secret="x").code == 66
+
+
+def test_a_new_file_is_for_whoever_has_the_data(site: Site, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    wanted = os.getegid()
+    if os.geteuid() == 0:  # only root makes files for others
+        wanted = next(entry.gr_gid for entry in grp.getgrall() if entry.gr_gid != 0)
+        os.chown(data, -1, wanted)
+    site.run("add", "alice", secret="one")
+    assert site.file.stat().st_gid == wanted
+
+
+async def test_what_is_said_of_a_user_changes(site: Site) -> None:
+    site.run("add", "alice", "--address", "alice@example.com", "--group", "staff", secret="one")
+    assert site.run("set", "alice", "--address", "@x.example", "--strong").code == 0
+    alice = await site.source().look_up("alice", ATTEMPT)
+    assert isinstance(alice, Identity)
+    assert ([one.text for one in alice.addresses], alice.groups) == (["@x.example"], frozenset({"staff"}))
+    assert await site.source().verify("alice", "one", ATTEMPT) == Denied(
+        "the user may not send a password (strong)", "weak"
+    )
+    assert site.run("set", "alice", "--address", "", "--group", "", "--no-strong").code == 0
+    assert await site.source().verify("alice", "one", ATTEMPT) == Identity("alice", "users", "PLAIN")
+    assert len(site.file.read_text().splitlines()) == 1
+    assert site.run("set", "alice", "--address", "nowhere").code == 64
+    assert site.run("set", "nobody", "--strong").code == 66
 
 
 async def test_app_passwords(site: Site) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from postroad.doctor.around import Around
+from postroad.doctor.directories import check_directories
 from postroad.doctor.examine import examine
 from postroad.doctor.finding import Finding, Level, ok
 from postroad.doctor.hops import check_hops
@@ -19,6 +20,8 @@ from postroad.model.dns import MxRecord
 from tests.support.clock import ManualClock
 from tests.support.doctoring import Records, around_of, config_of, dns, look
 from tests.support.peer import Peer
+from tests.support.postfix import free_port
+from tests.support.slapd import READER, READER_PASSWORD, Slapd
 
 ROOT = {("org", "NS"): ("a0.org.example",)}
 
@@ -40,6 +43,37 @@ def test_a_resolver_that_is_dead() -> None:
     found = look(check_resolver)
     assert list(found) == ["resolver"]
     assert (found["resolver"].level, "unbound" in found["resolver"].mend) == (Level.PROBLEM, True)
+
+
+DIRECTORY = """
+[directories.ad]
+servers = [{servers}]
+ca = "{ca}"
+bind_dn = "{who}"
+bind_password = "{password}"
+connect_timeout = "30s"
+timeout = "30s"
+"""
+
+
+def test_directories() -> None:
+    with Slapd() as slapd:
+
+        def seen(*servers: str, password: str = READER_PASSWORD) -> dict[str, Finding]:
+            names = ", ".join(f'"{server}"' for server in servers)
+            text = DIRECTORY.format(servers=names, ca=slapd.ca, who=READER, password=password)
+            return look(check_directories, config=config_of(text))
+
+        nobody = f"ldap://127.0.0.1:{free_port()}"
+        wrong = f"ldaps://127.0.0.2:{slapd.tls_port}"
+        assert seen(slapd.url, slapd.tls_url)["directories: ad"].level is Level.OK
+        found = seen(slapd.url, nobody)[f"directories: ad: {nobody}"]
+        assert (found.level, found.what) == (Level.WARNING, "connection refused")
+        found = seen(wrong)[f"directories: ad: {wrong}"]
+        assert (found.level, "not valid for '127.0.0.2'" in found.what) == (Level.PROBLEM, True)
+        found = seen(slapd.url, password="wrong")[f"directories: ad: {slapd.url}"]
+        assert "invalid credentials" in found.what
+    assert look(check_directories) == {}
 
 
 SOURCE = """

@@ -156,6 +156,7 @@ async def test_a_client_certificate(tmp_path: Path) -> None:
     peer, origin = talk.conversation._judge.peer, talk.conversation._judge.origin
     assert peer.identity is not None
     assert (peer.identity.login, peer.identity.groups) == ("printer", frozenset({"devices"}))
+    assert peer.identity.mechanism == "EXTERNAL"
     assert (origin.login, origin.protocol) == ("printer", "ESMTPSA")
     await talk.say("HELO c")
     assert (talk.conversation._judge.origin.login, talk.conversation._judge.origin.protocol) == ("printer", "SMTP")
@@ -163,6 +164,15 @@ async def test_a_client_certificate(tmp_path: Path) -> None:
 
 async def test_tls_lets_passwords_pass() -> None:
     source = Scripted("first", Identity("alice", "first"), offers=[PASSWORDS, TOKENS, SCRAM_SHA256])
+    talk = Talk(source)
+    await talk.say("EHLO c")
+    assert (await talk.say("AUTH PLAIN")).startswith("538 ")
+    assert (await talk.say("AUTH CRAM-MD5")).startswith("504 ")
+    assert [(one.mechanism, one.reason, one.code) for one in talk.told(AuthFailed)] == [
+        ("PLAIN", "the mechanism needs TLS", 538),
+        ("CRAM-MD5", "the mechanism is not offered", 504),
+    ]
+    assert talk.kinds() == []
     assert "AUTH SCRAM-SHA-256\r\n" in (await Talk(source).say("EHLO c"))
     assert "AUTH SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN\r\n" in (await Talk(source, tls=TLS).say("EHLO c"))
 

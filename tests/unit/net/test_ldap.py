@@ -6,21 +6,22 @@ Time for pauses is the hand-driven clock's; deadlines are real, long where an an
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 
 from postroad.model.errors import ConfigError, DirectoryError
 from postroad.model.option import Secret
 from postroad.net.directories import make_directory
-from postroad.net.ldap import IDLE_SECONDS, LIFE_SECONDS, LONGEST_PAUSE, Directory, ServerFault
+from postroad.net.ldap import Directory, ServerFault
 from postroad.net.ldapcodec import BASE, INVALID_CREDENTIALS
 from postroad.net.ldapfilter import escape_filter, fill
+from postroad.net.ldappool import IDLE_SECONDS, LIFE_SECONDS, LONGEST_PAUSE
 from postroad.net.ldapserver import parse_server
 from postroad.net.settings import DirectorySettings
 from tests.support.clock import ManualClock
+from tests.support.directories import Kit
 from tests.support.postfix import free_port
-from tests.support.slapd import READER, READER_PASSWORD, SUFFIX, Slapd, folder_of, group, user
+from tests.support.slapd import READER, SUFFIX, Slapd, folder_of, group, user
 
 USERS = f"cn=users,{SUFFIX}"
 ALICE = f"cn=alice,{USERS}"
@@ -37,7 +38,6 @@ LDIF = (
     + user("star*(x)", attributes={"mail": "star@example.com"})
     + group("staff", ALICE)
 )
-LONG = 30.0
 SHORT = 3.0  # for a server that never answers, while another one does
 
 
@@ -53,33 +53,11 @@ def slapd(servers: tuple[Slapd, Slapd]) -> Slapd:
     return servers[0]
 
 
-class Kit:
-    """Makes directories, and closes them."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.faults: list[ServerFault] = []
-        self.made: list[Directory] = []
-
-    def __call__(self, *urls: str, ca: str = "", password: str = READER_PASSWORD, **options: Any) -> Directory:
-        given = {"bind_dn": READER, "connect_timeout": LONG, "answer_timeout": LONG, "timeout": 2 * LONG, **options}
-        settings = DirectorySettings(servers=urls, ca=ca, **given)
-        directory = make_directory(settings, password, self.clock)
-        directory.told = self.faults.append
-        self.made.append(directory)
-        return directory
-
-    def of(self, *servers: Slapd, **options: Any) -> Directory:
-        """In the clear, so that two servers of different CAs can be one directory."""
-        return self(*(server.url for server in servers), starttls=False, **options)
-
-
 @pytest.fixture
 async def kit() -> AsyncIterator[Kit]:
     made = Kit()
     yield made
-    for directory in made.made:
-        await directory.close()
+    await made.close()
 
 
 async def mails(directory: Directory, name: str = "alice") -> list[str]:
@@ -330,24 +308,6 @@ async def test_idle_connections_are_made_anew(slapd: Slapd, kit: Kit) -> None:
     kit.clock.advance(IDLE_SECONDS + 1)
     assert await mails(directory) == ["alice@example.com"]
     assert kit.faults == []
-
-
-@pytest.mark.parametrize(
-    "said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x30\x84\x7f\xff\xff\xff", b"", b"\x30\x05\x02\x01\x63\x78\x00"]
-)
-async def test_a_server_that_speaks_something_else_is_a_fault(kit: Kit, said: bytes) -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100)
-        writer.write(said)
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        for directory in (kit(f"ldap://127.0.0.1:{port}", starttls=False), kit(f"ldap://127.0.0.1:{port}")):
-            with pytest.raises(DirectoryError, match=f"ldap://127.0.0.1:{port}: "):
-                await directory.bind(ALICE, PASSWORD)
 
 
 # -- where servers are -----------------------------------------------------------------------------

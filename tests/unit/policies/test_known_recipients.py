@@ -8,7 +8,7 @@ from postroad.model.errors import TableError
 from postroad.policies.known_recipients import KnownRecipients
 from postroad.policy.context import Peer, RcptContext
 from postroad.policy.facts import Facts
-from postroad.policy.verdict import VERDICTS, Defer, Reject, Verdict
+from postroad.policy.verdict import VERDICTS, Accept, Defer, Reject, Verdict
 from postroad.smtp import replies
 
 BOB = parse_mailbox("bob@example.com")
@@ -20,7 +20,7 @@ async def decide(policy: KnownRecipients) -> Verdict | None:
     return verdict if verdict is None or isinstance(verdict, VERDICTS) else await verdict
 
 
-def knows(answer: bool | str, *, later: bool) -> KnownRecipients:
+def knows(answer: bool | str, *, later: bool, verdict: Verdict | None = None) -> KnownRecipients:
     def now(_: Mailbox) -> bool:
         if isinstance(answer, str):
             raise TableError(answer)
@@ -29,7 +29,7 @@ def knows(answer: bool | str, *, later: bool) -> KnownRecipients:
     async def then(address: Mailbox) -> bool:
         return now(address)
 
-    return KnownRecipients(then if later else now)
+    return KnownRecipients(then if later else now, lambda _: verdict)
 
 
 @pytest.mark.parametrize("later", [False, True])
@@ -39,3 +39,9 @@ async def test_verdicts(later: bool) -> None:
     assert isinstance(refused, Reject)
     assert str(refused.reply) == "550 5.1.1 <bob@example.com>: No such recipient"
     assert await decide(knows("down", later=later)) == Defer(replies.ALIASES_UNAVAILABLE, "down")
+
+
+async def test_what_the_client_may_not_send_is_not_looked_up() -> None:
+    reject = Reject(replies.relay_access_denied(BOB), "not here")
+    assert await decide(knows("asked", later=False, verdict=reject)) is None
+    assert await decide(knows(False, later=False, verdict=Accept("yours"))) is not None

@@ -219,6 +219,12 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.TableRefused: lambda e: (
             f"table     REFUSED {e.table}:{e.line}: {e.reason} ({plural(e.problems, 'problem')}); the old one stays"
         ),
+        r.RecipientAsked: lambda e: (
+            f"asked     {e.target} for <{e.recipient}>: {e.answer} in {seconds(e.seconds)}s: {e.reply}"
+        ),
+        r.CatchAllFound: lambda e: (
+            f"asked     {e.target} takes ANY name in {e.domain}, an invented one too: asking it tells nothing"
+        ),
         r.DirectoryFaulted: lambda e: (
             f"directory {e.directory}: {e.server} does not work: {e.reason}; not asked for {seconds(e.pause)}s"
         ),

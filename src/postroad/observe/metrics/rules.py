@@ -154,6 +154,18 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.UserLineIgnored: Rule(("table",)),
         r.TableLoaded: Rule(("table",)),
         r.TableRefused: Rule(("table",)),
+        r.RecipientAsked: Rule(
+            ("answer",),
+            (
+                Measure(
+                    "recipient_asked_seconds",
+                    "How long next hops took to tell of a recipient.",
+                    _field("seconds"),
+                    SECONDS,
+                ),
+            ),
+        ),
+        r.CatchAllFound: PLAIN,
         r.DirectoryFaulted: Rule(("directory", "server")),
         r.DirectoryRecovered: Rule(("directory", "server")),
         r.OperatorActed: Rule(("action",)),
