@@ -20,7 +20,8 @@ test: $(VENV)/.dev.stamp ## install what the tests need and run them all (LONG=1
 	@tools/node.sh tests/interop/node
 	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m pytest $(ARGS)
 	@$(if $(ARGS),,folder=$$($(BIN)/python tools/compile.py) && echo "What touches compiled modules, compiled:" && \
-		PYTHONPATH=$$folder $(BIN)/python -m pytest tests/dialogs tests/fuzz tests/scenarios $(COMPILED:%=tests/unit/%))
+		PYTHONPATH=$$folder $(BIN)/python -m pytest tests/dialogs tests/fuzz $(wildcard tests/scenarios/test_queue_*.py) \
+			tests/scenarios/test_delivery_hosts.py $(COMPILED:%=tests/unit/%))
 
 .PHONY: check
 check: $(VENV)/.dev.stamp ## format, lint, types and the house rules, in under a minute

@@ -2,7 +2,8 @@
 
 Lines: `C: text` is sent with CRLF, `C= text` with Python's escapes and nothing added; `S: line` is the
 next line the server must write, with `*` for anything; `M: text` must be in the accepted messages, in
-order; `@ name = value` sets a condition. Everything the server writes must be expected.
+order; `@ name = value` sets a condition; `R: line` is one of the configuration, for its rules.
+Everything the server writes must be expected.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import pytest
 
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from tests.support.conversation import Desk, converse
+from tests.support.ruling import config_of, stages_of
 
 FILES = sorted(Path(__file__).parent.glob("*.smtp"))
 
@@ -27,6 +29,7 @@ class Script:
         self.expected: list[str] = []
         self.messages: list[str] = []
         conditions: dict[str, str] = {}
+        rules: list[str] = []
         for line in path.read_text(encoding="utf-8").splitlines():
             kind, text = line[:2], line[3:]
             if kind == "C:":
@@ -35,6 +38,8 @@ class Script:
                 self.sent.append(codecs.escape_decode(text.encode())[0])
             elif kind == "S:":
                 self.expected.append(text)
+            elif kind == "R:":
+                rules.append(text)
             elif kind == "M:":
                 self.messages.append(text)
             elif kind == "@ ":
@@ -46,6 +51,7 @@ class Script:
         self.normalise = conditions.pop("newlines", "strict") == "normalise"
         self.xclient = conditions.pop("xclient", "").split()
         self.domains = conditions.pop("relay_domains", "").split()
+        self.rules = config_of("\n".join(rules)) if rules else None
         self.room = conditions.pop("disk", "free") == "free"
         self.limits = {name: int(value) for name, value in conditions.items()}
 
@@ -53,7 +59,8 @@ class Script:
         defaults: dict[str, Any] = LimitsSettings().model_dump()
         limits = LimitsSettings.model_construct(**(defaults | self.limits))
         networks = ["127.0.0.0/8"] if self.client == "friend" else []
-        desk = Desk(relay_domains=self.domains, relay_networks=networks, limits=limits)
+        stages = stages_of(self.rules) if self.rules is not None else None
+        desk = Desk(relay_domains=self.domains, relay_networks=networks, limits=limits, stages=stages)
         desk.spool.room = self.room
         return desk
 

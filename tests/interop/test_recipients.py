@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import run_command
 from tests.support.postfix import MAILDIR, Postfix, free_port
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.processes import Processes
@@ -93,6 +94,14 @@ def test_another_relay_of_ours_is_asked_in_front_of_captured_mail(tmp_path: Path
         with Relay(tmp_path / "front", CAPTURE + hops) as relay:
             assert codes(relay, "bob", "nobody", "bob+x") == [250, 550, 250]
             assert relay.wait_for("RecipientAsked", 3)[1]["reply"].startswith("550 5.1.1 <nobody@known.example>")
+            told = run_command("explain", "--to", "nobody@known.example", "-c", relay.config).out
+            assert (
+                f"asked     127.0.0.1[127.0.0.1]:{behind.port} for <nobody@known.example>: unknown: 550 5.1.1" in told
+            )
+            assert "reply     550 5.1.1 <nobody@known.example>: No such recipient" in told
+            assert (
+                "aliases   refused" not in run_command("explain", "--to", "bob@known.example", "-c", relay.config).out
+            )
         assert not behind.records("MessageAccepted")
 
 

@@ -3,7 +3,10 @@
 The configuration samples in all pages are loaded, and the commands they show exist.
 """
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +14,16 @@ import pytest
 from pydantic import BaseModel
 
 from postroad.cli.document import commands, pages
-from postroad.config.document import all_records, policy_docstrings
+from postroad.config.builtins import BUILT_INS
+from postroad.config.document import all_records
 from postroad.config.load import inspect_config
 from postroad.config.mistakes import model_of
+from postroad.config.ownpolicies import find
+from postroad.config.policies import SERVICES
+from postroad.config.policiespage import built_in_policies, policy_docstrings
 from postroad.config.schema import Config
 from postroad.model.reply import Reply
+from postroad.policy.bind import declaration_of
 from postroad.smtp import replies
 from tests.meta.source import TOP, expect_none
 
@@ -78,6 +86,20 @@ def test_every_policy_has_a_docstring() -> None:
     expect_none(f"policies/{name}.py has no docstring" for name, text in found if not text)
 
 
+def test_every_policy_asked_for_by_name_is_listed_and_has_sentences() -> None:
+    """Whatever file has a `POLICY` can be asked for by its name, and all that can be set is told."""
+    files = (TOP / "src/postroad/policies").glob("[a-z]*.py")
+    assert {file.stem for file in files if "\nPOLICY: Final[BuiltIn] = " in file.read_text()} == set(BUILT_INS)
+    for name, declaration in built_in_policies():
+        assert declaration.name == name
+        assert declaration.text.endswith(SENTENCE_ENDS), name
+        expect_none(
+            f"{name}.{path}: {text!r} is no sentence"
+            for path, text in options(declaration.options)
+            if not text.endswith(SENTENCE_ENDS)
+        )
+
+
 def test_every_command_has_a_sentence_and_an_example() -> None:
     found = list(commands())
     assert len(found) > 5
@@ -93,7 +115,9 @@ def test_every_command_has_a_sentence_and_an_example() -> None:
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(TOP)))
 def test_samples_of_configuration_are_valid(page: Path, tmp_path: Path) -> None:
-    for number, (language, text) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8"))):
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    write_modules(blocks, tmp_path)
+    for number, (language, text) in enumerate(blocks):
         if language == "toml":
             file = tmp_path / f"{number}.toml"
             listeners = (
@@ -102,6 +126,46 @@ def test_samples_of_configuration_are_valid(page: Path, tmp_path: Path) -> None:
             file.write_text(text + listeners)
             loaded = inspect_config(file)
             assert loaded.lines(loaded.problems) == []
+
+
+def write_modules(blocks: list[tuple[str, str]], folder: Path) -> list[Path]:
+    """Samples in Python whose first line names their file, as files."""
+    written = []
+    for language, text in blocks:
+        name = text.partition("\n")[0].removeprefix("# ")
+        if language == "python" and name.endswith(".py"):
+            file = folder / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+            written.append(file)
+    return written
+
+
+def test_samples_of_policies_work(tmp_path: Path) -> None:
+    page = DOCS / "howto/write-a-policy.md"
+    files = write_modules(BLOCK.findall(page.read_text(encoding="utf-8")), tmp_path)
+    tests = [file for file in files if file.parent == tmp_path]
+    assert len(tests) == 1
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tests[0]),
+    ]
+    environment = {**os.environ, "PYTHONPATH": "policies", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+    for file in files:
+        if file not in tests:
+            (function,) = re.findall(r"^(?:async )?def (\w+)\(ctx: ", file.read_text(), re.MULTILINE)
+            found = find(f"{file.stem}:{function}", tmp_path / "policies")
+            assert declaration_of(found, SERVICES).text.endswith(SENTENCE_ENDS)
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(TOP)))

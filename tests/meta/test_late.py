@@ -14,8 +14,21 @@ import pytest
 
 from tests.meta.source import Module, dotted, excerpt, expect_none, lates
 
-DOORS: Final = ("postroad.model.late", "postroad.net.worker")  # constants of modules; jobs of a worker process
-LATE: Final = ("aiohttp", "argon2", "asyncpg", "cryptography", "google.protobuf", "joserfc", "opentelemetry")
+DOORS: Final = (
+    "postroad.model.late",  # constants of modules
+    "postroad.net.worker",  # jobs of a worker process
+    "postroad.config.ownpolicies",  # what the configuration names
+)
+LATE: Final = (
+    "aiohttp",
+    "argon2",
+    "asyncpg",
+    "cryptography",
+    "google.protobuf",
+    "joserfc",
+    "opentelemetry",
+    "publicsuffixlist",
+)
 
 
 def late_problems(module: Module, known: Iterable[Module]) -> list[str]:

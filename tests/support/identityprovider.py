@@ -103,8 +103,8 @@ class IdentityProvider:
             "sub": "1234",
             "email": "alice@example.com",
             "email_verified": True,
-            "iat": now - 10,
-            "exp": now + 3600,
+            "iat": now - 3600,  # long enough before the hand-driven clocks of tests
+            "exp": now + 7200,
             **changed,
         }
         return {name: value for name, value in claims.items() if value is not None}

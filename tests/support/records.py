@@ -15,6 +15,7 @@ from postroad.model.records import (
     CertificateExpiring,
     CertificateLoaded,
     CertificateRefused,
+    CheckFaulted,
     CommandRefused,
     ConfigRefused,
     ConfigReloaded,
@@ -341,6 +342,7 @@ SAMPLES: tuple[Record, ...] = (
         reason="spam?",
     ),
     OperatorActed(at=AT, action="suspend", by="mail", uid=8, selection="next-hop example.net"),
+    CheckFaulted(at=AT, check="zen.example.org", reason="it refuses to answer us: 127.255.255.254", policy="dnsbl"),
     PolicyFaulted(at=AT, policy="dnsbl", stage="rcpt", reason="TimeoutError"),
     Authenticated(at=AT, origin=ORIGIN, login="alice", mechanism="SCRAM-SHA-256", source="users", seconds=0.0625),
     AuthFailed(

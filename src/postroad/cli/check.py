@@ -16,10 +16,12 @@ from postroad.cli.reload import compared, json_of, tell
 from postroad.config.checkaliases import check_tables
 from postroad.config.checkdirectories import probe_directories
 from postroad.config.checkrecipients import check_known
+from postroad.config.checkrules import try_rules
 from postroad.config.checktls import check_tls_files
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, find_config, inspect_config
 from postroad.config.problem import Problem, Warned, path_text, place_of
+from postroad.config.rulebook import ruling_of
 from postroad.config.schema import Config
 from postroad.house.rehearsal import rehearse
 from postroad.net.clock import SystemClock
@@ -70,8 +72,9 @@ def check(
         problems = [*tables.problems, *known.problems]
         problems += [problem for problem in tls if not isinstance(problem, Warned)]
         warnings += [problem for problem in tls if isinstance(problem, Warned)]
+        problems += try_rules(loaded.config, ruling_of(loaded.config), SystemClock().now())
         if start:
-            problems = [*problems, *(problem for problem in host if not isinstance(problem, Warned))]
+            problems += (problem for problem in host if not isinstance(problem, Warned))
             problems += _start(loaded.config, have or [], data_dir)
             host = [problem for problem in host if isinstance(problem, Warned)]
         warnings += [*host, *tables.warnings, *known.warnings, *probe_directories(loaded.config)]

@@ -14,6 +14,9 @@ from msgspec import Struct
 
 from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
+from postroad.cli.explaindns import NotingLookup, Question
+from postroad.cli.explainpolicies import Named, explain_policies, policy_lines
+from postroad.cli.explainrules import Asked, Judged, after, judge, judged, judged_lines, peer_of
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
@@ -24,7 +27,6 @@ from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow
 from postroad.house.courier import bound_to
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
-from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord, SrvRecord
 from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
 from postroad.model.option import parse_size
@@ -36,6 +38,7 @@ from postroad.net.resolver import Resolver
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.context import Peer, RcptContext
 from postroad.policy.facts import Facts
+from postroad.policy.rehearsal import RELAY_CONTROL, Rehearsed
 from postroad.policy.verdict import Accept, Discard, Verdict
 from postroad.routing.lanes import fallback_of
 from postroad.routing.rewrite import compile_rewriter
@@ -50,14 +53,6 @@ class Access(Struct):
     accepted: bool
     rule: str
     reply: str = ""
-
-
-class Question(Struct):
-    """One question to DNS and what came back, in words."""
-
-    name: str
-    kind: str
-    answer: str
 
 
 class Aim(Struct):
@@ -110,9 +105,11 @@ class Explanation(Struct):
     plan: Plan | None
     fallback: Beyond | None
     aliases: AliasTrace
+    policies: list[Named] = []
     rules: Shaped | None = None
     now: LaneNow | None = None  # the running server's view of the lane
     stopped: str = ""
+    judged: Judged | None = None
 
 
 _OWN_NAME: Final = "localhost"
@@ -127,9 +124,26 @@ def explain(
         str, typer.Option("--listener", metavar="NAME", help="Listener it comes in by; by default the first.")
     ] = "",
     login: Annotated[str, typer.Option("--login", metavar="NAME", help="Login of the client; none without.")] = "",
+    helo: Annotated[
+        str, typer.Option("--helo", metavar="NAME", help="What the client calls itself; for policies.")
+    ] = "",
     size: Annotated[str, typer.Option("--size", metavar="SIZE", help='Size of the content, like "10MiB".')] = "0",
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="TAG", help="Tag of the message; repeat it.")
+    ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option("--group", metavar="NAME", help="Group the login is in; repeat it.")
+    ] = None,
+    own: Annotated[
+        list[str] | None, typer.Option("--own", metavar="ADDRESS", help="Address the login may send as; repeat it.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", metavar="FIELD", help='Header field "Name: value"; repeat it.')
+    ] = None,
+    at: Annotated[str, typer.Option("--at", metavar="TIME", help='When, "2026-03-02 22:30" in UTC; else now.')] = "",
+    tls: Annotated[str, typer.Option("--tls", metavar="STATE", help="How it comes: none, any or verified.")] = "none",
+    finding: Annotated[
+        list[str] | None, typer.Option("--finding", metavar="WORD", help='As policies find: "ptr:missing"; repeat it.')
     ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
@@ -145,10 +159,11 @@ def explain(
         recipients=(Recipient(_recipient(recipient, settings)),),
         arrived=0,
         size=_size(size),
-        origin=_origin(settings, ip, listener, login),
+        origin=msgspec.structs.replace(_origin(settings, ip, listener, login), helo=helo),
         tags=tuple(tag or ()),
     )
-    found = asyncio.run(_explain(settings, envelope))
+    asked = Asked(tuple(group or ()), tuple(own or ()), tuple(header or ()), at, tls, tuple(finding or ()))
+    found = asyncio.run(_explain(settings, envelope, asked))
     if found.lane:
         found.now = lanes_now(settings, [found.lane]).lanes.get(found.lane)
     print(msgspec.json.encode(found).decode() if as_json else "\n".join(_lines(found)))
@@ -185,7 +200,13 @@ def _recipient(text: str, config: Config) -> Mailbox:
     return mailbox if mailbox.domain else parse_mailbox(config.postmaster)
 
 
-async def _explain(config: Config, envelope: Envelope) -> Explanation:
+async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanation:
+    control = RelayControl(config.access, parse_mailbox(config.postmaster))
+    given, peer = envelope.recipients[0], peer_of(control, envelope, asked)
+    access = _access(control, peer, envelope)
+    ruled = judge(config, control, envelope, peer, asked)
+    if ruled is not None:
+        access, envelope = _ruled_access(access, ruled), after(envelope, ruled)
     resolver = Resolver(config.resolver, SystemClock())
     lookup = NotingLookup(resolver)
     router = Router(
@@ -196,9 +217,9 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         shuffle=_as_they_are,
         sites=Sites(config.sites),
     )
-    given = recipient = envelope.recipients[0]
-    aliases = await trace_aliases(config, given.address)
-    if aliases.to != [str(given.address)]:  # access is decided about the address as given, the rest about the first
+    recipient = envelope.recipients[0]
+    aliases = await trace_aliases(config, recipient.address)
+    if aliases.to != [str(recipient.address)]:  # access is decided about the address as given, the rest about the first
         recipient = Recipient(parse_mailbox(aliases.to[0]))
     rewriter = compile_rewriter(config.routes)
     steps = list(rewriter.steps(recipient, envelope)) if rewriter is not None else []
@@ -221,7 +242,8 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         recipient=str(given.address),
         ip=envelope.origin.ip,
         listener=envelope.origin.listener,
-        access=_access(RelayControl(config.access, parse_mailbox(config.postmaster)), envelope),
+        access=access,
+        judged=judged(ruled) if ruled is not None else None,
         rewritten=[Rewriting(str(step.recipient.address), step.reason) for step in steps],
         rule=placement.reason if placement else "no route matches: the recipient would wait until it expires",
         lane=placement.lane if placement else "",
@@ -229,6 +251,7 @@ async def _explain(config: Config, envelope: Envelope) -> Explanation:
         fallback=fallback,
         aliases=aliases,
         rules=rules,
+        policies=await explain_policies(config, envelope),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
 
@@ -244,52 +267,18 @@ def _as_they_are(hosts: list[str]) -> None:
     """No shuffling: the order is told, so it should be the same each time."""
 
 
-class NotingLookup:
-    """A look-up that remembers what was asked."""
-
-    def __init__(self, lookup: Lookup) -> None:
-        """Ask `lookup`."""
-        self._lookup = lookup
-        self.questions: list[Question] = []
-
-    async def __call__(self, name: str, kind: str) -> Answer:
-        """The answer, noted."""
-        answer = await self._lookup(name, kind)
-        self.questions.append(Question(name, kind, answer_text(answer)))
-        return answer
+def _ruled_access(access: Access, ruled: Rehearsed) -> Access:
+    """`access`, which is that of relay control, as the rules have it."""
+    if ruled.by == RELAY_CONTROL:
+        return access
+    return Access(ruled.outcome not in ("reject", "defer"), f"rule {ruled.by}", ruled.reply)
 
 
-def answer_text(answer: Answer) -> str:
-    """An answer in words: "10 mx1.example.com, 20 mx2.example.com", "192.0.2.1", "NXDOMAIN"."""
-    if answer.status is not DnsStatus.FOUND:
-        return str(answer.status.value)
-    return ", ".join(map(_record_text, sorted(answer.records, key=_record_order)))
-
-
-def _record_order(record: str | MxRecord | SrvRecord) -> int:
-    match record:
-        case MxRecord(preference=number) | SrvRecord(priority=number):
-            return number
-        case _:
-            return 0
-
-
-def _record_text(record: str | MxRecord | SrvRecord) -> str:
-    match record:
-        case MxRecord(preference=number, exchange=host):
-            return f"{number} {host or '. (null MX)'}"
-        case SrvRecord(priority=number, weight=weight, port=port, target=host):
-            return f"{number} {weight} {host}:{port}" if host else f"{number} {weight} . (not available)"
-        case _:
-            return record
-
-
-def _access(control: RelayControl, envelope: Envelope) -> Access:
+def _access(control: RelayControl, peer: Peer, envelope: Envelope) -> Access:
     network = control.network_of(envelope.origin.ip)
     if network is not None:
         return Access(True, f"client is in access.relay_networks as {network}")
     recipient = envelope.recipients[0].address
-    peer = Peer(envelope.origin.ip, relays=False)
     verdict: Verdict | None = control(RcptContext(peer, envelope.origin, envelope.sender, recipient, 0, Facts()))
     match verdict:
         case None:
@@ -324,11 +313,13 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
 def _lines(found: Explanation) -> list[str]:
     out = [
         f"message   from <{found.sender}> to <{found.recipient}>, client {found.ip}, listener {found.listener}",
+        *(judged_lines(found.judged, found.recipient) if found.judged is not None else ()),
         f"access    {'accepted' if found.access.accepted else 'refused'}: {found.access.rule}",
     ]
     if found.access.reply:
         out.append(f"reply     {found.access.reply}")
         out.append("          (if it were accepted:)")
+    out += policy_lines(found.policies)
     out += trace_lines(found.aliases)
     out += [f"rewritten to <{step.recipient}> by {step.rule}" for step in found.rewritten]
     out.append(f"route     {found.rule}")

@@ -33,5 +33,5 @@ def system_file(given: str) -> Path:
 
 
 def configuration(given: Path | None) -> Config:
-    """The checked configuration of `given` or of the default file; ConfigError with every problem."""
-    return load_config(find_config(given))
+    """The checked configuration of `given` or of the default file; ConfigError with every problem but of policies."""
+    return load_config(find_config(given), with_policies=False)

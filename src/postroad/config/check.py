@@ -17,6 +17,7 @@ from postroad.config.checkdesk import check_desk, overlap
 from postroad.config.checkdirectories import check_directories
 from postroad.config.checkoauth import check_oauth
 from postroad.config.checkrecipients import check_recipients
+from postroad.config.checkrules import check_rules
 from postroad.config.checkshield import check_shield
 from postroad.config.checksinks import check_sinks
 from postroad.config.checktls import tls_rules
@@ -143,5 +144,6 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_directories,
     check_shield,
     check_sinks,
+    check_rules,
     tls_rules,
 )

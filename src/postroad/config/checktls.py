@@ -107,7 +107,7 @@ def check_tls_files(config: Config, now: int) -> Iterator[Problem]:
     """What is wrong with certificates, keys and client authorities, or soon will be; `now` as records have it."""
     keys = KeyStore()
     for path, files in _pairs(config):
-        unseen = [one for one in files.paths if one.exists() and not os.access(one, os.R_OK)]
+        unseen = [one for one in files.paths if _is_shut(one)]
         if unseen:
             yield Warned(path, f"{value_text(str(unseen[0]))}: cannot be read by who runs this, so it is not checked")
             continue
@@ -125,6 +125,17 @@ def check_tls_files(config: Config, now: int) -> Iterator[Problem]:
                 keys.authorities(listener.client_ca)
             except ConfigError as error:
                 yield Problem(("listeners", name, "client_ca"), str(error))
+
+
+def _is_shut(file: Path) -> bool:
+    """True when it is, or may be, there and not for us to read."""
+    try:
+        file.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(file, os.R_OK)
 
 
 def _pairs(config: Config) -> Iterator[tuple[KeyPath, KeyFiles]]:

@@ -69,6 +69,7 @@ def _compare(path: str, old: object, new: object, field: FieldInfo | None) -> _F
     if isinstance(old, Settings) and isinstance(new, Settings) and type(old) is type(new):
         for name, inner in type(old).model_fields.items():
             yield from _compare(f"{path}.{name}", getattr(old, name), getattr(new, name), inner)
+        yield from _compare_tables(path, old.model_extra or {}, new.model_extra or {}, None)
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from _compare_tables(path, old, new, field)
     elif _is_tables(old) and _is_tables(new) and isinstance(old, Sequence) and isinstance(new, Sequence):
@@ -127,7 +128,8 @@ def _text(value: object, unit: str) -> str:
             return HIDDEN if value else NOT_THERE
         case Settings():
             given = [name for name in type(value).model_fields if name in value.model_fields_set]
-            parts = (f"{name} = {shown(getattr(value, name), type(value).model_fields[name])}" for name in given)
+            parts = [f"{name} = {shown(getattr(value, name), type(value).model_fields[name])}" for name in given]
+            parts += [f"{name} = {_text(part, '')}" for name, part in (value.model_extra or {}).items()]
             return "{ " + ", ".join(parts) + " }"
         case Mapping():
             return "{ " + ", ".join(f"{name} = {_text(part, unit)}" for name, part in value.items()) + " }"

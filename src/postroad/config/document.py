@@ -4,9 +4,7 @@ Every sentence is written once, where the thing itself is declared; these functi
 as Markdown. `postroad.cli.document` adds the page of the commands and writes the files.
 """
 
-import ast
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final, get_args, get_origin
 
 import msgspec
@@ -15,8 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from postroad import policies
-from postroad.config.describe import PLAIN, bounds_text, kind_of, value_text
+from postroad.config.describe import PLAIN, bounds_text, duration_text, kind_of, value_text
 from postroad.config.mistakes import model_of
 from postroad.config.schema import Config
 from postroad.model import envelope, records, reply
@@ -42,14 +39,14 @@ def configuration_page() -> str:
             'sizes are octets, or text such as `"10kB"`, `"50MiB"`.'
         ),
         "## At the top",
-        *_options({name: field for name, field in Config.model_fields.items() if not _is_section(field)}),
+        *options_table({name: field for name, field in Config.model_fields.items() if not _is_section(field)}),
     ]
     for name, field in Config.model_fields.items():
         if model := model_of(field):
             out += _section(name, field, model)
         elif _is_section(field):
             out += _names(name, field)
-    return _page(out)
+    return page_text(out)
 
 
 def _section(name: str, field: FieldInfo, model: type[BaseModel]) -> Iterator[str]:
@@ -61,7 +58,7 @@ def _section(name: str, field: FieldInfo, model: type[BaseModel]) -> Iterator[st
         default = _default(field)
         sentence += " Required." if default == _REQUIRED else f" Default: {_escaped(default)}."
     yield sentence
-    yield from _options(model.model_fields)
+    yield from options_table(model.model_fields)
 
 
 def _is_section(field: FieldInfo) -> bool:
@@ -77,14 +74,15 @@ def _names(name: str, field: FieldInfo) -> Iterator[str]:
     yield f"| Option | Takes | Default |\n|---|---|---|\n| `NAME` | {table_cell(takes)} | none |"
 
 
-def _options(fields: dict[str, FieldInfo]) -> Iterator[str]:
+def options_table(fields: dict[str, FieldInfo]) -> Iterator[str]:
+    """A table of options, as Markdown; nothing when there are none."""
     rows = ["| Option | Takes | Default | What it does |", "|---|---|---|---|"]
     for name, field in fields.items():
         takes = ", ".join(filter(None, (kind_of(field).words, bounds_text(field))))
         cells = (takes, _default(field), str(field.description))
         rows.append(f"| `{name if '.' in name else field.alias or name}` | {' | '.join(map(table_cell, cells))} |")
         if model := model_of(field):
-            inner = _options({f"{name}.{part.alias or key}": part for key, part in model.model_fields.items()})
+            inner = options_table({f"{name}.{part.alias or key}": part for key, part in model.model_fields.items()})
             rows += [row for table in inner for row in table.split("\n")[2:]]
     yield "\n".join(rows)
 
@@ -95,6 +93,8 @@ def _default(field: FieldInfo) -> str:
         return str(extra["default"])
     if field.default is None:
         return "none"
+    if isinstance(field.default, float) and kind_of(field).unit == "duration":
+        return f"`{value_text(duration_text(field.default))}`"
     return _REQUIRED if field.default is PydanticUndefined else f"`{value_text(field.default)}`"
 
 
@@ -110,10 +110,10 @@ def records_page() -> str:
         ),
     ]
     for record in all_records():
-        out += [f"## {record.__name__}", _prose(record.__doc__), _fields(record)]
+        out += [f"## {record.__name__}", prose(record.__doc__), _fields(record)]
     for part in (envelope.Origin, reply.Reply):
-        out += [f"## Inside a record: {part.__name__}", _prose(part.__doc__), _fields(part)]
-    return _page(out)
+        out += [f"## Inside a record: {part.__name__}", prose(part.__doc__), _fields(part)]
+    return page_text(out)
 
 
 def all_records() -> list[type[records.Record]]:
@@ -154,31 +154,10 @@ def replies_page() -> str:
         "of each refusal is in the log. 2xx and 3xx are positive, 4xx ask to try again later, 5xx are final "
         "(RFC 5321 4.2.1); the second column of digits is the enhanced code (RFC 3463 2)."
     )
-    return _page([NOTE, "# Replies", intro, "\n".join(rows)])
+    return page_text([NOTE, "# Replies", intro, "\n".join(rows)])
 
 
-def policies_page() -> str:
-    """Every policy that comes with Postroad, from its file's docstring."""
-    out = [
-        NOTE,
-        "# Policies",
-        (
-            "A policy decides about one stage of a session. Each of these always runs; its options stand in "
-            "[Configuration](configuration.md)."
-        ),
-    ]
-    for name, text in policy_docstrings():
-        out += [f"## {name}", _prose(text)]
-    return _page(out)
-
-
-def policy_docstrings() -> list[tuple[str, str]]:
-    """The name and docstring of every file of the package `policies`."""
-    files = sorted(file for folder in policies.__path__ for file in Path(folder).glob("[a-z]*.py"))
-    return [(file.stem, ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "") for file in files]
-
-
-def _prose(text: str | None) -> str:
+def prose(text: str | None) -> str:
     """A docstring as Markdown: each paragraph on one line."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
 
@@ -196,5 +175,6 @@ def _escaped(text: str) -> str:
     return text.replace("<", "&lt;")
 
 
-def _page(parts: Iterable[str]) -> str:
+def page_text(parts: Iterable[str]) -> str:
+    """A page of these parts."""
     return "\n\n".join(parts) + "\n"

@@ -19,7 +19,9 @@ from postroad.config.egress import anchored
 from postroad.config.locate import KeyPath
 from postroad.config.merge import read_document
 from postroad.config.mistakes import problems_of
+from postroad.config.policies import hidden, prepare
 from postroad.config.problem import Places, Problem, place_of, render
+from postroad.config.rulebook import anchored_rules
 from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.model.errors import ConfigError
@@ -66,16 +68,19 @@ def find_config(given: Path | None) -> Path:
     )
 
 
-def load_config(file: Path) -> Config:
+def load_config(file: Path, *, with_policies: bool = True) -> Config:
     """The configuration of `file` and its conf.d; ConfigError with every problem."""
-    loaded = inspect_config(file)
+    loaded = inspect_config(file, with_policies=with_policies)
     if loaded.config is None:
         raise ConfigError(loaded.lines(loaded.problems))
     return loaded.config
 
 
-def inspect_config(file: Path) -> Loaded:
-    """What `file` and its conf.d hold, with problems and warnings as values."""
+def inspect_config(file: Path, *, with_policies: bool = True) -> Loaded:
+    """What `file` and its conf.d hold, with problems and warnings as values.
+
+    Without `with_policies` those of `[[policies]]` are not imported, and their own options not looked at.
+    """
     document = read_document(file)
     problems = list(document.problems)
     if any(not problem.path for problem in problems):  # a file that cannot be read at all
@@ -97,9 +102,15 @@ def inspect_config(file: Path) -> Loaded:
         found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder), "sinks": sinks}
         found_there |= {"api": api, "auth": config.auth.anchored(folder), "tls": config.tls.anchored(folder)}
         found_there["listeners"] = {name: entry.anchored(folder) for name, entry in config.listeners.items()}
+        found_there |= anchored_rules(config, folder)
+        found_there["policies_path"] = (folder / config.policies_path.expanduser()).absolute()
         found_there["recipients"] = recipients
         config = anchored(config.model_copy(update=found_there), folder)
         problems += read_languages(config.dsn).problems
+        if with_policies and config.policies:
+            prepared = prepare(config)
+            problems += prepared.problems
+            config = hidden(config, prepared.policies)
     return Loaded(None if problems else config, problems, warnings, document.places)
 
 

@@ -20,32 +20,33 @@ from postroad.config.schema import Config
 _SHOWN: Final = 80  # octets of an offending value worth repeating
 _UNION_MEMBERS: Final = ("is-instance[", "lax-or-strict[", "ipv4network", "ipv6network")
 _FORMS: Final = ("<text>", "<table>")  # how an option that takes either was written
+Root = type[BaseModel]  # the whole configuration, or the options of one policy
 _FOLLOWS: Final = "default_factory_not_called"  # only says that another finding exists
 
 
-def problems_of(error: ValidationError, data: Mapping[str, object]) -> list[Problem]:
-    """Every finding of `error` about `data`, each once."""
+def problems_of(error: ValidationError, data: Mapping[str, object], root: Root = Config) -> list[Problem]:
+    """Every finding of `error` about `data`, which should be a `root`, each once."""
     found: dict[tuple[KeyPath, str], Problem] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] != _FOLLOWS:
-            problem = _problem(detail, data)
+            problem = _problem(detail, data, root)
             found.setdefault((problem.path, problem.text), problem)
     # "At least 1 given" about a list whose elements are wrong would only repeat them.
     around = {problem.path[:length] for problem in found.values() for length in range(len(problem.path))}
     return [problem for problem in found.values() if problem.path not in around]
 
 
-def _problem(detail: ErrorDetails, data: Mapping[str, object]) -> Problem:
+def _problem(detail: ErrorDetails, data: Mapping[str, object], root: Root) -> Problem:
     path = _written_path(detail["loc"], data)
     match detail["type"]:
         case "extra_forbidden":
-            return Problem(path, "unknown key" + _suggestion(path))
+            return Problem(path, "unknown key" + _suggestion(path, root))
         case "missing":
             return Problem(path, "is required")
         case "value_error":
-            return Problem(path, f"{_shown(path, detail, data)}: {detail['ctx']['error']}")
+            return Problem(path, f"{_shown(path, detail, data, root)}: {detail['ctx']['error']}")
         case _:
-            return Problem(path, f"{_shown(path, detail, data)}: expected {_expected(path, detail)}")
+            return Problem(path, f"{_shown(path, detail, data, root)}: expected {_expected(path, detail, root)}")
 
 
 def _written_path(loc: tuple[str | int, ...], data: Mapping[str, object]) -> KeyPath:
@@ -60,15 +61,20 @@ def _written_path(loc: tuple[str | int, ...], data: Mapping[str, object]) -> Key
             continue
         if isinstance(part, int) and isinstance(value, str):
             break
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(part, int) and isinstance(value, Mapping):
+            continue  # the place in a list that was made from a single table
+        if isinstance(value, tuple) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else None
         kept.append(part)
     return tuple(kept)
 
 
-def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> str:
+def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object], root: Root) -> str:
     """The offending value as it was written, or as it was made when nothing was written; a secret is not shown."""
     is_key = detail["loc"][-1:] == ("[key]",)
-    if not is_key and (field := field_at(path)) is not None and kind_of(field).unit == "secret":
+    if not is_key and (field := field_at(path, root)) is not None and kind_of(field).unit == "secret":
         return "(a secret, not shown)"
     value: object = data
     for part in path:
@@ -83,9 +89,9 @@ def _shown(path: KeyPath, detail: ErrorDetails, data: Mapping[str, object]) -> s
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
-def _expected(path: KeyPath, detail: ErrorDetails) -> str:
-    field = field_at(path)
-    is_entry = not isinstance(path[-1], int) and field is field_at(path[:-1])  # of an option with values by name
+def _expected(path: KeyPath, detail: ErrorDetails, root: Root) -> str:
+    field = field_at(path, root)
+    is_entry = not isinstance(path[-1], int) and field is field_at(path[:-1], root)  # of an option with values by name
     if field is None or (is_entry and "than" in detail["type"]):
         return detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     words = kind_of(field).words
@@ -97,9 +103,9 @@ def _expected(path: KeyPath, detail: ErrorDetails) -> str:
     return f"{words}, {bounds}" if bounds else words
 
 
-def field_at(path: KeyPath) -> FieldInfo | None:
+def field_at(path: KeyPath, root: Root = Config) -> FieldInfo | None:
     """The declaration of the option at `path`, or of the list it is an element of; None when there is none."""
-    model: type[BaseModel] | None = Config
+    model: type[BaseModel] | None = root
     field: FieldInfo | None = None
     for part in path:
         if isinstance(part, int):
@@ -129,16 +135,16 @@ def model_of(field: FieldInfo) -> type[BaseModel] | None:
     return None
 
 
-def _suggestion(path: KeyPath) -> str:
+def _suggestion(path: KeyPath, root: Root) -> str:
     *around, key = path
-    known = _keys_in(tuple(around))
+    known = _keys_in(tuple(around), root)
     if near := get_close_matches(str(key), known, 1, 0.65):
         return f"; did you mean {path_text((*around, near[0]))}?"
     everywhere: dict[str, str] = {}
-    for section, field in Config.model_fields.items():
+    for section, field in root.model_fields.items():
         for name in getattr(model_of(field), "model_fields", {}):
             everywhere.setdefault(name, f"{section}{_step(field)}.{name}")
-    if near := get_close_matches(str(key), [*everywhere, *Config.model_fields], 1, 0.8):
+    if near := get_close_matches(str(key), [*everywhere, *root.model_fields], 1, 0.8):
         return f"; did you mean {everywhere.get(near[0], near[0])}?"
     return f"; known here: {', '.join(sorted(known))}" if known else ""
 
@@ -153,8 +159,8 @@ def _step(field: FieldInfo) -> str:
             return ""
 
 
-def _keys_in(path: KeyPath) -> list[str]:
+def _keys_in(path: KeyPath, root: Root) -> list[str]:
     if not path:
-        return list(Config.model_fields)
-    field = field_at(path) or Config.model_fields.get(str(path[0]))
+        return list(root.model_fields)
+    field = field_at(path, root) or root.model_fields.get(str(path[0]))
     return list(getattr(model_of(field), "model_fields", {})) if field is not None else []

@@ -11,20 +11,22 @@ from pathlib import Path
 from msgspec import Struct
 
 from postroad.aliases.patterns import parse_patterns
+from postroad.config.postfixchecks import checks_of
 from postroad.config.postfixfiles import TEXT_MAPS, Postfix, Service, read_text
-from postroad.config.postfixnames import MEANINGLESS, PLAIN_RESTRICTIONS, PORTS, SECTIONS, TLS, UNITS, USED
+from postroad.config.postfixnames import MEANINGLESS, PLAIN_RESTRICTIONS, PORTS, POSTSCREEN, SECTIONS, TLS, UNITS, USED
 from postroad.config.postfixtransport import Target, relay_hops, target_of
 
 Data = dict[str, dict[str, object]]
 
 
 class Imported(Struct, frozen=True):
-    """Sections with their options, routes in order, tables of aliases, and what was left behind."""
+    """Sections with their options, routes in order, tables of aliases, policies, and what was left behind."""
 
     top: dict[str, object]
     sections: Data
     routes: list[dict[str, object]]
     aliases: list[dict[str, object]]
+    policies: list[dict[str, object]]
     left: list[str]
 
 
@@ -43,6 +45,7 @@ class _Import:
         self.sections: Data = {"listeners": {}}
         self.routes: list[dict[str, object]] = []
         self.aliases: list[dict[str, object]] = []
+        self.policies: list[dict[str, object]] = []
         self.commands = {service.name: service.command for service in postfix.services if service.type == "unix"}
 
     def run(self) -> Imported:
@@ -59,7 +62,7 @@ class _Import:
         self._aliases()
         self._close_dead_ends()
         self._rest()
-        return Imported(top, self.sections, self.routes, self.aliases, self.left)
+        return Imported(top, self.sections, self.routes, self.aliases, self.policies, self.left)
 
     # -- listeners -----------------------------------------------------------------------------
 
@@ -73,11 +76,15 @@ class _Import:
                 self.left.append(f"master.cf: {service.name}: a listener with TLS from the start or with logins")
                 continue
             name = "mx" if "mx" not in listeners else f"mx{len(listeners) + 1}"
-            listeners[name] = {"bind": self._binds(service)}
+            listener: dict[str, object] = {"bind": self._binds(service)}
+            if service.command == "postscreen":
+                wait = self.postfix.given.get("postscreen_greet_wait", "6s")
+                listener["greeting_delay"] = wait if wait[:-1].isdecimal() and wait[-1] in "sm" else "6s"
+            listeners[name] = listener
             for option in sorted(set(options) - {"syslog_name"}):
                 self.left.append(f"master.cf: {service.name}: -o {option}={options[option]}")
             if service.command == "postscreen":
-                self.left.append(f"master.cf: {service.name}: postscreen's tests; mail is taken directly")
+                self.left.append(f"master.cf: {service.name}: postscreen's tests, but for its wait and its lists")
         if not listeners:
             listeners["mx"] = {"bind": ["127.0.0.1:25"]}
             self.left.append("master.cf: no plain SMTP listener; 127.0.0.1:25 stands in for one")
@@ -289,10 +296,19 @@ class _Import:
     # -- the rest ------------------------------------------------------------------------------
 
     def _rest(self) -> None:
-        known = USED | MEANINGLESS | SECTIONS.keys()
-        for name in sorted(self.postfix.given.keys() - known):
-            if name.endswith("_restrictions"):
-                odd = [word for word in self.postfix.items(name) if word not in PLAIN_RESTRICTIONS]
-                self.left += [f"{name}: {word}" for word in odd]
-            else:
+        known = USED | MEANINGLESS | SECTIONS.keys() | POSTSCREEN
+        names = sorted(self.postfix.given.keys() - known)
+        for name in names:
+            if not name.endswith("_restrictions"):
                 self.left.append(f"{name} = {self.postfix.value(name)[:200]}")
+        restrictions = {
+            name: [word for word in self.postfix.items(name) if word not in PLAIN_RESTRICTIONS]
+            for name in names
+            if name.endswith("_restrictions")
+        }
+        screened = any(service.command == "postscreen" for service in self.postfix.services)
+        sites = self.postfix.items("postscreen_dnsbl_sites") if screened else []
+        threshold = self.postfix.given.get("postscreen_dnsbl_threshold", "1")
+        checks = checks_of(restrictions, sites, int(threshold) if threshold.isdecimal() else 1)
+        self.policies += checks.policies
+        self.left += checks.left

@@ -107,4 +107,5 @@ PLAIN_RESTRICTIONS: Final = frozenset(
         "permit_sasl_authenticated",
     )
 )
+POSTSCREEN: Final = frozenset(("postscreen_dnsbl_sites", "postscreen_dnsbl_threshold", "postscreen_greet_wait"))
 PORTS: Final = MappingProxyType({"smtp": "25", "submission": "587", "smtps": "465", "submissions": "465"})

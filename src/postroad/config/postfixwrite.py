@@ -24,6 +24,7 @@ def write_checked(imported: Imported, file: Path, source: Path) -> list[str]:
     data: dict[str, object] = {
         **imported.top,
         **{name: table for name, table in imported.sections.items() if table},
+        "policies": imported.policies,
         "aliases": imported.aliases,
         "routes": imported.routes,
     }
@@ -101,7 +102,7 @@ def _may_go(steps: list[_Step]) -> bool:
     holder = steps[-1].holder
     if isinstance(holder, list):
         return len(holder) > 1 or len(steps) == 2
-    return len(steps) == 2 or steps[0].key not in {"routes", "aliases", "listeners"}
+    return len(steps) == 2 or steps[0].key not in {"routes", "aliases", "policies", "listeners"}
 
 
 def _document(data: Mapping[str, object], left: list[str], source: Path) -> str:

@@ -24,7 +24,8 @@ from postroad.net.hostname import host_name
 from postroad.net.settings import DirectorySettings, ProcessSettings, ResolverSettings
 from postroad.net.tlssettings import TlsSettings
 from postroad.observe.settings import LogSettings, SinkSettings
-from postroad.policy.settings import AccessSettings
+from postroad.policy.rulesettings import DeviceSettings, ExpectSettings, RuleSettings, SenderSettings
+from postroad.policy.settings import AccessSettings, PolicySettings
 from postroad.policy.shieldsettings import BanSettings, BreakerSettings, TarpitSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.recipients.settings import RecipientSettings
@@ -75,6 +76,12 @@ def _sink_name(text: str) -> str:
     return text
 
 
+def _device_name(text: str) -> str:
+    if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
+        raise ValueError(f"a device's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
+    return text
+
+
 def _directory_name(text: str) -> str:
     if not text or len(text) > _NAME_LIMIT or set(text) - _NAME:
         raise ValueError(f"a directory's name is 1 to {_NAME_LIMIT} letters, digits, hyphens and underscores")
@@ -96,6 +103,7 @@ HostName = Annotated[str, AfterValidator(_host_name)]
 MailboxText = Annotated[str, AfterValidator(_mailbox)]
 ListenerName = Annotated[str, AfterValidator(_listener_name)]
 EgressName = Annotated[str, AfterValidator(_egress_name)]
+DeviceName = Annotated[str, AfterValidator(_device_name)]
 SinkName = Annotated[str, AfterValidator(_sink_name)]
 DirectoryName = Annotated[str, AfterValidator(_directory_name)]
 Folder = Annotated[Path, BeforeValidator(_path)]
@@ -134,7 +142,34 @@ class Config(Settings):
         description="Mail of logins that do not behave as usual is held.",
         json_schema_extra={"default": "it is not; with a section, as it says"},
     )
+    policies: tuple[PolicySettings, ...] = Field(
+        (),
+        description="What else is asked of mail, in order, before it is decided who may relay; each has options of its "
+        "own, see [Policies](policies.md).",
+        json_schema_extra={"default": "none"},
+    )
+    policies_path: Folder = Field(
+        Path("policies"),
+        description="Folder of policies of your own; relative to the configuration file's folder.",
+        json_schema_extra={"default": '"./policies" beside the file'},
+    )
     auth: AuthSettings = Field(AuthSettings(), description="Who may log in, and how.")
+    rules: tuple[RuleSettings, ...] = Field(
+        (),
+        description="Who may send what to whom, and what becomes of it; in order, the first that matches ends it.",
+        json_schema_extra={"default": "none"},
+    )
+    expect: tuple[ExpectSettings, ...] = Field(
+        (),
+        description="Cases that must come out as expected; `postroad check` and every start and reload try them.",
+        json_schema_extra={"default": "none"},
+    )
+    senders: SenderSettings = Field(SenderSettings(), description="Who may use which sender addresses.")
+    devices: dict[DeviceName, DeviceSettings] = Field(
+        {},
+        description="Devices that cannot log in: they may send from their network, bound to what they are for.",
+        json_schema_extra={"default": "none"},
+    )
     postmaster: MailboxText = Field(
         default_factory=_default_postmaster,
         description="Where mail to the bare <Postmaster> goes (RFC 5321 4.5.1).",
@@ -258,6 +293,11 @@ class Config(Settings):
     def drop_folder(self) -> Path:
         """Where programs of this machine leave mail."""
         return self.data_dir / self.drops.folder
+
+    @property
+    def greylist_file(self) -> Path:
+        """Where greylisting remembers who came back."""
+        return self.data_dir / "greylist.db"
 
     @property
     def sent_file(self) -> Path:

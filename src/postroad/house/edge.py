@@ -12,13 +12,12 @@ from typing import Final
 from postroad.config.schema import Config
 from postroad.desk.readiness import FULL
 from postroad.house.board import Board, edge_name
-from postroad.house.front import Front, Known, Way, front_of, read_identities
+from postroad.house.front import Front, Way, front_of
+from postroad.house.known import read_known
 from postroad.house.life import DRAIN_SECONDS, settle_down
 from postroad.house.lookout import Eyes
 from postroad.house.seat import DRAIN, RETIRE, Seat
-from postroad.house.securing import read_certificates
 from postroad.house.showing import Showing
-from postroad.house.tables import read_tables
 from postroad.listener.doors import Doors
 from postroad.listener.server import Listeners
 from postroad.model.queueid import QueueIds
@@ -60,8 +59,7 @@ class Edge:
         )
         eyes = Eyes(board.guard, board.guard.rings[seat.place].put, clock)
         way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock, eyes)
-        tables, auth = read_tables(config, clock, emit), read_identities(config, clock)
-        known = Known(tables, auth, read_certificates(config, keys))
+        known = read_known(config, keys, clock, emit)
         self._front: Front = front_of(config, known, compile_rewriter(config.routes), way)
         self._listeners = Listeners(
             welcome=self._front.welcome,
@@ -99,17 +97,17 @@ class Edge:
             self._loop.add_signal_handler(number, self._stopping.put_nowait, number)
         await self._listeners.bind(self._seat.config.listeners)
         await self._listeners.start()
-        self._front.tables.start(self._clock, self._emit)
-        self._front.certificates.start(self._clock, self._emit)
-        self._front.auth.start(self._emit)
+        known = self._front.known
+        known.certificates.start(self._clock, self._emit)
+        known.start(self._clock, self._emit)
         settle_down()
         self._seat.board.ready(self._seat.place)
         number = await self._stopping.get()
         await self._accept_nothing_more()
         await self._leave(number)
-        await self._front.tables.close()
-        self._front.certificates.close()
-        await self._front.auth.close()
+        self._front.asked.close()
+        known.certificates.close()
+        await known.close()
         await self._spool.close()
         if self._meter is not None:
             self._show()

@@ -1,8 +1,8 @@
 """What sessions are welcomed by, from one configuration: access, policies, limits, aliases, the way into the spool.
 
 A session keeps the front that it began with until it ends, so a message is judged by one configuration from MAIL to
-its 250. Its tables (`house.tables`) are taken over by the next front where their options are the same; else they are
-closed when the last session of theirs is gone.
+its 250. What it knows (`house.known`) is taken over by the next front where the options are the same; else it is closed
+when the last session that used it is gone.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,14 +10,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.auth.service import AuthService
 from postroad.config.schema import Config
+from postroad.house.asked import Asked
 from postroad.house.guard import Admit
-from postroad.house.identities import has_same_auth, read_auth
+from postroad.house.known import Known
 from postroad.house.lookout import Eyes, shield_of
 from postroad.house.policing import Policing
+from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
-from postroad.house.tables import Tables
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
@@ -25,7 +25,6 @@ from postroad.listener.server import Listeners, Welcome
 from postroad.model.address import parse_mailbox
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
-from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.queue.announce import Announcer
@@ -54,26 +53,10 @@ class Front(Struct, frozen=True):
     """The parts of one configuration."""
 
     config: Config
-    tables: Tables
-    certificates: Certificates
-    auth: AuthService
+    known: Known
     welcome: Welcome
     announcer: Announcer
-
-
-def read_identities(config: Config, clock: Clock, old: Front | None = None) -> AuthService:
-    """Who may log in, as `old` has it when the options are the same; ConfigError when a source is broken. Slow."""
-    if old is not None and has_same_auth(old.config, config):
-        return old.auth
-    return read_auth(config, clock)
-
-
-class Known(Struct, frozen=True):
-    """What was read of files and databases for one configuration."""
-
-    tables: Tables
-    auth: AuthService
-    certificates: Certificates
+    asked: Asked
 
 
 def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) -> Front:
@@ -82,8 +65,10 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     control = RelayControl(config.access, postmaster)
     tables = known.tables
     door = tables.aliases.door
+    asked = Asked(config, known.policies, control, way.emit, way.clock)
+    rules = rules_as_policies(known.ruling, way.emit, way.clock)
     shield = shield_of(config, way.eyes)
-    policing = Policing(control, tables.knows, shield, way.emit, way.clock)
+    policing = Policing(control, tables.knows, asked, rules, way.emit, way.clock, shield=shield)
     admit = way.admit if config.breaker is None or way.admitting is None else way.admitting(way.admit)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
@@ -114,7 +99,7 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
         logins=known.auth.logins,
         tls=tls_of(config, known.certificates, way.clock),
     )
-    return Front(config, tables, known.certificates, known.auth, welcome, announcer)
+    return Front(config, known, welcome, announcer, asked)
 
 
 def drops_of(front: Front, way: Way, folder: DropFolder, knows: Callable[[str], Awaitable[object]]) -> Parts:

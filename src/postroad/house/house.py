@@ -22,17 +22,16 @@ from postroad.desk.protocol import Running
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.courier import Courier, Tools, courier_of
-from postroad.house.front import Front, Known, Way, drops_of, front_of, read_identities
+from postroad.house.front import Front, Way, drops_of, front_of
 from postroad.house.guard import Guard
 from postroad.house.guardboard import GuardBoard
 from postroad.house.guardorders import GuardOrders
 from postroad.house.injection import Injection, rules_of
+from postroad.house.known import read_known
 from postroad.house.lookout import Eyes
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
 from postroad.house.seat import Seat
-from postroad.house.securing import read_certificates
-from postroad.house.tables import read_tables
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops, Parts
@@ -118,8 +117,7 @@ class House:
         )
         self.dispatcher = self._dispatcher(queue_ids)
         self.way = self._way(queue_ids)
-        tables, auth = read_tables(config, clock, emit), read_identities(config, clock)
-        known = Known(tables, auth, read_certificates(config, self.keys))
+        known = read_known(config, self.keys, clock, emit)
         self.front = front_of(config, known, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
@@ -223,12 +221,11 @@ class House:
         if self.monitor is not None:
             self.monitor.follow()
         self._logs.sinks.change(front.config.sinks, around)
-        if self._board is None and front.certificates is not old_front.certificates:
-            old_front.certificates.close()
-            front.certificates.start(self.clock, self.emit)
-        front.tables.start(self.clock, self.emit, before=old_front.tables)
-        if front.auth is not old_front.auth:
-            front.auth.start(self.emit)
+        known, old_known = front.known, old_front.known
+        if self._board is None and known.certificates is not old_known.certificates:
+            old_known.certificates.close()
+            known.certificates.start(self.clock, self.emit)
+        known.start(self.clock, self.emit, old_known)
         self._retire(couriers.retire(old_courier, courier, self.clock))
         self._retire(self._retire_front(old_front))
 
@@ -242,23 +239,22 @@ class House:
         while self.injection is not None and self.injection.uses(old):
             await self.clock.sleep(fronts.LOOK_SECONDS)
         self._fronts.remove(old)
-        await old.tables.close(*(one.tables for one in self._fronts))
-        if all(one.auth is not old.auth for one in self._fronts):
-            await old.auth.close()
+        old.asked.close()
+        await old.known.close(*(one.known for one in self._fronts))
 
     async def close(self) -> None:
         """Close everything that is open; nothing may be running any more."""
         await self.rates.stop()
         await self.guard.stop()
-        self.front.certificates.close()
+        self.front.known.certificates.close()
         retiring = list(self._retiring)
         for task in retiring:
             task.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
-        for auth in {id(one.auth): one.auth for one in self._fronts}.values():
-            await auth.close()
+        for front in self._fronts:
+            front.asked.close()
         while self._fronts:
-            await self._fronts.pop().tables.close(*(one.tables for one in self._fronts))
+            await self._fronts.pop().known.close(*(one.known for one in self._fronts))
         await self.courier.deliverer.close()
         await self.workshop.pool.close()
         if self.injection is not None:

@@ -75,8 +75,7 @@ class Life:
         await control.start(inherited)
         let_go(inherited, announce)
         work = asyncio.create_task(house.dispatcher.run())
-        house.front.tables.start(house.clock, house.emit)
-        house.front.auth.start(house.emit)
+        house.front.known.start(house.clock, house.emit)
         self._listen_to_signals()
         wishes = asyncio.gather(self._reload_when_asked(), self._upgrade_when_asked())
         await self._accept()
@@ -108,7 +107,7 @@ class Life:
 
     async def _accept(self) -> None:
         house = self._house
-        house.front.certificates.start(house.clock, house.emit)
+        house.front.known.certificates.start(house.clock, house.emit)
         await house.listeners.start()
 
     def _started(self, announce: Callable[[str], None]) -> None:

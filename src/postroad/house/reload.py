@@ -15,16 +15,17 @@ from postroad.config.checkaliases import passwords_of
 from postroad.config.diff import differences, keep_running
 from postroad.config.host import check_host
 from postroad.config.load import Loaded, inspect_config
+from postroad.config.policies import is_own
 from postroad.config.problem import Warned
 from postroad.config.schema import Config
 from postroad.desk.protocol import Reloaded
 from postroad.house.courier import courier_of
-from postroad.house.front import Front, Known, front_of, read_identities
+from postroad.house.front import Front, front_of
 from postroad.house.house import House, around_of
 from postroad.house.injection import rules_of
-from postroad.house.securing import read_certificates
+from postroad.house.known import Known, read_known
 from postroad.house.sources import reads_elsewhere
-from postroad.house.tables import Before, may_differ, read_tables
+from postroad.house.tables import may_differ
 from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
@@ -90,7 +91,7 @@ class Reloader:
             raise
         except Exception as error:  # whatever it is, the configuration in force must stay
             raise ConfigError([f"internal error while reading: {traceback.format_exc()}"]) from error
-        courier = None
+        courier = front = None
         try:
             courier = courier_of(read.config, house.tools, house.courier)
             front = front_of(read.config, known, courier.rewrite, house.way)
@@ -98,11 +99,11 @@ class Reloader:
             rules = await asyncio.to_thread(rules_of, front, house.way)  # reads files
             doors = await self._prepare(read.config, front)
         except BaseException as error:
-            await known.tables.close(house.front.tables)
-            if known.auth is not house.front.auth:
-                await known.auth.close()
+            await known.close(house.front.known)
             if courier is not None and courier.resolver is not house.courier.resolver:
                 courier.resolver.close()
+            if front is not None:
+                front.asked.close()
             if isinstance(error, PostroadError) and not isinstance(error, ConfigError):
                 raise ConfigError([str(error)]) from error
             raise
@@ -113,8 +114,9 @@ class Reloader:
         """Nothing can fail any more after this."""
         if self._others is None:
             return await self._house.listeners.prepare(config.listeners, front.welcome)
-        reads = passwords_of(config) or may_differ(config) or reads_elsewhere(config)
-        if config != self._house.config or reads:
+        own = any(map(is_own, config.policies))
+        elsewhere = passwords_of(config) or may_differ(config) or reads_elsewhere(config)
+        if config != self._house.config or elsewhere or own:
             await self._others(config)
         return []
 
@@ -136,11 +138,7 @@ def read_for(running: Config, file: Path) -> Read:
 def read_all(house: House, file: Path) -> tuple[Read, Known]:
     """The same beside that of `house`, with what it reads of other files; may take its time."""
     read = read_for(house.config, file)
-    old = house.front
-    certificates = read_certificates(read.config, house.keys, old.certificates)
-    auth = read_identities(read.config, house.clock, old)
-    tables = read_tables(read.config, house.clock, house.emit, Before(old.config, old.tables))
-    return read, Known(tables, auth, certificates)
+    return read, read_known(read.config, house.keys, house.clock, house.emit, house.front.known)
 
 
 def _warnings(loaded: Loaded, changes: list[OptionChange]) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from postroad.config.schema import Config
-from postroad.house.front import Known, Way, front_of, read_identities
-from postroad.house.tables import read_tables
+from postroad.house.front import Way, front_of
+from postroad.house.known import read_for_show
 from postroad.listener.server import Listeners
 from postroad.listener.terms import Terms
 from postroad.model.envelope import Envelope
@@ -17,9 +17,7 @@ from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
 from postroad.model.work import Stored, Work
-from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
-from postroad.net.keyfiles import KeyStore
 from postroad.net.turn import Turn
 from postroad.spool.draft import Draft
 
@@ -33,9 +31,7 @@ class Strangers:
         """By `config`; ConfigError when a table of it is broken. `call_soon` is the event loop's."""
         self._config = config
         way = Way(NoSpool(), _admit_nothing, QueueIds(0), _tell_nobody, clock)
-        # Whether a session is under TLS is no matter of what it may do, and the keys are not for everybody to read.
-        tables = read_tables(config, clock, _tell_nobody)
-        known = Known(tables, read_identities(config, clock), Certificates({}, KeyStore()))
+        known = read_for_show(config, clock, _tell_nobody)
         self._front = front_of(config, known, None, way)
         self._listeners = Listeners(
             welcome=self._front.welcome,
@@ -52,8 +48,8 @@ class Strangers:
 
     async def close(self) -> None:
         """Give up what the tables have open."""
-        await self._front.tables.close()
-        await self._front.auth.close()
+        await self._front.known.close()
+        self._front.asked.close()
 
 
 class NoSpool:

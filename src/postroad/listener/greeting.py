@@ -111,7 +111,8 @@ class Greeting(Securing):
     def _begin(self) -> None:
         """Greet, now or after a while."""
         terms = self._terms
-        if terms.greeting_delay > 0:
+        peer = self._judge.peer
+        if terms.greeting_delay > 0 and not (peer.relays or terms.skips_greeting_delay(peer.ip)):
             self._waits_for_greeting = self._is_apart = True
             terms.call_later(terms.greeting_delay, self._greet)
         else:

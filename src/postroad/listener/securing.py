@@ -69,10 +69,9 @@ class Securing(Channel):
 
     async def _shake(self, tls: Tls, raw: asyncio.Transport) -> None:
         began = self._terms.monotonic()
-        early, self._apart = self._apart, b""
         why = ""
         try:
-            secured = await secure(raw, self, tls.context(), seconds=tls.timeout, early=early)
+            secured = await secure(raw, self, tls.context(), seconds=tls.timeout, early=self._take_apart)
             self._transport = secured.transport
         except PeerError as error:
             why = self._why_cut or str(error)
@@ -86,8 +85,11 @@ class Securing(Channel):
         self._tell(secured, began)
         needs_bindings = self._terms.logins is not None
         self._judge.secured(secured.state, bindings_of(secured.connection, tls.exporter) if needs_bindings else {})
-        early, self._apart = self._apart, b""
-        self._go_on(early)
+        self._go_on(self._take_apart())
+
+    def _take_apart(self) -> bytes:
+        octets, self._apart = self._apart, b""
+        return octets
 
     def _fail(self, raw: asyncio.Transport, reason: str, began: float) -> None:
         terms, judge = self._terms, self._judge

@@ -7,6 +7,7 @@ RFC 5321 4.5.3.2.7 (time-outs), 3.8 (421 when shutting down).
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -28,6 +29,7 @@ from postroad.net.inherited import Given, Inherited
 from postroad.policy.conduct import Conduct
 from postroad.policy.networks import membership
 from postroad.policy.stages import Stages
+from postroad.policy.strangers import is_within
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer, under_tls
 
@@ -190,6 +192,7 @@ class Listeners:
             at_turn_end=self._at_turn_end,
             enter=self._enter,
             leave=self._leave,
+            skips_greeting_delay=partial(is_within, networks=settings.greeting_exempt),
             secured=None if tls is None else under_tls(offer),
             tls=tls,
         )

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from postroad.model.option import Duration, Endpoint, Settings, Size
 from postroad.net.keyfiles import KeyFiles
 from postroad.net.tlssettings import NONE, File, anchored_files, pair_of
+from postroad.policy.settings import Network
 
 
 def _trusted(value: object) -> object:
@@ -65,7 +66,14 @@ class ListenerSettings(Settings):
         "off", description="SMTP AUTH (RFC 4954): not offered, offered, or needed before MAIL."
     )
     greeting_delay: Duration = Field(
-        "0s", description="Pause before the banner; a peer that talks in it is refused (554 5.5.1).", ge=0, le=60
+        "0s",
+        description="Pause before the banner for clients outside `access.relay_networks`; one that talks in it is refused "
+        "(554 5.5.1).",
+        ge=0,
+        le=60,
+    )
+    greeting_exempt: tuple[Network, ...] = Field(
+        (), description="Networks whose clients need not wait for the banner either."
     )
     proxy_protocol: bool = Field(
         False,

@@ -60,14 +60,19 @@ class Guest(Protocol):
         """Cut the connection."""
 
 
+def nobody(_: str) -> bool:
+    """No address at all."""
+    return False
+
+
 class Terms(Struct, frozen=True, kw_only=True):
     """The terms of one listener.
 
     `trusts_proxy` tells whose PROXY header is believed, when one is expected; `trusts_client` who may use XCLIENT,
     where anybody may, and is then offered what `trusted` has. `watch`, when there is one, is told how peers behave;
-    `tarpit`, when there is one, slows those that err;
-    `relays` tells of an address whether it may send anywhere; `enter` admits a conversation or says why not, and is
-    asked again when it goes on for another client; `now` is in microseconds since 1970, `monotonic` and
+    `tarpit`, when there is one, slows those that err; `relays` tells of an address whether it may send anywhere,
+    `skips_greeting_delay` of one that need not wait for the banner; `enter` admits a conversation or says why not, and
+    is asked again when it goes on for another client; `now` is in microseconds since 1970, `monotonic` and
     `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of the event loop's turn. `logins` knows who
     may log in, None where nobody can, and `is_locked`, when there is one, who may not after all. `tls` is None where
     there is none, and `secured` what is offered under it.
@@ -96,5 +101,6 @@ class Terms(Struct, frozen=True, kw_only=True):
     at_turn_end: Callable[[Callable[[], None]], object]
     enter: Callable[[Guest], Reply | None]
     leave: Callable[[Guest], None]
+    skips_greeting_delay: Callable[[str], bool] = nobody
     tls: Tls | None = None
     secured: Offer | None = None

@@ -19,6 +19,10 @@ class ConfigError(PostroadError):
         self.problems = problems
 
 
+class BindError(PostroadError):
+    """A function is no policy; the text says why."""
+
+
 class AddressError(PostroadError):
     """An address is not valid (RFC 5321 4.1.2); the text says what is wrong with it."""
 

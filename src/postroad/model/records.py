@@ -6,6 +6,7 @@ message bodies never go into a record.
 """
 
 from postroad.model.authrecords import Authenticated, AuthFailed
+from postroad.model.checkrecords import CheckFaulted
 from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
 from postroad.model.envelope import Origin
 from postroad.model.operatorrecords import OperatorActed, RecipientHandled
@@ -50,6 +51,7 @@ __all__ = [
     "CertificateExpiring",
     "CertificateLoaded",
     "CertificateRefused",
+    "CheckFaulted",
     "ClientChanged",
     "ConnectionSecured",
     "DirectoryFaulted",

@@ -7,7 +7,7 @@ from postroad.model.record import Record
 
 
 class TableLoaded(Record, frozen=True, tag="TableLoaded"):
-    """A file of aliases or users is in force with `entries`, at start and after it changed; `doubts` are odd lines."""
+    """A file of aliases, users or rules is in force with `entries`, read anew or first; `doubts` are odd lines."""
 
     table: str
     entries: int
@@ -15,7 +15,7 @@ class TableLoaded(Record, frozen=True, tag="TableLoaded"):
 
 
 class TableRefused(Record, frozen=True, tag="TableRefused"):
-    """A file of aliases or users changed and cannot be used, the old one stays: the first of `problems`, at `line`."""
+    """A file of aliases, users or rules is broken, the old one stays: the first of `problems`, at `line`."""
 
     table: str
     line: int

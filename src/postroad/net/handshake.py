@@ -6,6 +6,7 @@ before its protocol gets its turn. What fails is a PeerError in words for people
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -52,11 +53,11 @@ async def secure(
     context: ssl.SSLContext,
     *,
     seconds: float,
-    early: bytes = b"",
+    early: Callable[[], bytes],
 ) -> Secured:
     """The connection under TLS; PeerError when that fails or takes longer than `seconds`.
 
-    `early` are octets of the handshake that were read already.
+    `early` gives the octets that were read before TLS could be put below `protocol`.
     """
     loop = asyncio.get_running_loop()
     transport.pause_reading()  # until TLS reads
@@ -70,9 +71,8 @@ async def secure(
             ssl_shutdown_timeout=SHUTDOWN_SECONDS,
         )
     )
-    if early:
-        # Its first step, now scheduled, schedules what makes TLS ready; behind that comes what was read.
-        loop.call_soon(lambda: loop.call_soon(_feed, transport, early))
+    # Its first step, now scheduled, puts TLS below and schedules what makes it ready: behind that comes what was read.
+    loop.call_soon(lambda: loop.call_soon(_feed, transport, early()))
     try:
         made = await shaking
     except ssl.SSLError as error:
@@ -101,7 +101,7 @@ def _words(error: ssl.SSLError) -> str:
 
 def _feed(transport: asyncio.Transport, octets: bytes) -> None:
     """Give `octets` to the protocol that TLS has put below ours, as the transport would."""
-    if transport.is_closing():
+    if not octets or transport.is_closing():
         return
     below = cast("asyncio.BufferedProtocol", transport.get_protocol())
     while octets:

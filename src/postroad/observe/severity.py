@@ -24,6 +24,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.DeskFaulted: ERROR,
         r.ProcessLost: WARNING,
         r.PolicyFaulted: WARNING,
+        r.CheckFaulted: WARNING,
         r.TableRefused: WARNING,
         r.CatchAllFound: WARNING,
         r.CertificateRefused: WARNING,

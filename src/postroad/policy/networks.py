@@ -1,28 +1,63 @@
-"""Is an address, as text, in one of some networks (*pure*).
+"""Networks in look-up form: whether an address is in one of them costs a look for each length of prefix (*pure*).
 
-Remembered for the clients that come again and again, so that a look costs no parsing.
+An IPv4 address mapped into IPv6 counts as itself, here as everywhere (RFC 4291 2.5.5.2).
 """
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-_REMEMBERED: Final = 4096  # addresses
+Number = tuple[int, int]  # 32 or 128 bits, and the address as a number
+
+
+@lru_cache(maxsize=8192)  # a pure function of its argument; most clients connect again
+def number_of(ip: str) -> Number | None:
+    """The address `ip` as a number; None for what is none, such as the address of a drop."""
+    try:
+        address = ip_address(ip.partition("%")[0])
+    except ValueError:
+        return None
+    if address.version == 6 and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.max_prefixlen, int(address)
+
+
+def parse_network(text: str) -> IPv4Network | IPv6Network:
+    """A network or one address; ValueError tells what is accepted."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f'{error}; write a network like "10.0.0.0/8", or an address') from None
+
+
+def compile_networks(texts: Iterable[str]) -> "NetworkTable":
+    """The table of `texts`; ValueError for one that is no network."""
+    return NetworkTable(map(parse_network, texts))
+
+
+class NetworkTable:
+    """Some networks."""
+
+    __slots__ = ("_by_length",)
+
+    def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
+        """Take `networks` in any order."""
+        found: dict[tuple[int, int], set[int]] = {}
+        for network in networks:
+            bits = network.max_prefixlen
+            shift = bits - network.prefixlen
+            found.setdefault((bits, shift), set()).add(int(network.network_address) >> shift)
+        self._by_length = tuple((bits, shift, frozenset(numbers)) for (bits, shift), numbers in found.items())
+
+    def __call__(self, number: Number | None) -> bool:
+        """True when the address is in one of them."""
+        if number is None:
+            return False
+        bits, value = number
+        return any(bits == width and value >> shift in numbers for width, shift, numbers in self._by_length)
 
 
 def membership(networks: Iterable[IPv4Network | IPv6Network]) -> Callable[[str], bool]:
-    """A function that tells it; an IPv4 address mapped into IPv6 counts as itself, what is no address is in none."""
-    known = tuple(networks)
-
-    @lru_cache(_REMEMBERED)
-    def is_in(ip: str) -> bool:
-        try:
-            address = ip_address(ip.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in known)
-
-    return is_in
+    """A function that tells of an address as text whether it is in one of them."""
+    table = NetworkTable(networks)
+    return lambda ip: table(number_of(ip))

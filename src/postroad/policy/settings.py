@@ -1,4 +1,4 @@
-"""Options of access (`[access]`): who may relay, and where anyone may send.
+"""Options of access (`[access]`) and of policies (`[[policies]]`): who may relay, and what else is asked of mail.
 
 The default relays for this machine alone: an unconfigured Postroad is never an open relay.
 """
@@ -6,7 +6,7 @@ The default relays for this machine alone: an unconfigured Postroad is never an 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from postroad.model.address import parse_domain
 from postroad.model.errors import AddressError
@@ -49,3 +49,21 @@ class AccessSettings(Settings):
     relay_domains: tuple[DomainPattern, ...] = Field(
         (), description='Domains anyone may send to: "example.com", or "*.example.com" for all below it.'
     )
+
+
+class PolicySettings(Settings):
+    """One policy; every further key is an option of the policy itself, checked against its own types."""
+
+    model_config = ConfigDict(extra="allow")
+
+    use: str = Field(
+        description='Name of a policy that comes with Postroad, or "module:function" of your own: a file in '
+        "`policies_path`, or an installed package.",
+        min_length=1,
+    )
+    listeners: tuple[str, ...] = Field((), description="Listeners whose mail it is asked about; none given: all.")
+
+    @property
+    def given(self) -> dict[str, object]:
+        """The policy's own options, as in the file."""
+        return dict(self.model_extra or {})

@@ -40,6 +40,19 @@ POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later"
 
 BANNED: Final = Reply(554, "5.7.1", "Too many offences from your network")
 ACCOUNT_LOCKED: Final = Reply(550, "5.7.1", "Account is locked, ask your administrator")
+RULE_REJECTED: Final = Reply(550, "5.7.1", "Refused by policy")
+RULE_DEFERRED: Final = Reply(450, "4.7.1", "Not now, try again later")
+DEVICE_RECIPIENT: Final = Reply(550, "5.7.1", "Recipient address rejected: not allowed for this client")
+GREYLISTED: Final = Reply(451, "4.7.1", "Greylisted, try again later")
+DNS_UNAVAILABLE: Final = Reply(451, "4.4.3", "DNS does not answer, try again later")
+BAD_HELO: Final = Reply(550, "5.7.1", "EHLO name rejected")
+BAD_HELO_FOR_NOW: Final = Reply(450, "4.7.1", "EHLO name rejected, try again later")
+BAD_REVERSE_DNS: Final = Reply(550, "5.7.25", "Your address has no valid reverse DNS name")
+BAD_REVERSE_DNS_FOR_NOW: Final = Reply(450, "4.7.25", "Your address has no valid reverse DNS name, try again later")
+BAD_SENDER_DOMAIN: Final = Reply(550, "5.1.8", "Sender domain cannot be reached by mail")
+BAD_SENDER_DOMAIN_FOR_NOW: Final = Reply(450, "4.1.8", "Sender domain cannot be reached by mail, try again later")
+SENDER_TAKES_NO_MAIL: Final = Reply(550, "5.7.27", "Sender domain takes no mail")
+SENDER_TAKES_NO_MAIL_FOR_NOW: Final = Reply(450, "4.7.27", "Sender domain takes no mail, try again later")
 PASSWORD_EXPIRED: Final = Reply(432, "4.7.12", "A password transition is needed")
 AUTH_UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure, try again later")
 AUTH_LINE_TOO_LONG: Final = Reply(500, "5.5.6", "Authentication exchange line is too long")
@@ -116,6 +129,16 @@ def unknown_recipient(recipient: Mailbox) -> Reply:
     return Reply(550, "5.1.1", f"<{recipient}>: No such recipient")
 
 
+def listed(subject: str, by: str, text: str) -> Reply:
+    """Block lists have `subject`; `text` is where to ask about that."""
+    return Reply(554, "5.7.1", f"Service unavailable; [{subject}] is listed by {by}{text and '; '}{text}")
+
+
+def listed_for_now(subject: str, by: str, text: str) -> Reply:
+    """The same, for who may come back."""
+    return Reply(450, "4.7.1", f"Service unavailable; [{subject}] is listed by {by}{text and '; '}{text}")
+
+
 def challenge(text: str) -> Reply:
     """A challenge of SASL, in base64 (RFC 4954 4)."""
     return Reply(334, "", text)
@@ -172,6 +195,25 @@ CATALOGUE: Final = (
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
     Entry("BANNED", BANNED, "The client is banned and `bans.answer` is reject."),
     Entry("ACCOUNT_LOCKED", ACCOUNT_LOCKED, "An operator has locked the login that sends."),
+    Entry("RULE_REJECTED", RULE_REJECTED, "A rule rejects it; the text is the rule's own where it has one."),
+    Entry("DEVICE_RECIPIENT", DEVICE_RECIPIENT, "A device of `[devices]` wrote to whom it may not write."),
+    Entry("RULE_DEFERRED", RULE_DEFERRED, "A rule defers it; the text is the rule's own where it has one."),
+    Entry("GREYLISTED", GREYLISTED, "`greylist`: a client that is not known yet is asked to come back."),
+    Entry("DNS_UNAVAILABLE", DNS_UNAVAILABLE, 'A policy with `on_fault = "defer"` got no answer from DNS.'),
+    Entry("BAD_HELO", BAD_HELO, "`helo`: the name that the client gave itself was refused."),
+    Entry("BAD_HELO_FOR_NOW", BAD_HELO_FOR_NOW, "`helo`: the same, deferred."),
+    Entry("BAD_REVERSE_DNS", BAD_REVERSE_DNS, "`ptr`: the names of the client's address were refused (RFC 7372 3.3)."),
+    Entry("BAD_REVERSE_DNS_FOR_NOW", BAD_REVERSE_DNS_FOR_NOW, "`ptr`: the same, deferred."),
+    Entry("BAD_SENDER_DOMAIN", BAD_SENDER_DOMAIN, "`sender_domain`: no mail could be sent back to the sender."),
+    Entry("BAD_SENDER_DOMAIN_FOR_NOW", BAD_SENDER_DOMAIN_FOR_NOW, "`sender_domain`: the same, deferred."),
+    Entry("SENDER_TAKES_NO_MAIL", SENDER_TAKES_NO_MAIL, "`sender_domain`: it has a null MX (RFC 7505 4.2)."),
+    Entry("SENDER_TAKES_NO_MAIL_FOR_NOW", SENDER_TAKES_NO_MAIL_FOR_NOW, "`sender_domain`: the same, deferred."),
+    Entry(
+        "listed",
+        listed("192.0.2.1", "zen.example.org", "see https://zen.example.org/192.0.2.1"),
+        "`dnsbl`: block lists weigh as much as its `reject`.",
+    ),
+    Entry("listed_for_now", listed_for_now("192.0.2.1", "zen.example.org", ""), "`dnsbl`: as much as its `defer`."),
     Entry("PASSWORD_EXPIRED", PASSWORD_EXPIRED, "The password is right and has expired."),
     Entry("AUTH_UNAVAILABLE", AUTH_UNAVAILABLE, "An identity source is down, or too many log in at one time."),
     Entry("AUTH_LINE_TOO_LONG", AUTH_LINE_TOO_LONG, "A line of AUTH is longer than 12288 octets."),

@@ -1,5 +1,6 @@
 """TLS in the configuration: how listeners come by it, doubts, and what lies in the files."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,24 @@ def test_times_and_rights_are_doubts(tmp_path: Path) -> None:
     own = authority.issue("open")
     own.key.chmod(0o644)
     assert found(own) == [f'? tls.certificate: "{own.key}": everybody can read the key; chmod 640, or 600']
+
+
+@pytest.mark.parametrize("shut", ["folder", "file"])
+def test_what_we_may_not_read_is_not_checked(tmp_path: Path, shut: str) -> None:
+    own = Authority(tmp_path / "tls").issue("own")
+    (own.key.parent if shut == "folder" else own.key).chmod(0)
+    child = os.fork()  # a child gives its privileges up, so that root can run this test as well
+    if child == 0:
+        code = 1
+        try:
+            if os.getuid() == 0:
+                os.setuid(65534)
+            (told,) = found(own)
+            code = 0 if told.startswith("? ") and "cannot be read by who runs this" in told else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    own.key.parent.chmod(0o700)
 
 
 def test_client_authorities(tmp_path: Path) -> None:

@@ -121,8 +121,9 @@ mx.example         smtp:other.example
     assert made.lane("x@anything.example") == "smtp://out.example:25"
     assert made.data["access"]["relay_domains"][:2] == ["example.com", "*.example.com"]
     text = "\n".join(made.left)
-    for words in ("transport_maps: hash:/x", "reject_rbl_client", "zen.example.org", "uucp", "the service slow"):
+    for words in ("transport_maps: hash:/x", "uucp", "the service slow"):
         assert words in text
+    assert made.data["policies"] == [{"use": "dnsbl", "lists": [{"zone": "zen.example.org"}]}]
 
 
 def test_a_relay_for_its_networks(tmp_path: Path) -> None:
@@ -138,6 +139,9 @@ sender_dependent_relayhost_maps = texthash:/etc/postfix/senders
 smtpd_client_connection_count_limit = 20
 minimal_backoff_time = 300s
 content_filter = smtp:[127.0.0.1]:10024
+postscreen_greet_wait = 4s
+postscreen_dnsbl_sites = zen.example.org*2 broken..zone*2 b.example.org=127.0.0.4
+postscreen_dnsbl_threshold = 3
 smtpd_milters = inet:localhost:8891
 """,
         senders="news@example.com [news.isp.example]\n@example.org [other.isp.example]:2525\n",
@@ -156,6 +160,9 @@ smtps     inet  n       -       y       -       -       smtpd
         "[::]:2525",
         "127.0.0.1:10025",
     ]
+    assert [listener.get("greeting_delay") for listener in made.data["listeners"].values()] == ["4s", None, None]
+    (lists,) = made.data["policies"]
+    assert (lists["reject"], [one["zone"] for one in lists["lists"]]) == (3, ["zen.example.org", "b.example.org"])
     assert made.data["access"]["relay_networks"] == ["127.0.0.0/8", "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
     assert made.lane("b@x.example", "news@example.com") == "smtp://news.isp.example:25"
     assert made.lane("b@x.example", "q@example.org") == "smtp://other.isp.example:2525"
@@ -167,6 +174,7 @@ smtps     inet  n       -       y       -       -       smtpd
         "cidr:/etc/postfix/nets",
         "smtps",
         "postscreen",
+        "broken..zone",
         "content_filter",
         "smtpd_milters",
         "backoff",

@@ -152,7 +152,7 @@ async def test_when_nobody_answers_it_is_told_why(kit: Kit) -> None:
 async def test_a_silent_target_is_given_up(kit: Kit, verb: str) -> None:
     async with Peer(script={verb: [Hang()]}) as peer:
         prober = kit()
-        assert (await ask(prober, target(peer), timeout=0.2)).words.endswith("no answer within 0.2s")
+        assert (await ask(prober, target(peer), timeout=0.2)).words.count("no answer within") == 1
         assert codes(await ask(prober, target(peer))) == [250, 250, 250]
 
 
@@ -174,8 +174,8 @@ async def test_tls_where_it_is_offered_and_plain_text_where_it_fails(kit: Kit, t
         assert peer.verbs()[:3] == ["EHLO", "STARTTLS", "EHLO"]
     script: dict[str, list[Step]] = {"STARTTLS": [Raw(b"220 go\r\n"), Raw(b"220 go\r\n")]}
     async with Peer(extensions=("STARTTLS",), script=script) as peer:
-        assert codes(await ask(kit(command_timeout="500ms"), target(peer))) == [250, 250, 250]
-        assert (await ask(kit(command_timeout="500ms", tls="required"), target(peer))).target is None
+        assert codes(await ask(kit(command_timeout="2s"), target(peer))) == [250, 250, 250]
+        assert (await ask(kit(command_timeout="2s", tls="required"), target(peer))).target is None
 
 
 async def test_from_the_source_of_the_route(kit: Kit) -> None:

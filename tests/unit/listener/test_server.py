@@ -73,8 +73,9 @@ async def test_sessions_in_all_are_limited() -> None:
     await listeners.drain(5)
 
 
-async def test_who_talks_before_the_greeting_is_refused() -> None:
-    listeners = Desk().listeners()
+async def test_a_stranger_who_talks_before_the_greeting_is_refused() -> None:
+    desk = Desk(relay_networks=())
+    listeners = desk.listeners()
     port = port_of(await listeners.bind({"a": ListenerSettings(bind=("127.0.0.1:0",), greeting_delay=30.0)}))
     await listeners.start()
     client = await Client.connect(port)
@@ -82,14 +83,29 @@ async def test_who_talks_before_the_greeting_is_refused() -> None:
     assert (await client.rest())[:9] == b"554 5.5.1"
     await client.close()
     await listeners.drain(5)
+    assert [(one.kind, one.ip, one.listener) for one in desk.conduct] == [("talked_first", "127.0.0.1", "a")]
 
 
-async def test_who_waits_for_the_greeting_gets_it() -> None:
-    listeners = Desk().listeners()
+async def test_a_stranger_who_waits_for_the_greeting_gets_it() -> None:
+    listeners = Desk(relay_networks=()).listeners()
     port = port_of(await listeners.bind({"a": ListenerSettings(bind=("127.0.0.1:0",), greeting_delay=0.01)}))
     await listeners.start()
     client = await Client.connect(port)
     assert (await client.line())[:3] == b"220"
+    await client.close()
+    await listeners.drain(5)
+
+
+@pytest.mark.parametrize(("relay", "exempt"), [(["127.0.0.0/8"], []), ([], ["192.0.2.0/24", "127.0.0.1/32"])])
+async def test_relay_networks_and_who_is_exempt_get_the_greeting_at_once(relay: list[str], exempt: list[str]) -> None:
+    listeners = Desk(relay_networks=relay).listeners()
+    settings = ListenerSettings.model_validate(
+        {"bind": ["127.0.0.1:0"], "greeting_delay": "1m", "greeting_exempt": exempt}
+    )
+    port = port_of(await listeners.bind({"a": settings}))
+    await listeners.start()
+    client = await Client.connect(port)
+    assert (await client.line())[:3] == b"220"  # well before a minute has passed
     await client.close()
     await listeners.drain(5)
 

@@ -180,6 +180,7 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
             f"pickup[{p}]: warning: {e.drop} of uid {e.uid} is no mail: {e.reason}; set aside at {e.aside}",
         ),
         r.DropsFaulted: lambda e, p: (f"pickup[{p}]: warning: {e.reason}",),
+        r.CheckFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy}: {e.check}: {e.reason}",),
         r.PolicyFaulted: lambda e, p: (f"smtpd[{p}]: warning: policy {e.policy} at {e.stage}: {e.reason}",),
         r.AuthFailed: auth_failed,
         r.UserLineIgnored: lambda e, p: (f"smtpd[{p}]: warning: {e.table}, line {e.line}: {e.reason}; skipping it",),

@@ -209,6 +209,7 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.SpoolMended: lambda _: "spool     mail is fetched again",
         r.DropSetAside: lambda e: f"drop      {e.drop} of uid {e.uid} SET ASIDE at {e.aside}: {e.reason}",
         r.DropsFaulted: lambda e: f"drops     FAULT: {e.reason}",
+        r.CheckFaulted: lambda e: f"policy    {e.policy}: {e.check} cannot be asked: {e.reason}",
         r.PolicyFaulted: lambda e: f"policy    FAULT: {e.policy} at {e.stage}: {e.reason}",
         r.Authenticated: lambda e: f"login     {e.login} by {e.mechanism} from {e.origin.ip}, known to {e.source}",
         r.AuthFailed: lambda e: (

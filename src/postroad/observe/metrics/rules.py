@@ -148,6 +148,7 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.SpoolHasRoom: PLAIN,
         r.SpoolFaulted: PLAIN,
         r.SpoolMended: PLAIN,
+        r.CheckFaulted: Rule(("policy", "check")),
         r.PolicyFaulted: Rule(("policy", "stage")),
         r.Authenticated: Rule(("origin.listener", "mechanism", "source")),
         r.AuthFailed: Rule(("origin.listener", "code")),

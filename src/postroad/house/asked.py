@@ -1,0 +1,92 @@
+"""The policies of `[[policies]]` with what they need of the server in place: resolver, clock, what is remembered.
+
+Only what one of them asks for is made, and it is let go of with the front it was made for. Without such policies
+nothing is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Final
+
+from postroad.config.policies import Prepared, prepare
+from postroad.config.problem import render
+from postroad.config.schema import Config
+from postroad.config.secrets import read_secret
+from postroad.house.courier import bound_to
+from postroad.model.dns import Lookup
+from postroad.model.errors import ConfigError
+from postroad.model.greylisting import Greylist
+from postroad.model.records import Emit
+from postroad.net.addresses import own_endpoints
+from postroad.net.clock import Clock
+from postroad.net.resolver import Resolver
+from postroad.policies.relay_control import RelayControl
+from postroad.policy.bind import bound
+from postroad.policy.chain import Policy
+from postroad.policy.strangers import Faults, Ourselves
+from postroad.store.greylist import GreylistFile
+
+GREYLIST_PAIRS: Final = 1_000_000  # about 100 MB
+
+
+def read_policies(config: Config) -> tuple[Prepared, ...]:
+    """The policies that the configuration names; ConfigError with all that is wrong with them. Slow."""
+    found = prepare(config)
+    if found.problems:
+        raise ConfigError([render(problem, {}) for problem in found.problems])
+    return found.policies
+
+
+class Asked:
+    """The policies of one configuration."""
+
+    def __init__(
+        self, config: Config, prepared: tuple[Prepared, ...], control: RelayControl, emit: Emit, clock: Clock
+    ) -> None:
+        """Nothing is opened yet; `control` knows which recipients are ours."""
+        self._config = config
+        self._control = control
+        self._emit = emit
+        self._clock = clock
+        wanted = {kind for one in prepared for kind in one.declaration.services.values()}
+        services = self._services(wanted)
+        self._policies = [(one, bound(one.declaration, one.options, services, read_secret)) for one in prepared]
+
+    def of(self, stage: str, listener: str) -> Iterator[Policy[object]]:
+        """Those of a stage for what comes in by a listener, in order."""
+        for prepared, policy in self._policies:
+            if prepared.declaration.stage == stage and prepared.concerns(listener):
+                yield policy
+
+    def close(self) -> None:
+        """Let go of what was made; nobody is asked any more."""
+        if "_resolver" in self.__dict__:
+            self._resolver.close()
+        if "_greylist" in self.__dict__:
+            self._greylist.close()
+
+    def _services(self, wanted: set[object]) -> Mapping[object, object]:
+        makers: dict[object, Callable[[], object]] = {
+            Lookup: lambda: self._resolver,
+            Clock: lambda: self._clock,
+            Emit: lambda: self._emit,
+            Faults: lambda: Faults(self._emit, self._clock.now),
+            Ourselves: self._ourselves,
+            Greylist: lambda: self._greylist,
+        }
+        return {kind: make() for kind, make in makers.items() if kind in wanted}
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        return Resolver(self._config.resolver, self._clock)
+
+    @cached_property
+    def _greylist(self) -> GreylistFile:
+        return GreylistFile(self._config.greylist_file, GREYLIST_PAIRS, self._clock.now)
+
+    def _ourselves(self) -> Ourselves:
+        control = self._control
+        addresses = frozenset(address for address, _ in own_endpoints(bound_to(self._config)))
+        return Ourselves(
+            self._config.hostname, addresses, lambda recipient: control.relay_domain_of(recipient) is not None
+        )

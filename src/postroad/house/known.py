@@ -1,0 +1,62 @@
+"""What was read of files and databases for one configuration: tables, who may log in, certificates, policies, rules.
+
+A reload takes over what it leaves as it is, so that nothing is read, forgotten or asked anew for its sake. Reading is
+slow: a reload does it in a thread. What is given up is closed when no session uses it any more.
+"""
+
+from msgspec import Struct
+
+from postroad.auth.service import AuthService
+from postroad.config.policies import Prepared
+from postroad.config.rulebook import Ruling
+from postroad.config.schema import Config
+from postroad.house.asked import read_policies
+from postroad.house.identities import has_same_auth, read_auth
+from postroad.house.ruling import read_rules
+from postroad.house.securing import read_certificates
+from postroad.house.tables import Before, Tables, read_tables
+from postroad.model.greylisting import Greylist
+from postroad.model.records import Emit
+from postroad.net.certificates import Certificates
+from postroad.net.clock import Clock
+from postroad.net.keyfiles import KeyStore
+
+
+class Known(Struct, frozen=True):
+    """All of it, as `config` says."""
+
+    config: Config
+    tables: Tables
+    auth: AuthService
+    certificates: Certificates
+    policies: tuple[Prepared, ...]
+    ruling: Ruling
+
+    def start(self, clock: Clock, emit: Emit, before: "Known | None" = None) -> None:
+        """Look after what is not that of `before`, which is looked after already."""
+        self.tables.start(clock, emit, before=None if before is None else before.tables)
+        if before is None or self.auth is not before.auth:
+            self.auth.start(emit)
+
+    async def close(self, *kept: "Known") -> None:
+        """Let go of what none of `kept` has too; certificates are another matter."""
+        await self.tables.close(*(other.tables for other in kept))
+        if all(self.auth is not other.auth for other in kept):
+            await self.auth.close()
+
+
+def read_known(config: Config, keys: KeyStore, clock: Clock, emit: Emit, old: Known | None = None) -> Known:
+    """What `config` needs, of `old` where that is the same; ConfigError when something cannot be used. Slow."""
+    policies = read_policies(config)
+    certificates = read_certificates(config, keys, None if old is None else old.certificates)
+    auth = old.auth if old is not None and has_same_auth(old.config, config) else read_auth(config, clock)
+    tables = read_tables(config, clock, emit, None if old is None else Before(old.config, old.tables))
+    return Known(config, tables, auth, certificates, policies, read_rules(config))
+
+
+def read_for_show(config: Config, clock: Clock, emit: Emit) -> Known:
+    """The same for sessions that have no effect: without keys, which not everybody may read, and what remembers."""
+    policies = tuple(one for one in read_policies(config) if Greylist not in one.declaration.services.values())
+    tables = read_tables(config, clock, emit)
+    auth = read_auth(config, clock)
+    return Known(config, tables, auth, Certificates({}, KeyStore()), policies, read_rules(config))
