@@ -19,6 +19,7 @@ from postroad.config.checkoauth import check_oauth
 from postroad.config.checkrates import check_rates
 from postroad.config.checkrecipients import check_recipients
 from postroad.config.checkrules import check_rules
+from postroad.config.checkshield import check_shield
 from postroad.config.checksinks import check_sinks
 from postroad.config.checktls import tls_rules
 from postroad.config.describe import duration_text, size_text, value_text
@@ -143,6 +144,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_desk,
     check_rates,
     check_directories,
+    check_shield,
     check_sinks,
     check_rules,
     tls_rules,

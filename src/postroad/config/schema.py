@@ -27,6 +27,7 @@ from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.ratesettings import CountingSettings, RateSettings
 from postroad.policy.rulesettings import DeviceSettings, ExpectSettings, RuleSettings, SenderSettings
 from postroad.policy.settings import AccessSettings, PolicySettings
+from postroad.policy.shieldsettings import BanSettings, BreakerSettings, TarpitSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.recipients.settings import RecipientSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
@@ -89,6 +90,21 @@ class Config(Settings):
     )
     tls: TlsSettings = Field(TlsSettings(), description="Encryption for clients, and our certificates.")
     access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
+    bans: BanSettings | None = Field(
+        None,
+        description="Who is banned for a while.",
+        json_schema_extra={"default": "nobody; with a section, as it says"},
+    )
+    tarpit: TarpitSettings | None = Field(
+        None,
+        description="Slow answers for clients that err.",
+        json_schema_extra={"default": "none; with a section, as it says"},
+    )
+    breaker: BreakerSettings | None = Field(
+        None,
+        description="Mail of logins that do not behave as usual is held.",
+        json_schema_extra={"default": "it is not; with a section, as it says"},
+    )
     policies: tuple[PolicySettings, ...] = Field(
         (),
         description="What else is asked of mail, in order, before it is decided who may relay; each has options of its "
@@ -224,9 +240,24 @@ class Config(Settings):
         return self.data_dir / "rates.json"
 
     @property
-    def accounts_file(self) -> Path:
+    def counts_file(self) -> Path:
         """Where what is used up of long limits of `rates` is kept."""
+        return self.data_dir / "counts.json"
+
+    @property
+    def bans_file(self) -> Path:
+        """Where bans are kept."""
+        return self.data_dir / "bans"
+
+    @property
+    def accounts_file(self) -> Path:
+        """Where it is kept which logins are held or locked."""
         return self.data_dir / "accounts.json"
+
+    @property
+    def habits_file(self) -> Path:
+        """Where it is kept what is usual for each login."""
+        return self.data_dir / "habits.json"
 
     @property
     def drop_folder(self) -> Path:

@@ -7,7 +7,7 @@ runs; a file or secret that cannot be read is a ConfigError.
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -34,6 +34,7 @@ from postroad.queue.planning import ShapedPlans
 from postroad.queue.regime import Regime
 from postroad.queue.retryrules import retries_of
 from postroad.queue.shaping import Shaping
+from postroad.queue.spooling import Deliver
 from postroad.queue.suspensions import Suspensions
 from postroad.routing.lanes import fallback_of
 from postroad.routing.rewrite import compile_rewriter
@@ -52,6 +53,7 @@ class Tools(Struct, frozen=True):
     turn: Turn
     suspensions: Suspensions
     convert: Convert
+    delivering: Callable[[Deliver], Deliver] | None = None  # lets the watch over accounts hear of outcomes
 
 
 class Courier(Struct, frozen=True, kw_only=True):
@@ -82,7 +84,7 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
         settings=config.queue,
         plan=watched(plan, tools.suspensions, tools.clock.now),
         cached_plan=cached_plan,
-        deliver=deliverer.deliver,
+        deliver=_deliver(config, tools, deliverer),
         retries=retries_of(config.queue, config.retry),
         reporting=reporting_of(config),
         shaping=shaping,
@@ -96,6 +98,12 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
         deliverer=deliverer,
         regime=regime,
     )
+
+
+def _deliver(config: Config, tools: Tools, deliverer: Deliverer) -> Deliver:
+    if config.breaker is None or tools.delivering is None:
+        return deliverer.deliver
+    return tools.delivering(deliverer.deliver)
 
 
 async def retire(old: Courier, new: Courier, clock: Clock) -> None:
