@@ -84,6 +84,20 @@ def from_missing_tls(words: str, target: Target, demand: Security, *, is_distrus
     return Deferred(Reply(451, code, f"{kind} is required{who}, and {_name(target)} {words}"), Scope.HOST, target)
 
 
+def from_missing_requiretls(target: Target) -> Deferred:
+    """What it means that the message has REQUIRETLS and the host does not offer it (RFC 8689 4.2.1)."""
+    words = f"the sender requires TLS all the way, and {_name(target)} does not offer REQUIRETLS"
+    return Deferred(Reply(451, NO_REQUIRETLS, words), Scope.HOST, target)
+
+
+def when_no_host_may(failure: Deferred) -> Failed | None:
+    """The failure of a message with REQUIRETLS that no host may have because of this, or None (RFC 8689 4.2.1)."""
+    reply = failure.reply
+    if reply.enhanced not in (NO_TLS, NO_REQUIRETLS):
+        return None
+    return Failed(Reply(550, f"5{reply.enhanced[1:]}", reply.text), Scope.MESSAGE, failure.target)
+
+
 def from_egress_fault(words: str) -> Deferred:
     """What it means that we cannot send from where we were told to: no target is to blame, and all have to wait."""
     return Deferred(Reply(451, "4.3.5", words), Scope.NEXT_HOP)

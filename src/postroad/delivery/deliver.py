@@ -25,9 +25,11 @@ from postroad.delivery.classify import (
     Result,
     from_egress_fault,
     from_fault,
+    from_missing_requiretls,
     from_missing_tls,
     from_session_reply,
     settle,
+    when_no_host_may,
 )
 from postroad.delivery.connection import Connection
 from postroad.delivery.dialing import Dialing, Dialings, MatchTlsa, OpenStream
@@ -40,18 +42,19 @@ from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.standing import Standing
 from postroad.model.address import Mailbox
 from postroad.model.content import Content
-from postroad.model.envelope import Recipient
+from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import AddressError, SpoolError
 from postroad.model.outcome import Deferred, Failed, Outcome, Scope
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
-from postroad.model.route import CAPTURE, LEAST_BUSY, Route, Target
+from postroad.model.route import CAPTURE, LEAST_BUSY, TLS_REQUIRETLS, Route, Target
 from postroad.model.security import TlsObserver
 from postroad.model.work import Work
 from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
 from postroad.net.proxy import HAPROXY
 from postroad.smtp.client import GREETING, recipient_commands
+from postroad.smtp.clientparse import Extensions
 
 Paths = Callable[[Mailbox, Sequence[Recipient]], Mailbox]
 PROBES: Final = 20  # probes at the same time; further ones come when mail for the host does
@@ -158,7 +161,7 @@ class Deliverer:
         """Deliver to the recipients `left` along `route`, as the attempt's dialing says."""
         dialing = attempt.dialing
         targets: Sequence[Target] = route.targets
-        host = _NO_TARGET
+        host: Outcome = _NO_TARGET
         is_counted = False
         if len(targets) > 1 or not dialing.is_plain:
             attempt.has_choice = len(targets) > 1
@@ -174,7 +177,11 @@ class Deliverer:
                 failure = await self._to_target(target, attempt, left)
             if failure is None:
                 break
-            host = failure
+            final = when_no_host_may(failure) if attempt.cargo.envelope.tls == TLS_REQUIRETLS else None
+            if final is None:
+                host = failure
+            elif host is _NO_TARGET:
+                host = final
             left = attempt.left()
             if failure.scope is Scope.NEXT_HOP:
                 attempt.egress_fault = failure.reply.text
@@ -278,6 +285,10 @@ class Deliverer:
     async def _transact(self, connection: Connection, attempt: Attempt, left: list[int]) -> Result | None:
         """One transaction for as many of `left` as may be; None when the connection was dead before it began."""
         target, extensions = connection.target, connection.session.extensions
+        if target.security is not None and _lacks_requiretls(extensions, attempt.cargo.envelope):
+            lacking = Result()
+            lacking.host = from_missing_requiretls(target)
+            return lacking
         fitted = fit_plain(attempt.cargo, extensions) or await fit(attempt.cargo, extensions, target, self._convert)
         if isinstance(fitted, Failed):
             attempt.settle(left, fitted)
@@ -336,6 +347,13 @@ class Deliverer:
             fatal = opened.refused is None and (opened.command == CONNECT or behind)
             self._standing.fail(target, dialing, str(failure.reply), fatal=fatal)
         return failure
+
+
+def _lacks_requiretls(extensions: Extensions, envelope: Envelope) -> bool:
+    """True when the message must not go here; a report goes all the same (RFC 8689 5)."""
+    if envelope.tls != TLS_REQUIRETLS or envelope.sender.is_null:
+        return False
+    return not extensions.requiretls
 
 
 def _refuse_unfit(attempt: Attempt, fitted: Fit, left: list[int], target: Target) -> list[int]:

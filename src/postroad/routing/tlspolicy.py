@@ -3,7 +3,7 @@
 A configured destination wins. Else what DNS proves about the host does: DANE (RFC 7672 2.2), then MTA-STS (RFC 8461 2;
 both have a Security or a deferral here). Else it is as `[delivery] tls` says, and there is nothing to tell. A message
 may ask for more: TLS by a policy of ours, or verified TLS by REQUIRETLS (RFC 8689 4.2.1), never for less than the
-configuration does; TLS-Required: No (RFC 8689 5) waives what the destination asks for itself.
+configuration does; TLS-Required: No (RFC 8689 4.2.2) waives what the destination asks for itself.
 """
 
 from collections.abc import Sequence
