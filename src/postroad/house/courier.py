@@ -21,6 +21,7 @@ from postroad.delivery.deliver import Deliverer
 from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
+from postroad.model.dns import Lookup
 from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
 from postroad.net.addresses import own_endpoints
@@ -134,7 +135,7 @@ def _router(config: Config, resolver: Resolver, old: Courier | None) -> Router:
     return router_of(config, resolver)
 
 
-def router_of(config: Config, resolver: Resolver) -> Router:
+def router_of(config: Config, resolver: Lookup) -> Router:
     """The router that `config` describes."""
     return Router(
         compile_rules(config.routes, config.egress),
