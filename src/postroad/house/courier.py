@@ -148,6 +148,13 @@ def router_of(config: Config, resolver: Lookup) -> Router:
     )
 
 
+def plain_targets(courier: Courier, lane: str) -> tuple[str, ...]:
+    """The targets of `lane` that get plain text for a while, because opportunistic TLS failed with them."""
+    route = courier.router.cached_plan(lane)
+    targets = () if route is None else route.targets
+    return tuple(str(target) for target in targets if courier.deliverer.is_plain(target))
+
+
 def securing_of(config: Config) -> Securing:
     """Who must have which TLS, as `config` says."""
     return Securing(TlsRules(config.tls_out.destinations))
