@@ -8,6 +8,7 @@ tests() {
     cat <<'LIST'
 postfix          postfix
 swaks            swaks
+python3-spf      /usr/lib/python3/dist-packages/spf.py
 curl             curl
 msmtp            msmtp
 gsasl            gsasl

@@ -5,7 +5,8 @@ anything is asked (RFC 7208 4.6). RFC 7208 7.1 (syntax), RFC 7208 7.2 (letters),
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ NAME_LIMIT: Final = 253  # octets of a name in DNS
 _LETTERS: Final = frozenset("slodiphv")
 _LETTERS_OF_EXP: Final = _LETTERS | frozenset("crt")
 _MACRO: Final = re.compile(r"%(?:\{([A-Za-z])([0-9]*)([rR]?)([-.+,/_=]*)\}|([%_-]))")
-_ESCAPES: Final[Mapping[str, str]] = {"%": "%", "_": " ", "-": "%20"}
+_ESCAPES: Final = MappingProxyType({"%": "%", "_": " ", "-": "%20"})
 _TOP_LABEL: Final = re.compile(
     r"\.(?:(?=[A-Za-z0-9-]*[A-Za-z])[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?|[0-9]+-[0-9-]*[0-9])\.?\Z"
 )

@@ -7,6 +7,7 @@ A record is read whole before anything of it is used: whatever is wrong anywhere
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ _VERSION: Final = re.compile(r"v=spf1(?: |\Z)", re.IGNORECASE)
 _MODIFIER: Final = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)\Z", re.DOTALL)
 _CIDR: Final = re.compile(r"(.*?)(?:/(0|[1-9]\d?))?(?://(0|[1-9]\d?\d?))?\Z", re.DOTALL)
 _IPV4: Final = re.compile(r"(?:(?:0|[1-9]\d?\d?)\.){3}(?:0|[1-9]\d?\d?)\Z")
-QUALIFIERS: Final = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
+QUALIFIERS: Final = MappingProxyType({"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"})
 
 
 class Mechanism(Struct, frozen=True):
