@@ -259,6 +259,7 @@ SAMPLES: tuple[Record, ...] = (
         held="looks odd",
         route="slow",
         tls="required",
+        sender="devices@example.com",
         redirected=("carol@example.com",),
         added=("archive@example.com",),
     ),

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from postroad.aliases.settings import AliasSettings
 from postroad.api.settings import ApiSettings
 from postroad.auth.settings import AuthSettings
+from postroad.delivery.returnpathsettings import BatvSettings, SrsSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.desk.settings import DeskSettings
@@ -193,6 +194,16 @@ class Config(Settings):
     )
     pools: dict[EgressName, PoolSettings] = Field(
         {}, description="Sources that take turns, by name.", json_schema_extra={"default": "none"}
+    )
+    srs: SrsSettings | None = Field(
+        None,
+        description="Reverse-paths of ours for mail that is forwarded.",
+        json_schema_extra={"default": "mail is forwarded as it came"},
+    )
+    batv: BatvSettings | None = Field(
+        None,
+        description="Tags by which reports about our mail are known.",
+        json_schema_extra={"default": "none"},
     )
     spool: SpoolSettings = Field(SpoolSettings(), description="How accepted mail is kept.")
     drops: DropSettings = Field(DropSettings(), description="Mail that programs of this machine drop.")

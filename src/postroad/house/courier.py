@@ -18,6 +18,7 @@ from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.cargo import Convert
 from postroad.delivery.deliver import Deliverer
+from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
 from postroad.model.option import parse_endpoint
@@ -160,18 +161,19 @@ def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
         egress=egress_of(config),
         emit=tools.emit,
         convert=tools.convert,
+        paths=paths_of(config, tools.clock.now),
     )
 
 
 def _sends_alike(old: Config, new: Config) -> bool:
     """Secrets in files may have changed though the options have not: sources with one are always made anew."""
     is_hidden = any(source.proxy.file or source.proxy.env for source in new.sources.values())
-    return not is_hidden and (old.delivery, old.hostname, old.sources, old.pools) == (
-        new.delivery,
-        new.hostname,
-        new.sources,
-        new.pools,
-    )
+    return not is_hidden and not has_files(new) and _sending_of(old) == _sending_of(new)
+
+
+def _sending_of(config: Config) -> tuple[object, ...]:
+    paths = config.srs, config.batv, None if config.srs is None and config.batv is None else config.access
+    return config.delivery, config.hostname, config.sources, config.pools, *paths
 
 
 def _shaping(config: Config, old: Courier | None) -> Shaping | None:

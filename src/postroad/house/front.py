@@ -17,6 +17,7 @@ from postroad.house.guard import Admit
 from postroad.house.known import Known
 from postroad.house.lookout import Eyes, shield_of
 from postroad.house.policing import Limits, Policing
+from postroad.house.returns import returned_of
 from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
 from postroad.listener.drops import LISTENER as DROPS
@@ -78,7 +79,10 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     choices = tuple(map(Choice, config.rates))
     limits = Limits(choices, counts, way.crowd)
     shield = shield_of(config, way.eyes)
-    policing = Policing(control, tables.knows, asked, rules, way.emit, way.clock, limits=limits, shield=shield)
+    returned = returned_of(config, way.clock.now)
+    policing = Policing(
+        control, tables.knows, asked, rules, way.emit, way.clock, returned=returned, limits=limits, shield=shield
+    )
     admit = way.admit if config.breaker is None or way.admitting is None else way.admitting(way.admit)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids

@@ -18,6 +18,7 @@ from postroad.net.clock import Clock
 from postroad.policies.known_recipients import KnownRecipients, Knows
 from postroad.policies.rates import RateControl
 from postroad.policies.relay_control import RelayControl
+from postroad.policies.returns import ReturnedMail
 from postroad.policies.rules import Rules
 from postroad.policy.chain import Chain, Policy, Sealed
 from postroad.policy.conduct import Conduct
@@ -59,15 +60,19 @@ class Policing:
         emit: Emit,
         clock: Clock,
         *,
+        returned: ReturnedMail | None = None,
         limits: Limits | None = None,
         shield: Shield = NO_SHIELD,
     ) -> None:
-        """`knows` tells whether a recipient may exist; `asked` are the policies of `[[policies]]`.
+        """`knows` tells whether a recipient may exist, `returned` whom reports that come back are for.
+
+        `asked` are the policies of `[[policies]]`.
 
         `emit` and `clock` are for records of faults; `limits` are those of `[[rates]]`, if there are any.
         """
         self._control = control
         self._knows = knows
+        self._returned = returned
         self._shield = shield
         self._asked = asked
         self._rules = rules
@@ -108,9 +113,10 @@ class Policing:
         rules, rates = self._rules, self._rates_of(listener)
         ruled = () if rules is None else (rules.rules_at_rcpt,)
         known = () if self._knows is None else (KnownRecipients(self._knows, self._control),)
+        returned = () if self._returned is None else (self._returned,)
         judges = self._asked.at_rcpt(listener, judges_client=True)  # whom they refuse causes no look-up of names
         others = self._asked.at_rcpt(listener, judges_client=False)
-        rcpt = cast("tuple[Policy[RcptContext], ...]", (*judges, *known, *others, *ruled, self._control))
+        rcpt = cast("tuple[Policy[RcptContext], ...]", (*judges, *returned, *known, *others, *ruled, self._control))
         shield = self._shield
         counted = (rates.connect,) if rates is not None and rates.at_connect else ()
         connect = (*shield.connect, *counted, *self._named("connect", listener, ConnectContext))

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from postroad.model.option import Duration, Endpoint, File, Settings, Size
 from postroad.net.keyfiles import KeyFiles
 from postroad.net.tlssettings import NONE, anchored_files, pair_of
-from postroad.policy.settings import Network
+from postroad.policy.settings import AnyNetwork
 
 
 def _trusted(value: object) -> object:
@@ -72,7 +72,7 @@ class ListenerSettings(Settings):
         ge=0,
         le=60,
     )
-    greeting_exempt: tuple[Network, ...] = Field(
+    greeting_exempt: tuple[AnyNetwork, ...] = Field(
         (), description="Networks whose clients need not wait for the banner either."
     )
     proxy_protocol: bool = Field(

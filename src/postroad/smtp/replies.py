@@ -46,6 +46,7 @@ BANNED: Final = Reply(554, "5.7.1", "Too many offences from your network")
 ACCOUNT_LOCKED: Final = Reply(550, "5.7.1", "Account is locked, ask your administrator")
 RULE_REJECTED: Final = Reply(550, "5.7.1", "Refused by policy")
 RULE_DEFERRED: Final = Reply(450, "4.7.1", "Not now, try again later")
+NOT_SENT_BY_US: Final = Reply(550, "5.7.1", "This address did not send what the report is about")
 DEVICE_RECIPIENT: Final = Reply(550, "5.7.1", "Recipient address rejected: not allowed for this client")
 GREYLISTED: Final = Reply(451, "4.7.1", "Greylisted, try again later")
 DNS_UNAVAILABLE: Final = Reply(451, "4.4.3", "DNS does not answer, try again later")
@@ -204,6 +205,7 @@ CATALOGUE: Final = (
     Entry("BANNED", BANNED, "The client is banned and `bans.answer` is reject."),
     Entry("ACCOUNT_LOCKED", ACCOUNT_LOCKED, "An operator has locked the login that sends."),
     Entry("RULE_REJECTED", RULE_REJECTED, "A rule rejects it; the text is the rule's own where it has one."),
+    Entry("NOT_SENT_BY_US", NOT_SENT_BY_US, "A report to a sender whose mail leaves with a tag, without one."),
     Entry("DEVICE_RECIPIENT", DEVICE_RECIPIENT, "A device of `[devices]` wrote to whom it may not write."),
     Entry("RULE_DEFERRED", RULE_DEFERRED, "A rule defers it; the text is the rule's own where it has one."),
     Entry("GREYLISTED", GREYLISTED, "`greylist`: a client that is not known yet is asked to come back."),

@@ -86,6 +86,7 @@ def _adjusted(record: r.MessageAdjusted) -> str:
     done += [f"held: {record.held}"] if record.held else []
     done += [f"by route {record.route}"] if record.route else []
     done += [f"TLS {record.tls}"] if record.tls else []
+    done += [f"sent as <{record.sender}>"] if record.sender else []
     done += [f"redirected to {', '.join(record.redirected)}"] if record.redirected else []
     done += [f"also to {', '.join(record.added)}"] if record.added else []
     return f"adjusted  {record.id} {'; '.join(done)} ({record.reason})"
