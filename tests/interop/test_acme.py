@@ -76,10 +76,12 @@ def test_the_first_certificate_and_a_renewal_under_a_session(pebble: Pebble, tmp
         assert found.code == 0, found
         assert "ok       certificate: relay.example.com: 6 days left" in found.out
         assert not relay.records("CertificateNotObtained")
-    with relay:  # a restart begins with what is there
+        assert run_command("upgrade", "-c", relay.config).code == 0  # the next program begins with what is there
         with secured(relay.port) as client:
             assert shown(client) == second
         assert len(relay.records("CertificateObtained")) == 2
+        assert run_command("acme", "renew", "-c", relay.config).code == 0
+        relay.wait_for("CertificateObtained", 3)  # at the port that it was handed
 
 
 def test_edges_share_what_the_courier_orders(pebble: Pebble, tmp_path: Path) -> None:

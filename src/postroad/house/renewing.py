@@ -15,16 +15,16 @@ from typing import Final
 
 from postroad.config.checkacme import CLIENT
 from postroad.model.acme import Wanted
-from postroad.model.errors import AcmeError, PostroadError, SpoolError
+from postroad.model.errors import AcmeError, ConfigError, PostroadError
 from postroad.model.records import CertificateNotObtained, CertificateObtained, Emit
 from postroad.model.renewal import DAY, SECOND, SUGGESTION_EVERY, Life, RenewalState, due_at, failed, planned
 from postroad.net.apart import apart
 from postroad.net.certfacts import life_of
 from postroad.net.challenges import Challenges
 from postroad.net.clock import Clock
-from postroad.net.keyfiles import READ_FACTS
+from postroad.net.keyfiles import READ_FACTS, KeyFiles, KeyStore
 from postroad.net.ordering import ORDER_SECONDS, QUERY_SECONDS, AcmeClient, Pace
-from postroad.store.acme import AcmeFolder
+from postroad.store.acme import CERTIFICATE, AcmeFolder
 
 LONGEST_SLEEP: Final = 3600.0  # seconds: the wall clock may be set meanwhile
 _AFTER: Final = 1.0
@@ -106,9 +106,10 @@ class Renewing:
         return (min(due, state.ask or due) - self._clock.now()) / SECOND
 
     def _life(self) -> Life | None:
-        with suppress(ValueError, SpoolError):
-            if pem := self._folder.certificate():
-                return life_of(READ_FACTS.load()(pem))
+        """Of what is there and sound, its key too: all else is as good as nothing."""
+        file = self._folder.path / CERTIFICATE
+        with suppress(ConfigError):
+            return life_of(KeyStore().read(KeyFiles(file, file)).facts)
         return None
 
     def _client(self, wanted: Wanted, seconds: float) -> AcmeClient:
@@ -172,7 +173,7 @@ class Renewing:
             return self._client(wanted, QUERY_SECONDS).suggestion(self._folder.certificate())
 
         now, suggested, seconds = self._clock.now(), state.suggested, 0.0
-        with suppress(PostroadError):
+        with suppress(Exception):  # a seam as that of an order
             suggested, seconds = await apart("acme", work)
         ask = now + max(SUGGESTION_EVERY, min(round(seconds * SECOND), DAY))
         state = RenewalState(
