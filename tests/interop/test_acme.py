@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.command import run_command
 from tests.support.pebble import Pebble
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import CAPTURE, Relay, wait_until
 from tests.support.tlssite import send
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tests.support.authority import Authority, Issued
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import wait_until
 
 WEEK = 7 * 86400
