@@ -14,7 +14,6 @@ import pytest
 
 from tests.support.command import run_command
 from tests.support.pebble import Pebble
-from tests.support.ports import free_port
 from tests.support.relay import CAPTURE, Relay, wait_until
 from tests.support.tlssite import send
 
@@ -96,9 +95,10 @@ def test_edges_share_what_the_courier_orders(pebble: Pebble, tmp_path: Path) -> 
         assert len(relay.records("CertificateObtained")) == 1
 
 
-def test_no_ca_is_no_reason_not_to_start(tmp_path: Path) -> None:
-    """Clients that do not verify have TLS all the same; what is wrong is told, and how it is mended."""
-    more = f'[acme]\ndirectory = "https://127.0.0.1:9/dir"\nagree_tos = true\nbind = ["127.0.0.1:{free_port()}"]\n'
+def test_no_ca_is_no_reason_not_to_start(pebble: Pebble, tmp_path: Path) -> None:
+    """Clients that do not verify have TLS all the same; what is wrong is told; a reload with another CA mends it."""
+    sound = section(pebble, f'bind = ["127.0.0.1:{pebble.tls_port}"]')
+    more = sound.replace(pebble.directory, "https://127.0.0.1:9/dir")
     with Relay(tmp_path, more + CAPTURE) as relay:
         told = relay.wait_for("CertificateNotObtained")[0]
         assert told["reason"] == "https://127.0.0.1:9/dir cannot be reached: Connection refused"
@@ -114,3 +114,13 @@ def test_no_ca_is_no_reason_not_to_start(tmp_path: Path) -> None:
         assert "clients see one that nobody has signed; asked for in vain once" in said["finding"]["what"]
         assert run_command("doctor", "certificates", "-c", relay.config).code == 1
         assert run_command("check", "-c", relay.config).code == 0
+        text = relay.config.read_text()
+        relay.config.write_text(text.replace(more, ""))
+        refused = run_command("reload", "-c", relay.config)
+        assert refused.code == 78, refused
+        assert "acme cannot change while the server runs" in refused.err
+        relay.config.write_text(text.replace(more, sound))
+        assert run_command("reload", "-c", relay.config).code == 0
+        obtained = relay.wait_for("CertificateObtained")[0]
+        relay.wait_for("CertificateLoaded", expires=obtained["expires"])
+        assert run_command("acme", "status", "-c", relay.config).code == 0
