@@ -24,6 +24,7 @@ haproxy          haproxy
 microsocks       microsocks
 dante-server     danted
 openssl          openssl
+pebble           pebble
 redis-server     redis-server
 postgresql       pg_ctlcluster
 slapd            slapd
