@@ -36,6 +36,7 @@ python3-dev      python3-config
 debhelper        dh
 dpkg-dev         dpkg-buildpackage
 lintian          lintian
+opendkim-tools   opendkim-testmsg
 util-linux       setpriv
 LIST
 }
