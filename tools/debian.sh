@@ -36,7 +36,7 @@ python3-dev      python3-config
 debhelper        dh
 dpkg-dev         dpkg-buildpackage
 lintian          lintian
-opendkim-tools   opendkim-testmsg
+opendkim         opendkim
 util-linux       setpriv
 LIST
 }
