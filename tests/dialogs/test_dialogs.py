@@ -61,6 +61,7 @@ class Script:
                 assert not line or line.startswith("#"), f"{path.name}: {line!r}"
         self.client = conditions.pop("client", "friend")
         self.normalise = conditions.pop("newlines", "strict") == "normalise"
+        self.xclient = conditions.pop("xclient", "").split()
         self.domains = conditions.pop("relay_domains", "").split()
         self.rules = config_of("\n".join(rules)) if rules else None
         self.room = conditions.pop("disk", "free") == "free"
@@ -79,7 +80,8 @@ class Script:
         return desk
 
     def settings(self) -> ListenerSettings:
-        return ListenerSettings(bind=("127.0.0.1:0",), newlines="normalise" if self.normalise else "strict")
+        settings = {"bind": ["127.0.0.1:0"], "newlines": "normalise" if self.normalise else "strict"}
+        return ListenerSettings.model_validate(settings | {"xclient": self.xclient})
 
     def check(self, written: bytes, desk: Desk) -> None:
         lines = written.decode().split("\r\n")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from postroad.model.errors import PeerError
 from postroad.net.proxy import Proxy, parse_proxy
-from postroad.net.proxyproto import SIGNATURE, encode_header
+from postroad.net.proxyproto import BLOCK_LIMIT, SIGNATURE, Behind, HeaderReader, encode_header
 from postroad.net.socks5 import Socks5
 
 addresses = st.ip_addresses().map(str)
@@ -64,3 +64,46 @@ def test_headers_say_what_was_meant(source: str, source_port: int, port: int, da
 def test_any_text_for_a_proxy(text: str) -> None:
     with suppress(ValueError):
         assert isinstance(parse_proxy(text), Proxy)
+
+
+def read_header(octets: bytes, cuts: list[int]) -> tuple[Behind | None, bytes]:
+    """Who is behind, and what is left; what is not complete says nobody."""
+    reader = HeaderReader()
+    at = 0
+    for cut in [*sorted(cut for cut in cuts if cut <= len(octets)), len(octets)]:
+        behind = reader.receive(octets[at:cut])
+        at = cut
+        if behind is not None:
+            return behind, reader.rest + octets[at:]
+        assert len(reader.rest) <= 16 + BLOCK_LIMIT
+    return None, reader.rest
+
+
+beginnings = st.sampled_from(
+    [b"", SIGNATURE, SIGNATURE + b"\x21\x11\0\x0c", b"PROXY ", b"PROXY TCP4 ", b"PROXY UNKNOWN"]
+)
+splits = st.lists(st.integers(0, 400), max_size=5)
+
+
+@given(beginnings, st.binary(max_size=400), splits)
+def test_headers_in_any_pieces_mean_the_same(beginning: bytes, octets: bytes, cuts: list[int]) -> None:
+    octets = beginning + octets
+    try:
+        whole = read_header(octets, [])
+    except PeerError:
+        with suppress(PeerError):
+            assert read_header(octets, cuts)[0] is None  # else the same octets were a header
+        return
+    assert read_header(octets, cuts) == whole
+
+
+@given(addresses, ports, ports, st.data(), splits, st.binary(max_size=50))
+def test_headers_that_we_send_are_read(
+    source: str, source_port: int, port: int, data: st.DataObject, cuts: list[int], rest: bytes
+) -> None:
+    target = str(data.draw(st.ip_addresses(v=4 if ip_address(source).version == 4 else 6)))
+    behind, left = read_header(encode_header(source, source_port, target, port) + rest, cuts)
+    assert behind is not None
+    assert (behind.source_port, behind.target_port, left) == (source_port, port, rest)
+    mapped = getattr(ip_address(source), "ipv4_mapped", None)
+    assert behind.source == str(mapped or ip_address(source))

@@ -9,7 +9,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postroad.listener.settings import LimitsSettings
+from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.smtp.data import DotReader
 from tests.support.conversation import Desk, converse
 
@@ -23,6 +23,10 @@ WORDS = st.sampled_from(
         *(
             b"RCPT TO:" + rest + b"\r\n"
             for rest in (b"<b@example.net>", b"<c@d.example> NOTIFY=NEVER", b'<"a b"@[192.0.2.1]>')
+        ),
+        *(
+            b"XCLIENT " + rest + b"\r\n"
+            for rest in (b"ADDR=127.0.0.2", b"ADDR=192.0.2.1 HELO=me", b"LOGIN=a+2Bb PROTO=SMTP", b"NAME=[UNAVAILABLE]")
         ),
         *(b"BDAT " + rest + b"\r\n" for rest in (b"5", b"0 LAST", b"3 LAST", b"999", b"x")),
         *(
@@ -48,9 +52,12 @@ SMALL = LimitsSettings.model_construct(
 )
 
 
+TRUSTING = ListenerSettings.model_validate({"bind": ["127.0.0.1:0"], "xclient": ["127.0.0.0/8"]})
+
+
 def transcript(pieces: list[bytes]) -> tuple[bytes, list[bytes]]:
     desk = Desk(limits=SMALL, inline=32)
-    return converse(desk, pieces), [content for _, content in desk.spool.messages]
+    return converse(desk, pieces, settings=TRUSTING), [content for _, content in desk.spool.messages]
 
 
 @settings(max_examples=300)

@@ -3,6 +3,7 @@
 import smtplib
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ name = "second way"
 when = { header = { Subject = "*another way*" } }
 then = { route = "second", tls = "required", tag = "second" }
 
+[devices.printers]
+networks = ["127.0.0.9"]
+senders = ["*@print.example.com"]
+sender = "devices@example.com"
+rate = "printers"
+
+[[rates]]
+name = "printers"
+only_rules = true
+per = "ip"
+limits = ["2/1d"]
+
 [[expect]]
 recipient = "a@forbidden.example"
 ip = "127.0.0.1"
@@ -51,9 +64,9 @@ def relay(tmp_path: Path) -> tuple[Relay, Client]:
     return api_relay(tmp_path, RULES + CAPTURE)
 
 
-def by_smtp(relay: Relay, to: str, subject: str, sender: str = "shop@example.com") -> str:
+def by_smtp(relay: Relay, to: str, subject: str, sender: str = "shop@example.com", ip: str = "127.0.0.1") -> str:
     """Send one message; what was refused, or nothing."""
-    with smtplib.SMTP("127.0.0.1", relay.port, timeout=60) as client:
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=60, source_address=(ip, 0)) as client:
         try:
             client.sendmail(sender, [to], f"Subject: {subject}\r\n\r\nhello\r\n")
         except smtplib.SMTPRecipientsRefused as error:
@@ -112,6 +125,14 @@ def test_every_way_in_obeys_the_same_rules(relay: tuple[Relay, Client]) -> None:
         assert deferred["lane"] == "smtp://127.0.0.1:9?tls=required"
         (adjusted,) = server.records("MessageAdjusted", reason="rule second way")
         assert (adjusted["route"], adjusted["tls"], adjusted["tags"]) == ("second", "required", ["second"])
+        printer = partial(by_smtp, server, "b@example.net", sender="p7@print.example.com", ip="127.0.0.9")
+        assert printer(subject="page 1") == printer(subject="page 2") == ""
+        (page,) = server.wait_captured(b"page 1")
+        assert page.startswith(b"Return-Path: <devices@example.com>")
+        assert printer(subject="page 3").startswith("4.7.1")
+        assert by_smtp(server, "b@example.net", "page 4", ip="127.0.0.9").startswith("5.7.1")  # not a sender of theirs
+        adjusted = server.wait_for("MessageAdjusted", 2, sender="devices@example.com")[0]
+        assert adjusted["reason"] == "rule devices.printers terms"
 
 
 def test_rules_change_by_a_reload_when_they_do_what_is_expected(relay: tuple[Relay, Client]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from postroad.config.load import load_config
 from postroad.house.asked import Asked, read_policies
 from postroad.house.policing import Policing
-from postroad.model.address import parse_mailbox
+from postroad.model.address import Mailbox, parse_mailbox
 from postroad.model.records import CheckFaulted, CommandRefused, PolicyFaulted
 from postroad.policies.relay_control import RelayControl
 from tests.support.clock import ManualClock
@@ -79,6 +79,14 @@ GOOD = {
     ("example.org", "MX"): ["10 mx.example.org."],
     ("mx.example.org", "A"): ["93.184.216.34"],
 }
+OWN = """\
+from postroad.policy.context import RcptContext
+from postroad.policy.verdict import Accept
+
+
+def own(ctx: RcptContext):
+    return Accept("own")
+"""
 Records = dict[tuple[str, str], list[str]]
 
 
@@ -93,7 +101,13 @@ class World:
         self.desk = Desk(relay_domains=["example.com"], relay_networks=["10.0.0.0/8"])
         emit = self.desk.records.append
         self.asked = Asked(self.config, read_policies(self.config), self.control, emit, self.clock)
-        self.policing = Policing(self.control, None, self.asked, None, emit, self.clock)
+        self.names: list[Mailbox] = []  # that were looked up
+        self.policing = Policing(self.control, self.knows, self.asked, None, emit, self.clock)
+
+    def knows(self, recipient: Mailbox) -> bool:
+        """Everybody but nobody@example.com is known."""
+        self.names.append(recipient)
+        return recipient.local != "nobody"
 
     async def mail(
         self,
@@ -176,6 +190,22 @@ async def test_block_lists_concern_strangers_at_their_listener_alone(tmp_path: P
         asked = len(world.server.asked)
         assert (await world.mail(recipients=("bob@example.net",))).startswith("554 5.7.1 <bob@example.net>: Relay")
         assert len(world.server.asked) == asked  # nobody is looked up for what is not relayed anyway
+
+
+async def test_names_are_looked_up_after_the_client_is_judged_and_before_it_waits(tmp_path: Path) -> None:
+    own = tmp_path / "policies" / "own.py"
+    own.parent.mkdir()
+    own.write_text(OWN)
+    listed: Records = {("9.113.0.203.bl.test", "A"): ["127.0.0.2"], ("9.113.0.203.second.test", "A"): ["127.0.0.2"]}
+    policies = '[[policies]]\nuse = "own:own"\nlisteners = ["submission"]\n' + GREYLIST + LISTS
+    async with relay(tmp_path, policies, listed) as world:
+        nobody = ("nobody@example.com",)
+        assert (await world.mail(recipients=nobody)).startswith("554 5.7.1")
+        assert world.names == []  # a listed client is no reason to ask anybody
+        assert (await world.mail("203.0.113.10", recipients=nobody)).startswith("550 5.1.1")  # and need not come back
+        assert (await world.mail("203.0.113.10")).startswith("451 4.7.1 Greylisted")
+        assert (await world.mail(recipients=nobody, listener="submission")).startswith("550 5.1.1")  # whoever says yes
+        assert await world.mail(listener="submission") == "250 2.1.5 Ok"
 
 
 async def test_many_recipients_are_one_question_to_each_list(tmp_path: Path) -> None:

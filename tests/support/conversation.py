@@ -7,12 +7,15 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from postroad.auth.logins import Logins
 from postroad.listener.consult import EXPAND_SECONDS, Expand
 from postroad.listener.intake import Intake
 from postroad.listener.server import Listeners, Welcome
 from postroad.listener.session import Conversation
 from postroad.listener.settings import LimitsSettings, ListenerSettings
+from postroad.listener.tarpit import Tarpit
 from postroad.listener.terms import Guest, Terms
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
@@ -27,6 +30,7 @@ from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
 from postroad.policy.conduct import Conduct
 from postroad.policy.context import RcptContext
+from postroad.policy.networks import membership
 from postroad.policy.settings import AccessSettings
 from postroad.policy.stages import Stages
 from postroad.smtp import replies
@@ -128,6 +132,9 @@ class MemoryTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         self.reading = True
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
 
 class Turns:
     """Runs what is to run at the end of a turn at once, one after the other: a turn is over when its callback is."""
@@ -171,6 +178,9 @@ class Desk:
         self.spool = InstantSpool()
         self.limits = limits or LimitsSettings()
         self.time = 1000.0
+        self.tarpit: Tarpit | None = None
+        self.is_locked: Callable[[str], bool] | None = None
+        self.call_later: Callable[[float, Callable[[], None]], object] = lambda _seconds, _callback: None
         access = AccessSettings.model_validate(
             {"relay_domains": list(relay_domains), "relay_networks": list(relay_networks)}
         )
@@ -181,6 +191,7 @@ class Desk:
             rcpt=Chain[RcptContext]("rcpt", chain, timeout=5, emit=self.records.append, now=lambda: NOW)
         )
         self.conduct: list[Conduct] = []
+        self.watch: Callable[[Conduct], None] = self.conduct.append
         self.intake = Intake(
             spool=self.spool,
             admit=lambda _stored, _works: None,
@@ -204,7 +215,7 @@ class Desk:
             stages_of=lambda _name: self.stages,
             relays=self.control.relays,
             intake=self.intake,
-            watch=self.conduct.append,
+            watch=self.watch,
             logins=self.logins,
         )
 
@@ -242,18 +253,23 @@ class Desk:
             name="test",
             limits=limits,
             offer=offer,
+            trusted=replace(offer, xclient=True),
+            trusts_proxy=None,
+            trusts_client=membership(settings.xclient) if settings.xclient else None,
             banner=replies.banner(HOSTNAME),
             greeting_delay=0.0,
             postmaster=self.postmaster,
             stages=self.stages,
-            watch=self.conduct.append,
+            watch=self.watch,
+            tarpit=self.tarpit,
             relays=self.control.relays,
             logins=None if settings.auth == "off" else self.logins,
+            is_locked=self.is_locked,
             intake=self.intake,
             emit=self.records.append,
             now=lambda: NOW,
             monotonic=lambda: self.time,
-            call_later=lambda _seconds, _callback: None,
+            call_later=self.call_later,
             at_turn_end=self.at_turn_end,
             enter=enter,
             leave=lambda _guest: None,

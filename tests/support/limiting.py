@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from postroad.config.schema import Config
-from postroad.house.accounts import table_of
 from postroad.house.asked import Asked
 from postroad.house.counting import LocalCrowd
+from postroad.house.counttable import table_of
 from postroad.house.policing import Limits, Policing
 from postroad.model.counts import Counts
 from postroad.model.records import Emit

@@ -46,6 +46,26 @@ listen egress
 """
 
 
+# An example of docs/howto/behind-a-proxy.md.
+IN_FRONT = """\
+global
+    maxconn 1000
+
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 15m
+    timeout server 15m
+
+frontend public
+    bind 127.0.0.1:{port}
+    default_backend mail
+
+backend mail
+    server one 127.0.0.1:{server} {how}
+"""
+
+
 @contextmanager
 def microsocks(*, user: str = "", password: str = "", source: str = "127.0.0.1") -> Iterator[int]:
     """A SOCKS5 proxy that connects from `source` and, with `user`, wants a log-in."""
@@ -71,6 +91,16 @@ def haproxy(folder: Path) -> Iterator[int]:
     port = free_port()
     file = folder / "haproxy.cfg"
     file.write_text(HAPROXY.format(port=port))
+    with _running(["haproxy", "-db", "-f", str(file)], port):
+        yield port
+
+
+@contextmanager
+def haproxy_in_front(folder: Path, server: int, how: str) -> Iterator[int]:
+    """HAProxy in front of the server at that port, which it tells `how` who the client is."""
+    port = free_port()
+    file = folder / "front.cfg"
+    file.write_text(IN_FRONT.format(port=port, server=server, how=how))
     with _running(["haproxy", "-db", "-f", str(file)], port):
         yield port
 

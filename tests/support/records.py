@@ -75,8 +75,10 @@ from postroad.model.records import (
 from postroad.model.reply import Reply
 from postroad.smtp import replies
 from tests.support.raterecords import rate_samples
+from tests.support.shieldrecords import AT as SHIELD_AT
+from tests.support.shieldrecords import SHIELD
 
-AT = 1_700_000_000_123_456  # 2023-11-14 22:13:20.123456 UTC
+AT = SHIELD_AT
 QUEUE_ID = "3Pt2mN2VXxznj"
 ORIGIN = Origin("192.0.2.7", 40000, "client.example.org", "ESMTP", "mx", "s1")
 TARGET = "mail.example.net[192.0.2.25]:25"
@@ -246,6 +248,7 @@ SAMPLES: tuple[Record, ...] = (
     refused("connect", replies.TALKED_FIRST, origin=Origin("2001:db8::7", 40001, "", "SMTP", "mx", "s2")),
     refused("message", replies.LOOP),
     accepted(),
+    *SHIELD,
     MessageAdjusted(
         at=AT,
         id=QUEUE_ID,
@@ -254,6 +257,7 @@ SAMPLES: tuple[Record, ...] = (
         held="looks odd",
         route="slow",
         tls="required",
+        sender="devices@example.com",
         redirected=("carol@example.com",),
         added=("archive@example.com",),
     ),

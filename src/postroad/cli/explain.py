@@ -16,6 +16,7 @@ from postroad.cli.exits import OK, guarded
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.explaindns import NotingLookup, Question
 from postroad.cli.explainpolicies import Named, explain_policies, policy_lines
+from postroad.cli.explainreturns import leaves_as, turn_back
 from postroad.cli.explainrules import Asked, Judged, after, judge, judged, judged_lines, peer_of
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
 from postroad.cli.layout import printable
@@ -110,6 +111,7 @@ class Explanation(Struct):
     now: LaneNow | None = None  # the running server's view of the lane
     stopped: str = ""
     judged: Judged | None = None
+    leaves_as: str = ""  # the reverse-path, where it changes
 
 
 _OWN_NAME: Final = "localhost"
@@ -203,7 +205,8 @@ def _recipient(text: str, config: Config) -> Mailbox:
 async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanation:
     control = RelayControl(config.access, parse_mailbox(config.postmaster))
     given, peer = envelope.recipients[0], peer_of(control, envelope, asked)
-    access = _access(control, peer, envelope)
+    verdict, envelope = turn_back(config, peer, envelope)
+    access = _access(control, peer, envelope) if verdict is None else _said(verdict)
     ruled = judge(config, control, envelope, peer, asked)
     if ruled is not None:
         access, envelope = _ruled_access(access, ruled), after(envelope, ruled)
@@ -252,6 +255,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         aliases=aliases,
         rules=rules,
         policies=await explain_policies(config, envelope),
+        leaves_as=leaves_as(config, envelope, recipient),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
 
@@ -280,6 +284,10 @@ def _access(control: RelayControl, peer: Peer, envelope: Envelope) -> Access:
         return Access(True, f"client is in access.relay_networks as {network}")
     recipient = envelope.recipients[0].address
     verdict: Verdict | None = control(RcptContext(peer, envelope.origin, envelope.sender, recipient, 0, Facts()))
+    return _said(verdict)
+
+
+def _said(verdict: Verdict | None) -> Access:
     match verdict:
         case None:
             return Access(False, "no policy has an opinion, and the default is to refuse")
@@ -323,6 +331,7 @@ def _lines(found: Explanation) -> list[str]:
     out += trace_lines(found.aliases)
     out += [f"rewritten to <{step.recipient}> by {step.rule}" for step in found.rewritten]
     out.append(f"route     {found.rule}")
+    out += [f"leaves as <{found.leaves_as}>"] * bool(found.leaves_as)
     if found.lane:
         out.append(f"next hop  {found.lane}")
     if found.stopped:

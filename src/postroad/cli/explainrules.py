@@ -20,6 +20,7 @@ from postroad.model.errors import AddressError, ConfigError
 from postroad.model.identity import Identity
 from postroad.net.clock import SystemClock
 from postroad.policies.relay_control import RelayControl
+from postroad.policy.adjusting import with_adjustments
 from postroad.policy.context import Peer
 from postroad.policy.rehearsal import Case, Rehearsed, Step, rehearse
 
@@ -49,6 +50,7 @@ class Judged(Struct):
     held: str = ""
     route: str = ""
     tls: str = ""
+    sender: str = ""
 
 
 def peer_of(control: RelayControl, envelope: Envelope, asked: Asked) -> Peer:
@@ -89,14 +91,8 @@ def after(envelope: Envelope, found: Rehearsed) -> Envelope:
     """`envelope` as the rules leave it."""
     adjust = found.adjust
     recipients = tuple(Recipient(parse_mailbox(text)) for text in found.to) or envelope.recipients
-    return replace(
-        envelope,
-        recipients=recipients,
-        tags=tuple(dict.fromkeys((*envelope.tags, *adjust.tags))),
-        held=adjust.hold,
-        route=adjust.route,
-        tls=adjust.tls,
-    )
+    tags = tuple(dict.fromkeys((*envelope.tags, *adjust.tags)))
+    return replace(with_adjustments(envelope, adjust), recipients=recipients, tags=tags)
 
 
 def judged(found: Rehearsed) -> Judged:
@@ -112,6 +108,7 @@ def judged(found: Rehearsed) -> Judged:
         adjust.hold,
         adjust.route,
         adjust.tls,
+        "" if adjust.sender is None else adjust.sender.text,
     )
 
 
@@ -122,6 +119,7 @@ def judged_lines(found: Judged, recipient: str) -> list[str]:
     out.append(f"rules     {found.outcome}, by {found.by}")
     if found.to and found.to != [recipient]:
         out.append(f"to        {', '.join(found.to)}{'; what follows is about the first' * (len(found.to) > 1)}")
+    out += [f"sender    {found.sender}"] * bool(found.sender)
     out += [f"tags      {', '.join(found.tags)}"] * bool(found.tags)
     out += [f"held      {printable(found.held)}"] * bool(found.held)
     out += ["tls       required by a rule"] * bool(found.tls)

@@ -10,7 +10,23 @@ from typing import Annotated, Final
 import typer
 
 from postroad import VERSION
-from postroad.cli import check, doctor, explain, importing, init, key, queue, rates, reload, serve, spool, upgrade, user
+from postroad.cli import (
+    account,
+    bans,
+    check,
+    doctor,
+    explain,
+    importing,
+    init,
+    key,
+    queue,
+    rates,
+    reload,
+    serve,
+    spool,
+    upgrade,
+    user,
+)
 from postroad.cli.exits import USAGE
 from postroad.cli.map import look_into
 
@@ -61,6 +77,8 @@ def build() -> typer.Typer:
     program.command("map")(look_into)
     program.command("key")(key.make)
     program.command("rates")(rates.rates)
+    program.add_typer(bans.build(), name="bans")
+    program.add_typer(account.build(), name="account")
     program.add_typer(importing.build(), name="import")
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")

@@ -39,8 +39,8 @@ def rates(
     asked = RatesAsked(rate=rate, login=login, account=account, most=most, reset=reset, reason=because)
     *_, answer = ask(configuration(config), asked)
     if reset:
-        print(f"{answer.accounts} {'account' if answer.accounts == 1 else 'accounts'} begun anew")
-        return OK if answer.accounts else NO_INPUT
+        print(f"{answer.begun_anew} {'account' if answer.begun_anew == 1 else 'accounts'} begun anew")
+        return OK if answer.begun_anew else NO_INPUT
     for one in answer.rates:
         print(msgspec.json.encode(one).decode() if as_json else _line(one))
     if not answer.rates:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from postroad.aliases.load import Fault
 from postroad.config.checkaliases import Found, sql_mistakes
-from postroad.config.problem import Place, Problem
+from postroad.config.problem import Place, Problem, Warned
 from postroad.config.schema import Config
 from postroad.config.secrets import read_secret
 from postroad.model.errors import ConfigError
@@ -30,6 +30,17 @@ def check_recipients(config: Config) -> Iterator[Problem]:
                 ("recipients", number, "ldap", "directory"),
                 f'"{entry.ldap.directory}": no such section of [directories]; there are: {known}',
             )
+        taken = config.access.relay_domains
+        for at, domain in enumerate(entry.domains):
+            if not any(domain == one or _is_below(domain, one) for one in taken):
+                yield Warned(
+                    ("recipients", number, "domains", at),
+                    f'"{domain}": access.relay_domains has it not, strangers cannot write there',
+                )
+
+
+def _is_below(domain: str, parent: str) -> bool:
+    return parent.startswith("*.") and domain.removeprefix("*.").endswith(parent[1:])
 
 
 def _mistakes(entry: RecipientSettings) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -41,13 +41,7 @@ def check_rules(config: Config) -> Iterator[Problem]:
         path: KeyPath = ("rules", number)
         yield from _listeners((*path, "when", "listener"), rule.when.listener, known)
         yield from _route((*path, "then", "route"), rule, routes)
-        for place, name in enumerate(rule.then.rate):
-            if name not in rates:
-                there = ", ".join(rates) or "none"
-                yield Problem(
-                    (*path, "then", "rate", place),
-                    f"{value_text(name)}: no such rate with only_rules; there are: {there}",
-                )
+        yield from _rates((*path, "then", "rate"), rule.then.rate, rates)
         if rule.then.accept and not _is_bound(rule):
             yield Problem(
                 (*path, "then", "accept"),
@@ -58,6 +52,7 @@ def check_rules(config: Config) -> Iterator[Problem]:
             yield Problem((*path, "when", "smaller_than"), f"no size is above {rule.when.larger_than} and below it")
     for name, device in config.devices.items():
         yield from _listeners(("devices", name, "listeners"), device.listeners, known)
+        yield from _rates(("devices", name, "rate"), device.rate, rates)
     yield from _senders(config)
     if not config.rules and not config.devices and not config.senders.bind:
         for number in range(len(config.expect)):
@@ -83,6 +78,13 @@ def _listeners(path: KeyPath, entries: Entries, known: Sequence[str]) -> Iterato
         name = entry.removeprefix("!") if isinstance(entry, str) else "*"
         if not set(name) & set("*?/") and name.casefold() not in [one.casefold() for one in known]:
             yield Problem((*path, at), f"{value_text(name)}: no such listener; there are: {', '.join(known)}")
+
+
+def _rates(path: KeyPath, wanted: Sequence[str], known: Sequence[str]) -> Iterator[Problem]:
+    for place, name in enumerate(wanted):
+        if name not in known:
+            there = ", ".join(known) or "none"
+            yield Problem((*path, place), f"{value_text(name)}: no such rate with only_rules; there are: {there}")
 
 
 def _route(path: KeyPath, rule: RuleSettings, routes: set[str]) -> Iterator[Problem]:

@@ -136,9 +136,10 @@ def _mend(data: dict[str, object], broken: Sequence[KeyPath], dropped: set[KeyPa
             dropped.add(path[:3])
         elif section == "hostname":
             data[section] = "stand-in.invalid"
-        elif rest and isinstance(table, dict):
+        elif rest and isinstance(table, dict) and path[:2] not in dropped:
             data[section] = {key: value for key, value in table.items() if key != rest[0]}
-        else:
+            dropped.add(path[:2])
+        else:  # without an option that is required, too
             data.pop(section, None)
 
 

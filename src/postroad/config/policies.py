@@ -41,11 +41,15 @@ SERVICES: Final[Mapping[object, str]] = MappingProxyType(
 
 
 class Prepared(Struct, frozen=True):
-    """One of `[[policies]]`: as in the file, what its function says of itself, and its options."""
+    """One of `[[policies]]`: as in the file, what its function says of itself, and its options.
+
+    `judges_client`: see `BuiltIn`.
+    """
 
     entry: PolicySettings
     declaration: Declaration
     options: Settings
+    judges_client: bool = False
 
     def concerns(self, listener: str) -> bool:
         """True when it is asked about what comes in by `listener`."""
@@ -79,7 +83,7 @@ def prepare(config: Config) -> Preparation:
             continue
         found = _options(entry, declaration, built_in, path)
         if isinstance(found, Settings):
-            policies.append(Prepared(entry, declaration, found))
+            policies.append(Prepared(entry, declaration, found, built_in.judges_client))
         else:
             problems += found
     return Preparation(tuple(policies), tuple(problems))

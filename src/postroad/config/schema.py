@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from postroad.aliases.settings import AliasSettings
 from postroad.api.settings import ApiSettings
 from postroad.auth.settings import AuthSettings
+from postroad.delivery.returnpathsettings import BatvSettings, SrsSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.desk.settings import DeskSettings
@@ -27,6 +28,7 @@ from postroad.observe.settings import LogSettings, SinkSettings
 from postroad.policy.ratesettings import CountingSettings, RateSettings
 from postroad.policy.rulesettings import DeviceSettings, ExpectSettings, RuleSettings, SenderSettings
 from postroad.policy.settings import AccessSettings, PolicySettings
+from postroad.policy.shieldsettings import BanSettings, BreakerSettings, TarpitSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.recipients.settings import RecipientSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
@@ -89,6 +91,21 @@ class Config(Settings):
     )
     tls: TlsSettings = Field(TlsSettings(), description="Encryption for clients, and our certificates.")
     access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
+    bans: BanSettings | None = Field(
+        None,
+        description="Who is banned for a while.",
+        json_schema_extra={"default": "nobody; with a section, as it says"},
+    )
+    tarpit: TarpitSettings | None = Field(
+        None,
+        description="Slow answers for clients that err.",
+        json_schema_extra={"default": "none; with a section, as it says"},
+    )
+    breaker: BreakerSettings | None = Field(
+        None,
+        description="Mail of logins that do not behave as usual is held.",
+        json_schema_extra={"default": "it is not; with a section, as it says"},
+    )
     policies: tuple[PolicySettings, ...] = Field(
         (),
         description="What else is asked of mail, in order, before it is decided who may relay; each has options of its "
@@ -170,6 +187,16 @@ class Config(Settings):
     pools: dict[EgressName, PoolSettings] = Field(
         {}, description="Sources that take turns, by name.", json_schema_extra={"default": "none"}
     )
+    srs: SrsSettings | None = Field(
+        None,
+        description="Reverse-paths of ours for mail that is forwarded.",
+        json_schema_extra={"default": "mail is forwarded as it came"},
+    )
+    batv: BatvSettings | None = Field(
+        None,
+        description="Tags by which reports about our mail are known.",
+        json_schema_extra={"default": "none"},
+    )
     spool: SpoolSettings = Field(SpoolSettings(), description="How accepted mail is kept.")
     drops: DropSettings = Field(DropSettings(), description="Mail that programs of this machine drop.")
     limits: LimitsSettings = Field(LimitsSettings(), description="What one peer, and all together, may take.")
@@ -224,9 +251,24 @@ class Config(Settings):
         return self.data_dir / "rates.json"
 
     @property
-    def accounts_file(self) -> Path:
+    def counts_file(self) -> Path:
         """Where what is used up of long limits of `rates` is kept."""
+        return self.data_dir / "counts.json"
+
+    @property
+    def bans_file(self) -> Path:
+        """Where bans are kept."""
+        return self.data_dir / "bans"
+
+    @property
+    def accounts_file(self) -> Path:
+        """Where it is kept which logins are held or locked."""
         return self.data_dir / "accounts.json"
+
+    @property
+    def habits_file(self) -> Path:
+        """Where it is kept what is usual for each login."""
+        return self.data_dir / "habits.json"
 
     @property
     def drop_folder(self) -> Path:

@@ -10,12 +10,13 @@ way for the next one of its pool.
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from postroad.delivery.balance import IPV4, IPV6
 from postroad.delivery.capture import capture
@@ -37,7 +38,9 @@ from postroad.delivery.pool import Pool
 from postroad.delivery.recent import Recent
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.standing import Standing
+from postroad.model.address import Mailbox
 from postroad.model.content import Content
+from postroad.model.envelope import Recipient
 from postroad.model.errors import AddressError, SpoolError
 from postroad.model.outcome import Deferred, Failed, Outcome, Scope
 from postroad.model.records import Emit
@@ -48,6 +51,7 @@ from postroad.net.clock import Clock
 from postroad.net.proxy import HAPROXY
 from postroad.smtp.client import GREETING, recipient_commands
 
+Paths = Callable[[Mailbox, Sequence[Recipient]], Mailbox]
 PROBES: Final = 20  # probes at the same time; further ones come when mail for the host does
 _PLAIN_SECONDS: Final = 600.0  # a failed TLS handshake means plain text for this long
 _FAMILY_NAMES: Final = MappingProxyType({IPV4: "IPv4", IPV6: "IPv6"})
@@ -62,12 +66,15 @@ class Attempt:
 
     __slots__ = ("cargo", "dialing", "egress_fault", "has_choice", "outcomes", "works")
 
-    def __init__(self, works: Sequence[Work], content: Content, dialing: Dialing) -> None:
-        """Nothing is settled yet."""
+    def __init__(self, works: Sequence[Work], content: Content, dialing: Dialing, paths: Paths | None) -> None:
+        """Nothing is settled yet; `paths` may change the reverse-path."""
         self.works = works
         envelope = works[0].stored.envelope
         everyone = envelope.recipients
-        self.cargo = Cargo(envelope, [everyone[work.index] for work in works], content)
+        recipients = [everyone[work.index] for work in works]
+        if paths is not None and (sender := paths(envelope.sender, recipients)) is not envelope.sender:
+            envelope = replace(envelope, sender=sender)
+        self.cargo = Cargo(envelope, recipients, content)
         self.outcomes: list[Outcome | None] = [None] * len(works)
         self.dialing = dialing
         self.has_choice = False
@@ -98,12 +105,14 @@ class Deliverer:
         egress: Egress,
         emit: Emit,
         convert: Convert = convert_in_thread,
+        paths: Paths | None = None,
     ) -> None:
         """Introduce ourselves as `hostname`; connect by `open_stream`; write captured mail to `capture_folder`.
 
-        `convert` makes seven-bit lines of large content.
+        `convert` makes seven-bit lines of large content; `paths` gives the reverse-path that mail leaves with.
         """
         self._convert = convert
+        self._paths = paths
         self._dialings = Dialings(
             settings,
             hostname=hostname,
@@ -123,7 +132,7 @@ class Deliverer:
     def deliver(self, route: Route, works: list[Work], content: Content) -> Awaitable[list[Outcome]]:
         """Deliver `works`, recipients of one message, along `route`; one outcome each, in the same order."""
         dialing = self._default if route.terms is None else self._dialings.of(None, route.terms)
-        attempt = Attempt(works, content, dialing)
+        attempt = Attempt(works, content, dialing, self._paths)
         if route.source:
             return self._from_sources(route, attempt)
         return self._along(route, attempt, list(range(len(works))))

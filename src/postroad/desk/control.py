@@ -10,10 +10,11 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
+from postroad.desk.guardprotocol import AccountAsked, AccountNow, BanNow, BansAsked
 from postroad.desk.protocol import (
     ActAsked,
     Answer,
@@ -59,6 +60,16 @@ Upgrade = Callable[[str], Awaitable[tuple[str, ...]]]
 Compare = Callable[[Path], Awaitable[Reloaded]]
 
 
+class GuardDesk(Protocol):
+    """Carries out orders about bans and accounts."""
+
+    async def bans(self, asked: BansAsked, caller: Caller) -> list[BanNow]:
+        """Bans as they are, were begun or ended."""
+
+    async def account(self, asked: AccountAsked, caller: Caller) -> list[AccountNow]:
+        """Accounts as they are after that."""
+
+
 class ControlServer:
     """Listens on the control socket and answers."""
 
@@ -77,6 +88,7 @@ class ControlServer:
         upgrade: Upgrade,
         running: Running,
         rates: RateDesk,
+        guard: GuardDesk,
     ) -> None:
         """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records."""
         self._path = path
@@ -91,6 +103,7 @@ class ControlServer:
         self._upgrade = upgrade
         self._running = running
         self._rates = rates
+        self._guard = guard
         self._callers = 0
         self._server: asyncio.Server | None = None
 
@@ -140,14 +153,22 @@ class ControlServer:
             await _say(writer, Answer(error=f"this server does not understand the request: {error}", usage=True))
             return
         try:
-            doing = (
-                self._rates_asked(asked, caller) if isinstance(asked, RatesAsked) else self._do(asked, caller, writer)
-            )
-            await _say(writer, await doing)
+            if isinstance(asked, RatesAsked):
+                answer = self._rates_asked(asked, caller)
+            elif isinstance(asked, BansAsked | AccountAsked):
+                answer = self._guard_asked(asked, caller)
+            else:
+                answer = self._do(asked, caller, writer)
+            await _say(writer, await answer)
         except ValueError as error:
             await _say(writer, Answer(error=str(error), usage=True))
         except PostroadError as error:
             await _say(writer, Answer(error=str(error)))
+
+    async def _guard_asked(self, asked: BansAsked | AccountAsked, caller: Caller) -> Answer:
+        if isinstance(asked, BansAsked):
+            return Answer(done=True, bans=tuple(await self._guard.bans(asked, caller)))
+        return Answer(done=True, accounts=tuple(await self._guard.account(asked, caller)))
 
     async def _do(self, asked: Asked, caller: Caller, writer: asyncio.StreamWriter) -> Answer:
         operator = self._operator
@@ -179,7 +200,7 @@ class ControlServer:
 
     async def _rates_asked(self, asked: RatesAsked, caller: Caller) -> Answer:
         if asked.reset:
-            return Answer(done=True, accounts=await self._rates.reset(asked, caller.name, caller.uid))
+            return Answer(done=True, begun_anew=await self._rates.reset(asked, caller.name, caller.uid))
         return Answer(done=True, rates=await self._rates.now(asked))
 
     async def _make_way(self, caller: Caller, writer: asyncio.StreamWriter) -> Answer:

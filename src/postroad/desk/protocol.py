@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from postroad.desk.guardprotocol import AccountAsked, AccountNow, BanNow, BansAsked
 from postroad.model.option import OptionChange
 from postroad.model.suspension import Suspension
 from postroad.queue.operator import Tally
@@ -123,6 +124,8 @@ Asked = (
     | RunningAsked
     | CompareAsked
     | RatesAsked
+    | BansAsked
+    | AccountAsked
 )
 
 
@@ -204,7 +207,9 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     problems: tuple[str, ...] = ()
     running: Running | None = None
     rates: tuple[RateNow, ...] = ()
-    accounts: int = 0  # that were begun anew
+    begun_anew: int = 0  # accounts of rates
+    bans: tuple[BanNow, ...] = ()
+    accounts: tuple[AccountNow, ...] = ()
 
 
 decode_request: Final = msgspec.json.Decoder(Asked).decode

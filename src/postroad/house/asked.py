@@ -58,6 +58,14 @@ class Asked:
             if prepared.declaration.stage == stage and prepared.concerns(listener):
                 yield policy
 
+    def at_rcpt(self, listener: str, *, judges_client: bool) -> Iterator[Policy[object]]:
+        """Those of stage rcpt that judge the client alone, or the others."""
+        for prepared, policy in self._policies:
+            if prepared.judges_client is not judges_client:
+                continue
+            if prepared.declaration.stage == "rcpt" and prepared.concerns(listener):
+                yield policy
+
     def close(self) -> None:
         """Let go of what was made; nobody is asked any more."""
         if "_resolver" in self.__dict__:

@@ -14,7 +14,8 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import Final
 
-from postroad.house.accounts import table_of
+from postroad.house.counttable import table_of
+from postroad.house.guardboard import GuardBoard
 from postroad.policy.ratetable import WAYS
 from postroad.spool.layout import END, Reach
 
@@ -61,6 +62,7 @@ class Board:
         self._texts = numbers * 8
         self._memory = mmap.mmap(-1, self._texts + places * _SERIES)
         self._numbers = memoryview(self._memory).cast("Q")
+        self.guard = GuardBoard(places, key)
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # rung by edges, heard by the courier
 
     def _get(self, place: int, field: _At) -> int:
@@ -153,19 +155,27 @@ class Board:
 
     # -- sessions --------------------------------------------------------------------------------
 
-    def come(self, place: int, ip: str) -> tuple[int, int]:
-        """A session from `ip` began at `place`: how many there are in all, and from there, with this one."""
-        self._set(place, _At.SESSIONS, self._get(place, _At.SESSIONS) + 1)
-        mark = self._mark(ip)
-        own = self._count(place, mark, 1)
-        total = sum(self._get(other, _At.SESSIONS) for other in range(1, self.places))
-        others = (other for other in range(1, self.places) if other != place and self._get(other, _At.SESSIONS))
-        return total, own + sum(self._look(other, mark) for other in others)
+    def come(self, place: int, ip: str, network: str = "") -> tuple[int, int, int]:
+        """A session from `ip` began at `place`: how many there are in all, from there, and from `network`, with it.
 
-    def go(self, place: int, ip: str) -> None:
+        Without a `network` none is counted.
+        """
+        self._set(place, _At.SESSIONS, self._get(place, _At.SESSIONS) + 1)
+        total = sum(self._get(other, _At.SESSIONS) for other in range(1, self.places))
+        return total, self._one_more(place, ip), self._one_more(place, network) if network else 0
+
+    def go(self, place: int, ip: str, network: str = "") -> None:
         """A session from `ip` ended at `place`."""
         self._set(place, _At.SESSIONS, self._get(place, _At.SESSIONS) - 1)
         self._count(place, self._mark(ip), -1)
+        if network:
+            self._count(place, self._mark(network), -1)
+
+    def _one_more(self, place: int, name: str) -> int:
+        mark = self._mark(name)
+        own = self._count(place, mark, 1)
+        others = (other for other in range(1, self.places) if other != place and self._get(other, _At.SESSIONS))
+        return own + sum(self._look(other, mark) for other in others)
 
     def sessions(self) -> int:
         """How many there are in all."""

@@ -7,7 +7,7 @@ runs; a file or secret that cannot be read is a ConfigError.
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -18,6 +18,7 @@ from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.cargo import Convert
 from postroad.delivery.deliver import Deliverer
+from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
 from postroad.model.option import parse_endpoint
@@ -34,6 +35,7 @@ from postroad.queue.planning import ShapedPlans
 from postroad.queue.regime import Regime
 from postroad.queue.retryrules import retries_of
 from postroad.queue.shaping import Shaping
+from postroad.queue.spooling import Deliver
 from postroad.queue.suspensions import Suspensions
 from postroad.routing.lanes import fallback_of
 from postroad.routing.rewrite import compile_rewriter
@@ -52,6 +54,7 @@ class Tools(Struct, frozen=True):
     turn: Turn
     suspensions: Suspensions
     convert: Convert
+    delivering: Callable[[Deliver], Deliver] | None = None  # lets the watch over accounts hear of outcomes
 
 
 class Courier(Struct, frozen=True, kw_only=True):
@@ -82,7 +85,7 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
         settings=config.queue,
         plan=watched(plan, tools.suspensions, tools.clock.now),
         cached_plan=cached_plan,
-        deliver=deliverer.deliver,
+        deliver=_deliver(config, tools, deliverer),
         retries=retries_of(config.queue, config.retry),
         reporting=reporting_of(config),
         shaping=shaping,
@@ -96,6 +99,12 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
         deliverer=deliverer,
         regime=regime,
     )
+
+
+def _deliver(config: Config, tools: Tools, deliverer: Deliverer) -> Deliver:
+    if config.breaker is None or tools.delivering is None:
+        return deliverer.deliver
+    return tools.delivering(deliverer.deliver)
 
 
 async def retire(old: Courier, new: Courier, clock: Clock) -> None:
@@ -152,18 +161,19 @@ def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
         egress=egress_of(config),
         emit=tools.emit,
         convert=tools.convert,
+        paths=paths_of(config, tools.clock.now),
     )
 
 
 def _sends_alike(old: Config, new: Config) -> bool:
     """Secrets in files may have changed though the options have not: sources with one are always made anew."""
     is_hidden = any(source.proxy.file or source.proxy.env for source in new.sources.values())
-    return not is_hidden and (old.delivery, old.hostname, old.sources, old.pools) == (
-        new.delivery,
-        new.hostname,
-        new.sources,
-        new.pools,
-    )
+    return not is_hidden and not has_files(new) and _sending_of(old) == _sending_of(new)
+
+
+def _sending_of(config: Config) -> tuple[object, ...]:
+    paths = config.srs, config.batv, None if config.srs is None and config.batv is None else config.access
+    return config.delivery, config.hostname, config.sources, config.pools, *paths
 
 
 def _shaping(config: Config, old: Courier | None) -> Shaping | None:

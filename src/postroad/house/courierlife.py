@@ -150,7 +150,7 @@ class CourierLife(Life):
             house.spool.look()
 
         self._loop.add_reader(board.bell, rung)
-        house.spool.follow(house.dispatcher.admit)
+        house.spool.follow(house.guard.admitting(house.dispatcher.admit))
 
     def _started(self, announce: Callable[[str], None]) -> None:  # noqa: ARG002  see below
         """The supervisor tells it, when the edges work too."""

@@ -16,6 +16,7 @@ from postroad.house.counting import BoardCrowd, Counting
 from postroad.house.front import Front, Way, front_of
 from postroad.house.known import read_known
 from postroad.house.life import DRAIN_SECONDS, settle_down
+from postroad.house.lookout import Eyes
 from postroad.house.seat import DRAIN, RETIRE, Seat
 from postroad.house.showing import Showing
 from postroad.listener.doors import Doors
@@ -57,15 +58,10 @@ class Edge:
             reached=lambda segment, offset: board.reached(seat.place, segment, offset),
             others_have_room=lambda: not board.is_full,
         )
-        way = Way(
-            self._spool,
-            _admitted_elsewhere,
-            QueueIds(start),
-            emit,
-            clock,
-            Counting(board.accounts, clock, emit),
-            BoardCrowd(board, seat.place),
-        )
+        eyes = Eyes(board.guard, board.guard.rings[seat.place].put, clock)
+        counting = Counting(board.accounts, clock, emit)
+        crowd = BoardCrowd(board, seat.place)
+        way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock, counting, crowd, eyes)
         known = read_known(config, keys, clock, emit)
         self._front: Front = front_of(config, known, compile_rewriter(config.routes), way)
         self._listeners = Listeners(
@@ -184,11 +180,11 @@ class _Census:
         self._board = board
         self._place = place
 
-    def come(self, ip: str) -> tuple[int, int]:
-        return self._board.come(self._place, ip)
+    def come(self, ip: str, network: str) -> tuple[int, int, int]:
+        return self._board.come(self._place, ip, network)
 
-    def go(self, ip: str) -> None:
-        self._board.go(self._place, ip)
+    def go(self, ip: str, network: str) -> None:
+        self._board.go(self._place, ip, network)
 
 
 def _admitted_elsewhere(_stored: Stored, _works: list[Work]) -> None:

@@ -13,8 +13,11 @@ from msgspec import Struct
 from postroad.config.schema import Config
 from postroad.house.asked import Asked
 from postroad.house.counting import Counting, NodeCounts
+from postroad.house.guard import Admit
 from postroad.house.known import Known
+from postroad.house.lookout import Eyes, shield_of
 from postroad.house.policing import Limits, Policing
+from postroad.house.returns import returned_of
 from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
 from postroad.listener.drops import LISTENER as DROPS
@@ -25,7 +28,6 @@ from postroad.model.address import parse_mailbox
 from postroad.model.counts import Crowd
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
-from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.ratechoice import Choice
@@ -36,15 +38,21 @@ LOOK_SECONDS: Final = 1.0
 
 
 class Way(Struct, frozen=True):
-    """How accepted mail goes on, the same for every front of the process."""
+    """How accepted mail goes on, the same for every front of the process.
+
+    `eyes` see who is banned, held or locked; `admitting` lets the watch over accounts hear of mail where it is
+    admitted.
+    """
 
     spool: Spooling
-    admit: Callable[[Stored, list[Work]], None]
+    admit: Admit
     queue_ids: QueueIds
     emit: Emit
     clock: Clock
     counting: Counting
     crowd: Crowd
+    eyes: Eyes | None = None
+    admitting: Callable[[Admit], Admit] | None = None
 
 
 class Front(Struct, frozen=True):
@@ -70,13 +78,18 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     counts = way.counting.counts_of(config)
     choices = tuple(map(Choice, config.rates))
     limits = Limits(choices, counts, way.crowd)
-    policing = Policing(control, tables.knows, asked, rules, way.emit, way.clock, limits=limits)
+    shield = shield_of(config, way.eyes)
+    returned = returned_of(config, way.clock.now)
+    policing = Policing(
+        control, tables.knows, asked, rules, way.emit, way.clock, returned=returned, limits=limits, shield=shield
+    )
+    admit = way.admit if config.breaker is None or way.admitting is None else way.admitting(way.admit)
     announcer = Announcer(
         spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )
     intake = Intake(
         spool=way.spool,
-        admit=way.admit,
+        admit=admit,
         emit=way.emit,
         now=way.clock.now,
         hostname=config.hostname,
@@ -94,6 +107,8 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
         stages_of=policing.stages_of,
         relays=control.relays,
         intake=intake,
+        tarpit=shield.tarpit,
+        is_locked=shield.is_locked,
         logins=known.auth.logins,
         tls=tls_of(config, known.certificates, way.clock),
         watch=policing.watch,

@@ -22,13 +22,17 @@ from postroad.desk.protocol import Running
 from postroad.desk.rates import InForce, RateDesk
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
-from postroad.house.accounts import table_of
 from postroad.house.counting import Counting, LocalCrowd
+from postroad.house.counttable import table_of
 from postroad.house.courier import Courier, Tools, courier_of
 from postroad.house.front import Front, Way, drops_of, front_of
+from postroad.house.guard import Guard
+from postroad.house.guardboard import GuardBoard
+from postroad.house.guardorders import GuardOrders
 from postroad.house.injection import Injection, rules_of
 from postroad.house.keeper import AccountKeeper
 from postroad.house.known import read_known
+from postroad.house.lookout import Eyes
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
 from postroad.house.seat import Seat
@@ -51,12 +55,13 @@ from postroad.observe.outlet import Around
 from postroad.observe.sinks import Sinks
 from postroad.queue.actions import Surroundings
 from postroad.queue.dispatcher import Dispatcher
+from postroad.queue.notice import Notices
 from postroad.queue.operator import Operator
 from postroad.queue.suspensions import Suspensions
 from postroad.routing.lanes import lane_named, requiring_tls
 from postroad.spool.spool import EmbeddedSpool
-from postroad.store.accounts import load as load_accounts
-from postroad.store.accounts import save as save_accounts
+from postroad.store.counts import load as load_counts
+from postroad.store.counts import save as save_counts
 from postroad.store.drops import DropFolder
 from postroad.store.rates import load as load_rates
 from postroad.store.rates import save as save_rates
@@ -96,15 +101,15 @@ class House:
         """
         self.config, self.keys = config, keys or KeyStore()
         self._board = None if seat is None else seat.board
-        self.emit = emit
-        self.clock = clock
+        self.emit, self.clock = emit, clock
         self._logs = logs
         start = random.SystemRandom().randrange(1 << 48) if seat is None else seat.start()
         queue_ids = QueueIds(start)
         turn = Turn(asyncio.get_running_loop().call_soon)
         self.suspensions = self._load_suspensions()
         self.workshop = Workshop(config, clock, emit)
-        self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert)
+        self.guard = Guard(config, _memory(seat), clock, emit, is_first=seat is None or seat.is_first)
+        self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert, self.guard.delivering)
         self.courier = courier_of(config, self.tools)
         self.spool = EmbeddedSpool(
             config.spool_folder,
@@ -117,8 +122,8 @@ class House:
             lock=None if seat is None else seat.lock,
         )
         self.dispatcher = self._dispatcher(queue_ids)
-        self.accounts = table_of(config.counting.accounts, is_shared=False) if seat is None else seat.board.accounts
-        self.way = Way(self.spool, self.dispatcher.admit, queue_ids, emit, clock, self._counting(), LocalCrowd())
+        self.count_table = table_of(config.counting.accounts, is_shared=False) if seat is None else seat.board.accounts
+        self.way = self._way(queue_ids)
         known = read_known(config, self.keys, clock, emit)
         self.front = front_of(config, known, self.courier.rewrite, self.way)
         self.drop_folder = DropFolder(config.drop_folder)
@@ -139,6 +144,13 @@ class House:
         self.rates, self.keeper = self._keeper(), self._account_keeper(is_first=seat is None or seat.is_first)
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
+
+    def _way(self, queue_ids: QueueIds) -> Way:
+        guard, admit = self.guard, self.dispatcher.admit
+        guard.tell = Notices(spool=self.spool, admit=admit, emit=self.emit, queue_ids=queue_ids).tell
+        eyes = Eyes(guard.board, guard.hear, self.clock)
+        counting = Counting(self.count_table, self.clock, self.emit)
+        return Way(self.spool, admit, queue_ids, self.emit, self.clock, counting, LocalCrowd(), eyes, guard.admitting)
 
     def _dispatcher(self, queue_ids: QueueIds) -> Dispatcher:
         regime = self.courier.regime
@@ -186,6 +198,7 @@ class House:
             upgrade=upgrade,
             running=Running(VERSION, os.getpid(), self.clock.now()),
             rates=RateDesk(lambda: InForce(self.front.choices, self.front.counts), self.clock, self.emit),
+            guard=GuardOrders(self.guard, self._operator, self.clock, self.emit),
         )
 
     # -- the exchange --------------------------------------------------------------------------
@@ -208,6 +221,7 @@ class House:
         self.dispatcher.adopt(courier.regime)
         if self._operator is not None:
             self._operator.adopt(self._surroundings())
+        self.guard.adopt(front.config)
         self.drops.adopt(self._drop_parts(front))
         if self.injection is not None and rules is not None:
             self.injection.adopt(rules)
@@ -243,6 +257,7 @@ class House:
         """Close everything that is open; nothing may be running any more."""
         await self.rates.stop()
         await self.keeper.stop()
+        await self.guard.stop()
         self.front.known.certificates.close()
         retiring = list(self._retiring)
         for task in retiring:
@@ -307,15 +322,12 @@ class House:
         load, save = partial(load_rates, file), partial(save_rates, file)
         return RateKeeper(lambda: self.courier.regime.shaping, self.clock, self.emit, load=load, save=save)
 
-    def _counting(self) -> Counting:
-        return Counting(self.accounts, self.clock, self.emit)
-
     def _account_keeper(self, *, is_first: bool) -> AccountKeeper:
         """Without others before it, a process begins with what is on disk."""
-        file = self.config.accounts_file
-        load, save = partial(load_accounts, file) if is_first else None, partial(save_accounts, file)
+        file = self.config.counts_file
+        load, save = partial(load_counts, file) if is_first else None, partial(save_counts, file)
         return AccountKeeper(
-            self.accounts, self.clock, self.emit, lambda: bool(self.config.rates), load=load, save=save
+            self.count_table, self.clock, self.emit, lambda: bool(self.config.rates), load=load, save=save
         )
 
     def _load_suspensions(self) -> Suspensions:
@@ -324,3 +336,8 @@ class House:
         except SpoolError as error:
             self.emit(SpoolFaulted(at=self.clock.now(), reason=f"{error}; nothing is suspended"))
             return Suspensions()
+
+
+def _memory(seat: Seat | None) -> GuardBoard:
+    """What the guard shares with edges; alone, its own."""
+    return GuardBoard(1, random.SystemRandom().randbytes(16)) if seat is None else seat.board.guard

@@ -14,6 +14,7 @@ from postroad.config.schema import Config
 from postroad.house.asked import read_policies
 from postroad.house.identities import has_same_auth, read_auth
 from postroad.house.issuers import has_same_issuers
+from postroad.house.returns import has_files
 from postroad.house.ruling import read_rules
 from postroad.house.securing import read_certificates
 from postroad.house.sources import reads_elsewhere as secrets_elsewhere
@@ -63,6 +64,7 @@ def reads_elsewhere(config: Config) -> bool:
         bool(passwords_of(config))
         or may_differ(config)
         or secrets_elsewhere(config)
+        or has_files(config)
         or not has_same_issuers(config)
         or any(map(is_own, config.policies))
     )

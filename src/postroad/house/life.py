@@ -84,6 +84,7 @@ class Life:
             await house.injection.start()
         house.rates.start()
         house.keeper.start()
+        house.guard.start()
         if monitor is not None:
             monitor.serve()
         self._started(announce)

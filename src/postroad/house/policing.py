@@ -11,12 +11,14 @@ from typing import Final, TypeVar, cast
 from msgspec import Struct
 
 from postroad.house.asked import Asked
+from postroad.house.lookout import Shield
 from postroad.model.counts import Counts, Crowd
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.known_recipients import KnownRecipients, Knows
 from postroad.policies.rates import RateControl
 from postroad.policies.relay_control import RelayControl
+from postroad.policies.returns import ReturnedMail
 from postroad.policies.rules import Rules
 from postroad.policy.chain import Chain, Policy, Sealed
 from postroad.policy.conduct import Conduct
@@ -33,6 +35,7 @@ from postroad.policy.ratechoice import Choice
 from postroad.policy.stages import Stages
 
 POLICY_SECONDS: Final = 30.0
+NO_SHIELD: Final = Shield()
 
 Context = TypeVar("Context")
 
@@ -57,14 +60,20 @@ class Policing:
         emit: Emit,
         clock: Clock,
         *,
+        returned: ReturnedMail | None = None,
         limits: Limits | None = None,
+        shield: Shield = NO_SHIELD,
     ) -> None:
-        """`knows` tells whether a recipient may exist; `asked` are the policies of `[[policies]]`.
+        """`knows` tells whether a recipient may exist, `returned` whom reports that come back are for.
+
+        `asked` are the policies of `[[policies]]`.
 
         `emit` and `clock` are for records of faults; `limits` are those of `[[rates]]`, if there are any.
         """
         self._control = control
         self._knows = knows
+        self._returned = returned
+        self._shield = shield
         self._asked = asked
         self._rules = rules
         self._limits = limits
@@ -84,28 +93,39 @@ class Policing:
     def watch(self) -> Callable[[Conduct], None] | None:
         """Whoever has to be told how peers behave, if anybody has to."""
         choices = () if self._limits is None else self._limits.choices
-        return self._watched if any(choice.count == "errors" for choice in choices) else None
+        counts_errors = any(choice.count == "errors" for choice in choices)
+        guard = self._shield.watch
+        if not counts_errors:
+            return guard
+        return self._count if guard is None else self._tell_both
 
-    def _watched(self, conduct: Conduct) -> None:
+    def _count(self, conduct: Conduct) -> None:
         rates = self._rates.get(conduct.listener)
         if rates is not None:
             rates.watch(conduct)
 
+    def _tell_both(self, conduct: Conduct) -> None:
+        if self._shield.watch is not None:
+            self._shield.watch(conduct)
+        self._count(conduct)
+
     def _build(self, listener: str) -> Stages:
         rules, rates = self._rules, self._rates_of(listener)
         ruled = () if rules is None else (rules.rules_at_rcpt,)
-        rcpt: tuple[Policy[RcptContext], ...] = (*self._named("rcpt", listener, RcptContext), *ruled, self._control)
-        if self._knows is not None:
-            rcpt = (KnownRecipients(self._knows, self._control), *rcpt)
-        connect = self._named("connect", listener, ConnectContext)
-        mail = self._named("mail", listener, MailContext)
-        message = self._named("message", listener, MessageContext)
+        known = () if self._knows is None else (KnownRecipients(self._knows, self._control),)
+        returned = () if self._returned is None else (self._returned,)
+        judges = self._asked.at_rcpt(listener, judges_client=True)  # whom they refuse causes no look-up of names
+        others = self._asked.at_rcpt(listener, judges_client=False)
+        rcpt = cast("tuple[Policy[RcptContext], ...]", (*judges, *returned, *known, *others, *ruled, self._control))
+        shield = self._shield
+        counted = (rates.connect,) if rates is not None and rates.at_connect else ()
+        connect = (*shield.connect, *counted, *self._named("connect", listener, ConnectContext))
+        mail = (*shield.mail, *self._named("mail", listener, MailContext))
+        message = (*shield.message, *self._named("message", listener, MessageContext))
         if rules is not None:
             connect = (*connect, rules.rules_at_connect) if rules.has_connect else connect
             mail = (*mail, rules.rules_at_mail)
             message = (*message, rules.rules_at_message) if rules.has_message else message
-        if rates is not None and rates.at_connect:
-            connect = (rates.connect, *connect)
         return Stages(
             rcpt=self._chain("rcpt", rcpt, rates.rcpt if rates is not None and rates.at_rcpt else None),
             connect=self._some("connect", connect),

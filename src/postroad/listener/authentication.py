@@ -188,6 +188,9 @@ class Authentication:
             return await self._ended(self._refusal())
         identity = replace(found.answer, mechanism=self._mechanism)
         terms = self._terms
+        if terms.is_locked is not None and terms.is_locked(identity.login):
+            self._found = Found(found.source, Denied("the account is locked"))
+            return await self._ended(replies.BAD_CREDENTIALS)
         self._exchange = None
         self._candidate.proved(identity)
         terms.emit(

@@ -13,6 +13,7 @@ from msgspec import Struct
 from postroad.listener.session import Conversation
 from postroad.listener.settings import ListenerSettings
 from postroad.listener.terms import Terms
+from postroad.listener.vestibule import Vestibule
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
 from postroad.net.handover import copy_of
@@ -67,8 +68,11 @@ class Doors:
         return made
 
     async def _bind(self, door: Door, given: Given | None) -> None:
-        def converse() -> Conversation:
-            return Conversation(door.terms, self._next_id())
+        def converse() -> Conversation | Vestibule:
+            terms = door.terms
+            if terms.trusts_proxy is not None:
+                return Vestibule(terms, terms.trusts_proxy, lambda caller: Conversation(terms, self._next_id(), caller))
+            return Conversation(terms, self._next_id())
 
         loop = asyncio.get_running_loop()
         host, port = _endpoint(door)

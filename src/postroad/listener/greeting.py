@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from postroad.listener.securing import Securing
 from postroad.listener.terms import Terms
+from postroad.listener.vestibule import Caller, caller_of
 from postroad.model.records import ConnectionOpened
 from postroad.model.reply import Reply
 from postroad.smtp import replies
@@ -20,9 +21,11 @@ from postroad.smtp.server import ServerSession
 class Greeting(Securing):
     """The beginning of one connection."""
 
-    def __init__(self, terms: Terms, session_id: str) -> None:
-        """Converse on `terms`; `session_id` names the connection in records."""
+    def __init__(self, terms: Terms, session_id: str, caller: Caller | None) -> None:
+        """Converse on `terms`, with `caller` or else the other end of the connection; records name it `session_id`."""
         super().__init__(terms, session_id)
+        self._caller = caller
+        self._is_trusted = False  # it may say for whom it speaks
         self._session = ServerSession(terms.offer)
         self._asking: asyncio.Task[None] | None = None
         self._is_expected = False  # the spool was told that a message is on its way
@@ -82,9 +85,12 @@ class Greeting(Securing):
         """A peer connected: count it, and greet it or refuse it."""
         self._connected(transport)
         terms = self._terms
-        address = transport.get_extra_info("peername") or ("", 0)
-        ip, port = address[0].removeprefix("::ffff:"), address[1]
-        self._judge.connect(ip, port)
+        caller = self._caller or caller_of(transport)
+        ip, port = caller.ip, caller.port
+        self._judge.connect(caller)
+        if terms.trusts_client is not None and caller.is_known and terms.trusts_client(ip):
+            self._is_trusted = True
+            self._session.trust(terms.trusted)
         self._opened = self.last_seen = self.phase_began = terms.monotonic()
         terms.emit(ConnectionOpened(at=terms.now(), session=self._id, listener=terms.name, ip=ip, port=port))
         refusal, why = terms.enter(self), "limit of sessions"
@@ -137,6 +143,9 @@ class Greeting(Securing):
     def _greeted(self, reply: Reply) -> None:
         self._is_greeted = True
         self._session.greet(reply)
+        if reply == replies.SILENCE:
+            self.abort()
+            return
         self._flush()
         if self._session.has_input:
             self._pump()

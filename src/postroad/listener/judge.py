@@ -12,33 +12,42 @@ from typing import Final
 from msgspec.structs import replace
 
 from postroad.listener.authentication import Authentication
+from postroad.listener.channel import Later
+from postroad.listener.tarpit import Tarpit
 from postroad.listener.terms import Terms
 from postroad.listener.transaction import Pending, Transaction
+from postroad.listener.vestibule import Caller
 from postroad.model.envelope import Origin, Recipient
 from postroad.model.identity import Identity, TlsState
-from postroad.model.records import CommandRefused
+from postroad.model.records import ClientChanged, CommandRefused
 from postroad.model.reply import Reply
 from postroad.policy.conduct import Conduct, Kind
 from postroad.policy.context import AuthContext, ConnectContext, HelloContext, Peer
 from postroad.policy.facts import Facts
 from postroad.policy.verdict import VERDICTS, Accept, Adjust, Defer, Discard, Reject, Verdict
 from postroad.smtp import replies
-from postroad.smtp.events import AuthResponse, AuthStarted, Hello, MailFrom, RcptTo, Refused
+from postroad.smtp.events import AuthResponse, AuthStarted, ClientNamed, Hello, MailFrom, RcptTo, Refused
+from postroad.smtp.server import ServerSession
 
 NOBODY: Final = Peer("", relays=False)  # before the connection is made
 NO_ORIGIN: Final = Origin()
 _IN_TRANSACTION: Final = frozenset({"mail", "data"})
 
+Detain = Callable[[Tarpit, float, Later], None]
 Answer = Reply | Awaitable[Reply]
 
 
 class Judge:
     """What is known of one peer, and what follows from it."""
 
-    def __init__(self, terms: Terms, session_id: str) -> None:
-        """Judge on `terms`; `session_id` names the connection in records."""
+    def __init__(self, terms: Terms, session_id: str, detain: Detain) -> None:
+        """Judge on `terms`; `session_id` names the connection in records; `detain` lets the peer wait for a refusal."""
+        self._detain = detain
+        self._refusals = 0
+        self._parting: Reply | None = None  # what is said when the session ends
         self._terms = terms
         self._id = session_id
+        self._proxy = ""  # the address that may have said for whom it speaks
         self._ground = self._facts = Facts()
         self._since_hello = -1  # how many of those below are older than the last EHLO
         self._for_all: list[Adjust] = []  # what policies of the connection want done to each of its messages
@@ -51,11 +60,41 @@ class Judge:
 
     # -- one method an event ---------------------------------------------------------------------
 
-    def connect(self, ip: str, port: int) -> None:
-        """A peer came from there."""
-        self.peer = Peer(ip, relays=self._terms.relays(ip))
-        self.port = port
-        self.origin = Origin(ip, port, "", "SMTP", self._terms.name, self._id)
+    def connect(self, caller: Caller) -> None:
+        """A peer came; one that nobody knows may never send anywhere because of where it seems to come from."""
+        ip = self._proxy = caller.ip
+        self.peer = Peer(ip, relays=caller.is_known and self._terms.relays(ip))
+        self.port = caller.port
+        self.origin = Origin(ip, caller.port, "", "SMTP", self._terms.name, self._id)
+
+    def name(self, client: ClientNamed) -> None:
+        """A peer that is believed speaks for `client`: nothing that was known of itself counts any more."""
+        terms, before, origin = self._terms, self.peer, self.origin
+        ip = before.ip if client.ip is None else client.ip or self._proxy
+        is_known = client.ip != "" and (client.ip is not None or before.relays)
+        self.port = self.port if client.port is None else client.port
+        # Neither a log-in of the peer's own nor its certificate are the client's.
+        identity = Identity(client.login, "xclient") if client.login else None
+        tls = before.tls and replace(before.tls, fingerprint="", subject="", names=(), is_verified=False)
+        self.peer = Peer(ip, is_known and terms.relays(ip), identity, tls)
+        protocol = client.protocol or "ESMTP"
+        known_login = "" if identity is None else identity.login
+        self.origin = replace(
+            origin, ip=ip, port=self.port, helo=client.helo or "", protocol=protocol, login=known_login
+        )
+        self._ground = self._facts = Facts()
+        self._since_hello, self._for_all, self.transaction = -1, [], None
+        terms.emit(
+            ClientChanged(
+                at=terms.now(),
+                session=self._id,
+                listener=terms.name,
+                proxy=self._proxy,
+                ip=ip,
+                port=self.port,
+                login=known_login,
+            )
+        )
 
     def welcome(self) -> Answer:
         """The banner, or why there is none."""
@@ -203,7 +242,10 @@ class Judge:
         transaction = self.transaction if stage in _IN_TRANSACTION else None
         sender = "" if transaction is None else transaction.mail.path.text
         self.refused(Refused(stage, verdict.reply, verdict.reason), sender)
-        return self._heard(verdict)
+        reply = self._heard(verdict)
+        if stage == "connect":
+            self.leaves = verdict.reason
+        return reply
 
     def _settle(self, transaction: Transaction, recipient: Recipient, verdict: Verdict | None) -> Reply:
         refused = transaction.settle(recipient, verdict)
@@ -236,9 +278,29 @@ class Judge:
         )
         if terms.watch is not None and notice.reply.is_permanent:  # what is refused for now is no offence
             self.conduct(_kind(notice), sender=sender, recipient=recipient)
+        if terms.tarpit is not None and notice.stage != "connect":  # who may not speak at all goes at once
+            self._slow(terms.tarpit)
+
+    def _slow(self, tarpit: Tarpit) -> None:
+        """Let a peer that errs wait, and have it leave when it is near to a ban."""
+        self._refusals += 1
+        seconds, is_enough = tarpit.wait(self.peer.ip, self._refusals)
+        if is_enough and not self.leaves:
+            self.leaves, self._parting = "too many errors of the address", replies.TOO_MANY_ERRORS
+        if seconds:
+            self._detain(tarpit, seconds, self._terms.call_later)
+
+    def end(self, session: ServerSession) -> None:
+        """The session is to end with the answer that was given."""
+        if self._parting is None:
+            session.leave(self.leaves)
+        else:
+            session.close(self._parting, self.leaves)
 
     def conduct(self, kind: Kind, *, count: int = 1, sender: str = "", recipient: str = "", login: str = "") -> None:
         """Tell those who learn from how peers behave, if there are any."""
+        if kind == "auth_failed" and self._terms.tarpit is not None:
+            self._slow(self._terms.tarpit)
         watch = self._terms.watch
         if watch is not None:
             peer = self.peer

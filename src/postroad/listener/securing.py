@@ -26,7 +26,7 @@ class Securing(Channel):
         super().__init__()
         self._terms = terms
         self._id = session_id
-        self._judge = Judge(terms, session_id)
+        self._judge = Judge(terms, session_id, self._detain)
         self._is_apart = False  # octets that come are not for the session now
         self._apart = b""  # those of them that are kept
         self._shaking: asyncio.Task[None] | None = None

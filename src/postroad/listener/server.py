@@ -6,26 +6,28 @@ RFC 5321 4.5.3.2.7 (time-outs), 3.8 (421 when shutting down).
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from postroad.auth.logins import Logins
 from postroad.listener.doors import Door, Doors
 from postroad.listener.handshakes import Tls
+from postroad.listener.headcount import Census, Headcount
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings, ListenerSettings
+from postroad.listener.tarpit import Tarpit
 from postroad.listener.terms import Guest, Terms
 from postroad.model.address import Mailbox
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
 from postroad.net.inherited import Given, Inherited
 from postroad.policy.conduct import Conduct
-from postroad.policy.networks import is_within
+from postroad.policy.networks import is_within, membership
 from postroad.policy.stages import Stages
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer, under_tls
@@ -40,8 +42,9 @@ class Welcome(Struct, frozen=True, kw_only=True):
     """What the configuration says to sessions to come; those that run keep the one that they began with.
 
     `stages_of` gives the policies of a listener by its name; drops and the HTTP API have names too. `watch`, when there
-    is one, is told how peers behave. `logins` is who knows who may log in, None when nobody does. `tls` has that of
-    listeners by name, but for those without.
+    is one, is told how peers behave; `tarpit` slows those that err. `logins` is
+    who knows who may log in, None when nobody does; `is_locked` tells of a login whether it may not after all. `tls`
+    has that of listeners by name, but for those without.
     """
 
     hostname: str
@@ -51,18 +54,10 @@ class Welcome(Struct, frozen=True, kw_only=True):
     relays: Callable[[str], bool]
     intake: Intake
     watch: Callable[[Conduct], None] | None = None
+    tarpit: Tarpit | None = None
     tls: Mapping[str, Tls] = MappingProxyType({})
     logins: Logins | None = None
-
-
-class Census(Protocol):
-    """Counts sessions over several processes."""
-
-    def come(self, ip: str) -> tuple[int, int]:
-        """One from `ip` began: how many there are in all, and from there, with it."""
-
-    def go(self, ip: str) -> None:
-        """One from `ip` ended."""
+    is_locked: Callable[[str], bool] | None = None
 
 
 class Listeners:
@@ -84,7 +79,6 @@ class Listeners:
 
         `census` counts the sessions of all processes, when there are several.
         """
-        self._census = census
         self._welcome = welcome
         self._emit = emit
         self._now = now
@@ -92,8 +86,8 @@ class Listeners:
         self._at_turn_end = at_turn_end
         self._prefix = f"{start & 0xFFFFFF:x}-"
         self._count = 0
-        self._sessions: set[Guest] = set()
-        self._per_ip: Counter[str] = Counter()
+        self._headcount = Headcount(census)
+        self._sessions = self._headcount.guests()
         self._doors = Doors(self._next_id, inherited)
         self._bound: list[Door] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -177,13 +171,18 @@ class Listeners:
             name=name,
             limits=limits,
             offer=offer,
+            trusted=replace(offer, xclient=True),
+            trusts_proxy=membership(settings.proxies) if settings.proxy_protocol else None,
+            trusts_client=membership(settings.xclient) if settings.xclient else None,
             banner=replies.banner(welcome.hostname),
             greeting_delay=settings.greeting_delay,
             postmaster=welcome.postmaster,
             stages=welcome.stages_of(name),
             watch=welcome.watch,
+            tarpit=welcome.tarpit,
             relays=welcome.relays,
             logins=logins,
+            is_locked=welcome.is_locked,
             intake=welcome.intake,
             emit=self._emit,
             now=self._now,
@@ -204,29 +203,11 @@ class Listeners:
     # -- the count of sessions -----------------------------------------------------------------
 
     def _enter(self, guest: Guest) -> Reply | None:
-        limits = self._welcome.limits
-        self._sessions.add(guest)
-        self._per_ip[guest.ip] += 1
-        total, same = len(self._sessions), self._per_ip[guest.ip]
-        if self._census is not None:
-            total, same = self._census.come(guest.ip)
-        if self._is_draining:
-            return replies.SHUTTING_DOWN
-        if total > limits.sessions:
-            return replies.TOO_BUSY
-        if same > limits.sessions_per_ip:
-            return replies.TOO_MANY_FROM_YOU
-        return None
+        refusal = self._headcount.come(guest, self._welcome.limits)
+        return replies.SHUTTING_DOWN if self._is_draining else refusal
 
     def _leave(self, guest: Guest) -> None:
-        self._sessions.discard(guest)
-        if self._census is not None:
-            self._census.go(guest.ip)
-        left = self._per_ip[guest.ip] - 1
-        if left > 0:
-            self._per_ip[guest.ip] = left
-        else:
-            del self._per_ip[guest.ip]
+        self._headcount.go(guest)
         if self._emptied is not None and not self._sessions:
             self._emptied.set()
 

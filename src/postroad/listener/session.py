@@ -9,17 +9,21 @@ Time-outs are swept by listener/server.py (RFC 5321 4.5.3.2.7).
 import asyncio
 from typing import Final
 
+from msgspec.structs import replace
+
 from postroad.listener.greeting import Greeting
 from postroad.listener.intake import Gathering
 from postroad.listener.judge import Answer
 from postroad.listener.receipt import Receipt
 from postroad.listener.terms import Terms
+from postroad.listener.vestibule import Caller
 from postroad.model.records import ConnectionClosed
 from postroad.model.reply import Reply
 from postroad.smtp import replies
 from postroad.smtp.events import (
     AuthResponse,
     AuthStarted,
+    ClientNamed,
     DataChunk,
     DataStarted,
     Event,
@@ -38,9 +42,9 @@ BACKLOG_LIMIT: Final = 1 << 20  # octets of content waiting for the disk
 class Conversation(Greeting):
     """The protocol object of one connection."""
 
-    def __init__(self, terms: Terms, session_id: str) -> None:
-        """Converse on `terms`; `session_id` names the connection in records."""
-        super().__init__(terms, session_id)
+    def __init__(self, terms: Terms, session_id: str, caller: Caller | None = None) -> None:
+        """Converse on `terms`, with `caller` or else the other end of the connection; records name it `session_id`."""
+        super().__init__(terms, session_id, caller)
         self._gathering: Gathering | None = None
         self._draining = False
         self._ended = False  # the peer sends no more
@@ -77,6 +81,7 @@ class Conversation(Greeting):
         self._is_gone = True
         terms, session = self._terms, self._session
         self._discard()
+        self._let_go()
         self._expect(is_coming=False)
         self._judge.gone(is_pending=session.waiting and self._asking is None)
         if self._asking is not None:
@@ -124,6 +129,7 @@ class Conversation(Greeting):
     def drain(self, *, at_once: bool = True) -> None:
         """Take no new transaction: leave at once when idle, or after the next answer, or the one that is due."""
         self._draining = True
+        self._let_go()
         if at_once and self._raw is not None:
             self._cut_handshake("the server shuts down")
         elif at_once and self._session.mail is None and not self._session.waiting:
@@ -134,8 +140,8 @@ class Conversation(Greeting):
 
     def _pump(self) -> None:
         session = self._session
-        if not self._is_greeted or (self._held and "output" in self._held):
-            return  # not yet, or the peer does not read its replies: no more of them
+        if not self._is_greeted or (self._held and ("output" in self._held or "tarpit" in self._held)):
+            return  # not yet, or the peer does not read its replies, or has to wait for them: no more of them
         while (event := session.next_event()) is not None:
             if isinstance(event, DataChunk):
                 self._keep(event.data)
@@ -144,7 +150,9 @@ class Conversation(Greeting):
             if reply is not None:
                 session.answer(reply)
                 if self._judge.leaves:
-                    session.leave(self._judge.leaves)
+                    self._judge.end(session)
+            if self._held and "tarpit" in self._held:
+                break
         # All replies of one turn of the event loop leave together: that wakes the peers' machine once and what they
         # send next is read in one go (a fifth of all CPU, measured).
         self._terms.at_turn_end(self._flush)
@@ -152,6 +160,8 @@ class Conversation(Greeting):
             self._resume("input")
 
     def _flush(self) -> None:
+        if self._held and "tarpit" in self._held:
+            return
         is_behind = self._session.is_behind
         data = self._session.data_to_send()
         transport = self._transport
@@ -182,12 +192,13 @@ class Conversation(Greeting):
         if isinstance(event, Refused):
             self._refused(event)
             return None
+        if isinstance(event, ClientNamed):
+            return self._replace(event)
         if isinstance(event, StartTls):
             return self._start_tls()
-        if isinstance(event, AuthStarted):
-            return self._heed(self._judge.auth(event))
-        if isinstance(event, AuthResponse):
-            return self._heed(self._judge.respond(event))
+        if isinstance(event, AuthStarted | AuthResponse):
+            judge = self._judge
+            return self._heed(judge.auth(event) if isinstance(event, AuthStarted) else judge.respond(event))
         self._discard()
         self._judge.over()
         return None
@@ -204,7 +215,7 @@ class Conversation(Greeting):
         session = self._session
         session.answer(reply)
         if self._judge.leaves:
-            session.leave(self._judge.leaves)
+            self._judge.end(session)
         if self._transport is None:
             return  # what a peer sent before it left without waiting is not begun
         if self._draining and session.mail is None:
@@ -214,6 +225,17 @@ class Conversation(Greeting):
         self._pump()
 
     # -- one method an event -------------------------------------------------------------------
+
+    def _replace(self, event: ClientNamed) -> Reply | None:
+        """The peer speaks for another client: count that one instead, and greet it or refuse it."""
+        self._discard()
+        self._judge.name(event)
+        refusal = self._terms.enter(self)
+        if refusal is None:
+            return self._heed(self._judge.welcome())
+        self._refused(Refused("connect", refusal, "limit of sessions"))
+        self._judge.leaves = "refused at connect"
+        return refusal
 
     def _meet(self, event: Hello) -> Reply | None:
         answer = self._judge.hello(event)
@@ -277,11 +299,8 @@ class Conversation(Greeting):
             if receipt.leave:
                 judge.leaves = receipt.detail
         elif self._terms.watch is not None and judge.transaction is not None:
-            judge.conduct(
-                "accepted",
-                count=len(judge.transaction.recipients),
-                sender=judge.transaction.mail.path.text,
-            )
+            taken = judge.transaction
+            judge.conduct("accepted", count=len(taken.recipients), sender=taken.mail.path.text)
         if self._accepting:
             self._early = receipt  # answered by the loop, which is still running
         else:
@@ -307,7 +326,7 @@ class Conversation(Greeting):
         self.last_seen = self.phase_began = self._terms.monotonic()
         offer = self._terms.secured
         assert offer is not None, "TLS that was not offered"
-        session.secure(offer)
+        session.secure(replace(offer, xclient=True) if self._is_trusted else offer)
         if session.is_closed:
             self._flush()
         elif not self._is_greeted:
@@ -322,6 +341,11 @@ class Conversation(Greeting):
     def _refused(self, notice: Refused) -> None:
         mail = self._session.mail
         self._judge.refused(notice, mail.path.text if mail is not None else "")
+
+    def _released(self) -> None:
+        self.last_seen = self._terms.monotonic()
+        self._flush()
+        self._pump()
 
     def _discard(self) -> None:
         if self._gathering is not None:

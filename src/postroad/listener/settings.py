@@ -3,15 +3,31 @@
 Floors are the minima of RFC 5321 4.5.3.1 and 4.5.3.2: a smaller value would refuse valid mail.
 """
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from postroad.model.option import Duration, Endpoint, File, Settings, Size
 from postroad.net.keyfiles import KeyFiles
 from postroad.net.tlssettings import NONE, anchored_files, pair_of
-from postroad.policy.settings import Network
+from postroad.policy.settings import AnyNetwork
+
+
+def _trusted(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        network = ip_network(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; write a network like "10.0.0.0/8" or "2001:db8::1/128"') from None
+    if network.prefixlen == 0:
+        raise ValueError("anyone on the Internet could claim to be anybody; name the addresses of your own proxies")
+    return network
+
+
+TrustedNetwork = Annotated[IPv4Network | IPv6Network, BeforeValidator(_trusted)]
 
 
 class ListenerSettings(Settings):
@@ -56,8 +72,19 @@ class ListenerSettings(Settings):
         ge=0,
         le=60,
     )
-    greeting_exempt: tuple[Network, ...] = Field(
+    greeting_exempt: tuple[AnyNetwork, ...] = Field(
         (), description="Networks whose clients need not wait for the banner either."
+    )
+    proxy_protocol: bool = Field(
+        False,
+        description="Expect a header of the PROXY protocol, version 1 or 2, in front of each connection; "
+        "whoever connects from elsewhere than `proxies` is cut off.",
+    )
+    proxies: tuple[TrustedNetwork, ...] = Field(
+        (), description="Networks of the proxies that are believed, with `proxy_protocol`."
+    )
+    xclient: tuple[TrustedNetwork, ...] = Field(
+        (), description="Networks whose clients may say by XCLIENT for whom they speak, and as which login."
     )
     newlines: Literal["strict", "normalise"] = Field(
         "strict",
@@ -112,6 +139,12 @@ class LimitsSettings(Settings):
     )
     sessions: int = Field(2000, description="Sessions in all; more get 421 4.3.2.", ge=1, le=1_000_000)
     sessions_per_ip: int = Field(50, description="Sessions of one address; more get 421 4.7.0.", ge=1, le=1_000_000)
+    sessions_per_network: int = Field(
+        0,
+        description="Sessions of one network, IPv4 /24 or IPv6 /48; more get 421 4.7.0. 0: no limit.",
+        ge=0,
+        le=1_000_000,
+    )
     messages_per_session: int = Field(100_000, description="Messages in one session before 421 4.7.0.", ge=1)
     errors_per_session: int = Field(
         20, description="Refused commands in one session before 421 4.7.0.", ge=1, le=10_000

@@ -12,6 +12,7 @@ from postroad.auth.logins import Logins
 from postroad.listener.handshakes import Tls
 from postroad.listener.intake import Intake
 from postroad.listener.settings import LimitsSettings
+from postroad.listener.tarpit import Tarpit
 from postroad.model.address import Mailbox
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
@@ -67,23 +68,31 @@ def nobody(_: str) -> bool:
 class Terms(Struct, frozen=True, kw_only=True):
     """The terms of one listener.
 
-    `watch`, when there is one, is told how peers behave; `relays` tells of an address whether it may send anywhere;
-    `skips_greeting_delay` of one that need not wait for the banner;
-    `logins` knows who may log in, None where nobody can; `enter` admits a conversation or says why not; `now` is in
-    microseconds since 1970, `monotonic` and `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of
-    the event loop's turn; `tls` is None where there is none, and `secured` what is offered under it.
+    `trusts_proxy` tells whose PROXY header is believed, when one is expected; `trusts_client` who may use XCLIENT,
+    where anybody may, and is then offered what `trusted` has. `watch`, when there is one, is told how peers behave;
+    `tarpit`, when there is one, slows those that err; `relays` tells of an address whether it may send anywhere,
+    `skips_greeting_delay` of one that need not wait for the banner; `enter` admits a conversation or says why not, and
+    is asked again when it goes on for another client; `now` is in microseconds since 1970, `monotonic` and
+    `greeting_delay` in seconds; `at_turn_end` runs a callback at the end of the event loop's turn. `logins` knows who
+    may log in, None where nobody can, and `is_locked`, when there is one, who may not after all. `tls` is None where
+    there is none, and `secured` what is offered under it.
     """
 
     name: str
     limits: LimitsSettings
     offer: Offer
+    trusted: Offer
+    trusts_proxy: Callable[[str], bool] | None
+    trusts_client: Callable[[str], bool] | None
     banner: Reply
     greeting_delay: float
     postmaster: Mailbox
     stages: Stages
     watch: Callable[[Conduct], None] | None
+    tarpit: Tarpit | None
     relays: Callable[[str], bool]
     logins: Logins | None
+    is_locked: Callable[[str], bool] | None
     intake: Intake
     emit: Emit
     now: Callable[[], int]

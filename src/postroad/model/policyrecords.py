@@ -8,9 +8,10 @@ from postroad.model.record import Record
 
 
 class MessageAdjusted(Record, frozen=True, tag="MessageAdjusted"):
-    """Policies changed what becomes of a message: its tags, why it is held, its route, TLS it needs, its recipients.
+    """Policies changed what becomes of a message: its tags, why it is held, its route, TLS it needs, its addresses.
 
-    `redirected` are those that stand for all others, `added` further ones.
+    `sender` is its reverse-path from now on where that has changed; `redirected` are those that stand for all others,
+    `added` further ones.
     """
 
     id: str
@@ -19,6 +20,7 @@ class MessageAdjusted(Record, frozen=True, tag="MessageAdjusted"):
     held: str = ""
     route: str = ""
     tls: str = ""
+    sender: str = ""
     redirected: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
 

@@ -9,12 +9,21 @@ from postroad.model.authrecords import Authenticated, AuthFailed
 from postroad.model.checkrecords import CheckFaulted
 from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
 from postroad.model.envelope import Origin
+from postroad.model.operatorrecords import OperatorActed, RecipientHandled
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted, WorkFailed
 from postroad.model.raterecords import CountsFound, CountsLost, RateReached
 from postroad.model.recipientrecords import CatchAllFound, RecipientAsked
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
+from postroad.model.shieldrecords import (
+    AccountHandled,
+    AccountHeld,
+    ClientChanged,
+    NetworkBanned,
+    NetworkUnbanned,
+    ProxyRefused,
+)
 from postroad.model.sinkrecords import RecordsDropped, SinkFaulted, SinkRecovered
 from postroad.model.spoolrecords import (
     SpoolDamaged,
@@ -35,6 +44,8 @@ from postroad.model.tlsrecords import (
 
 # All that follow too.
 __all__ = [
+    "AccountHandled",
+    "AccountHeld",
     "AuthFailed",
     "Authenticated",
     "CatchAllFound",
@@ -42,6 +53,7 @@ __all__ = [
     "CertificateLoaded",
     "CertificateRefused",
     "CheckFaulted",
+    "ClientChanged",
     "ConnectionSecured",
     "CountsFound",
     "CountsLost",
@@ -51,12 +63,17 @@ __all__ = [
     "HandshakeFailed",
     "MessageAdjusted",
     "MessageDiscarded",
+    "NetworkBanned",
+    "NetworkUnbanned",
+    "OperatorActed",
     "ProcessEnded",
     "ProcessLost",
     "ProcessStarted",
+    "ProxyRefused",
     "RateReached",
     "RecipientAsked",
     "RecipientDiscarded",
+    "RecipientHandled",
     "Record",
     "RecordsDropped",
     "SinkFaulted",
@@ -331,32 +348,6 @@ class PolicyFaulted(Record, frozen=True, tag="PolicyFaulted"):
     policy: str
     stage: str
     reason: str
-
-
-class OperatorActed(Record, frozen=True, tag="OperatorActed"):
-    """The user `by` did `action` on `selection`: `recipients` of `messages` changed, `busy` were being delivered."""
-
-    action: str
-    by: str
-    uid: int
-    selection: str
-    recipients: int = 0
-    messages: int = 0
-    busy: int = 0
-    reason: str = ""
-
-
-class RecipientHandled(Record, frozen=True, tag="RecipientHandled"):
-    """An operator's `action` changed one recipient: hold, release, retry, fail, drop, or reroute to `lane`."""
-
-    id: str
-    sender: str
-    recipient: str
-    lane: str
-    action: str
-    by: str
-    uid: int
-    reason: str = ""
 
 
 class DeliveryFaulted(Record, frozen=True, tag="DeliveryFaulted"):

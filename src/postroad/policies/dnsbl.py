@@ -144,4 +144,4 @@ def _check(options: Mapping[str, object]) -> str:
     return ""
 
 
-POLICY: Final[BuiltIn] = BuiltIn(dnsbl, _check)
+POLICY: Final[BuiltIn] = BuiltIn(dnsbl, _check, judges_client=True)

@@ -119,4 +119,4 @@ def _answer(name: str, findings: tuple[str, ...], actions: Mapping[str, Action])
     return strongest([answer_to("helo", one, actions[one], _REFUSAL, f"{shown} {_WORDS[one]}") for one in findings])
 
 
-POLICY: Final[BuiltIn] = BuiltIn(helo)
+POLICY: Final[BuiltIn] = BuiltIn(helo, judges_client=True)

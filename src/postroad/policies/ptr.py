@@ -88,4 +88,4 @@ def _answer(ctx: RcptContext, result: PtrResult, actions: Mapping[str, Action], 
     return strongest([answer_to("ptr", one, actions[one], _REFUSAL, f"{ip} {_WORDS[one]}") for one in result.findings])
 
 
-POLICY: Final[BuiltIn] = BuiltIn(ptr)
+POLICY: Final[BuiltIn] = BuiltIn(ptr, judges_client=True)

@@ -124,4 +124,4 @@ def _answer(result: SenderDomainResult, actions: Mapping[str, Action], on_fault:
     )
 
 
-POLICY: Final[BuiltIn] = BuiltIn(sender_domain)
+POLICY: Final[BuiltIn] = BuiltIn(sender_domain, judges_client=True)

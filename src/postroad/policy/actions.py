@@ -52,6 +52,7 @@ def compile_then(then: ThenSettings) -> Action:
         hold=then.hold or then.quarantine,
         route=then.route,
         tls=then.tls,
+        sender=parse_mailbox(then.sender) if then.sender else None,
         redirect=tuple(map(parse_mailbox, then.redirect)),
         add=tuple(map(parse_mailbox, then.add)),
     )

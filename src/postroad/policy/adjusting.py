@@ -1,7 +1,7 @@
 """What several policies want done to one message, added up (*pure*).
 
-Tags add up, whatever asks for TLS is heeded, and where only one can be heeded (why it is held, the route it takes) the
-first policy that said so is.
+Tags add up, whatever asks for TLS is heeded, and where only one can be heeded (why it is held, the route it takes, who
+sends it) the first policy that said so is.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ def total(adjustments: Sequence[Adjust]) -> Adjust:
         hold=next((one.hold for one in adjustments if one.hold), ""),
         route=next((one.route for one in adjustments if one.route), ""),
         tls=next((one.tls for one in adjustments if one.tls), ""),
+        sender=next((one.sender for one in adjustments if one.sender is not None), None),
         redirect=next((one.redirect for one in adjustments if one.redirect), ()),
         add=tuple(dict.fromkeys(mailbox for one in adjustments for mailbox in one.add)),
     )
@@ -38,7 +39,10 @@ def recipients_after(recipients: Sequence[Recipient], adjust: Adjust) -> list[Re
 
 def with_adjustments(envelope: Envelope, adjust: Adjust) -> Envelope:
     """`envelope` as `adjust` has it; its recipients are another matter."""
-    return replace(envelope, tags=adjust.tags, held=adjust.hold, route=adjust.route, tls=adjust.tls)
+    sender = envelope.sender
+    if adjust.sender is not None and not sender.is_null:
+        sender = adjust.sender
+    return replace(envelope, sender=sender, tags=adjust.tags, held=adjust.hold, route=adjust.route, tls=adjust.tls)
 
 
 def adjusted(envelope: Envelope, adjust: Adjust) -> MessageAdjusted:
@@ -51,6 +55,7 @@ def adjusted(envelope: Envelope, adjust: Adjust) -> MessageAdjusted:
         held=adjust.hold,
         route=adjust.route,
         tls=adjust.tls,
+        sender="" if adjust.sender is None or envelope.sender.is_null else adjust.sender.text,
         redirected=tuple(mailbox.text for mailbox in adjust.redirect),
         added=tuple(mailbox.text for mailbox in adjust.add),
     )

@@ -48,10 +48,15 @@ def _not_revealed(secret: Secret, option: str) -> str:
 
 
 class BuiltIn(Struct, frozen=True):
-    """A policy that comes with Postroad; `check` tells what is wrong with its options taken together, or ""."""
+    """A policy that comes with Postroad; `check` tells what is wrong with its options taken together, or "".
+
+    `judges_client` says that it refuses clients, whoever they write to, and never takes anything: it is asked before
+    names are looked up for them.
+    """
 
     function: Function
     check: Check | None = None
+    judges_client: bool = False
 
 
 class Declaration(Struct, frozen=True):

@@ -3,7 +3,7 @@
 An IPv4 address mapped into IPv6 counts as itself, here as everywhere (RFC 4291 2.5.5.2).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -58,3 +58,9 @@ class NetworkTable:
             return False
         bits, value = number
         return any(bits == width and value >> shift in numbers for width, shift, numbers in self._by_length)
+
+
+def membership(networks: Iterable[IPv4Network | IPv6Network]) -> Callable[[str], bool]:
+    """A function that tells of an address as text whether it is in one of them."""
+    table = NetworkTable(networks)
+    return lambda ip: table(number_of(ip))

@@ -15,6 +15,7 @@ from postroad.policy.ruletext import (
     Findings,
     Mailboxes,
     Networks,
+    OneMailbox,
     RejectText,
     RuleName,
     Spans,
@@ -97,6 +98,7 @@ class ThenSettings(Settings):
     quarantine: Annotated[str, _true_is("quarantined by a rule")] = Field(
         "", description='As `hold`, with the tag "quarantine".'
     )
+    sender: OneMailbox = Field("", description="Address that it is sent as: the envelope's, not that of the header.")
     redirect: Mailboxes = Field((), description="Addresses that get it instead.")
     add: Mailboxes = Field((), description="Addresses that get it too.")
     tag: Tags = Field((), description="Tags that the message gets; routes can ask for them.")
@@ -113,12 +115,12 @@ class ThenSettings(Settings):
             raise ValueError(f"{' and '.join(ends)} exclude each other")
         changes = [
             name
-            for name in ("hold", "quarantine", "redirect", "add", "tag", "tls", "route", "rate")
+            for name in ("hold", "quarantine", "sender", "redirect", "add", "tag", "tls", "route", "rate")
             if getattr(self, name)
         ]
         if not ends and not changes:
             raise ValueError(
-                f"says nothing; write one of {', '.join(NAMED_THEN)}, redirect, add, tag, tls, route and rate"
+                f"says nothing; write one of {', '.join(NAMED_THEN)}, sender, redirect, add, tag, tls, route and rate"
             )
         if changes and ends and ends != ["accept"]:
             raise ValueError(f"{ends[0]} and {changes[0]} exclude each other: nothing is left to be changed")
@@ -197,3 +199,9 @@ class DeviceSettings(Settings):
     senders: Addresses = Field((), description="The only senders they may use; none given: any.")
     recipients: Addresses = Field((), description="The only recipients they may write to; none given: any.")
     internal: bool = Field(False, description="They write to access.relay_domains alone.")
+    sender: OneMailbox = Field(
+        "", description="Address that their mail is sent as, whatever they say: the envelope's, not that of the header."
+    )
+    rate: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="Names of `[[rates]]` with `only_rules` that their mail has to fit into, too."
+    )

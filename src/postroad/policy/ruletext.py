@@ -159,6 +159,7 @@ Networks = Annotated[
 Entries = tuple[str | ListFileSettings, ...]
 Spans = Annotated[tuple[Annotated[str, AfterValidator(_span)], ...], _LIST]
 Zone = Annotated[str, AfterValidator(_zone)]
+OneMailbox = Annotated[str, AfterValidator(lambda text: text and _mailbox(text))]  # or ""
 Mailboxes = Annotated[tuple[Annotated[str, AfterValidator(_mailbox)], ...], _LIST]
 Tags = Annotated[tuple[Annotated[str, AfterValidator(_tag)], ...], _LIST]
 RuleName = Annotated[str, AfterValidator(rule_name)]

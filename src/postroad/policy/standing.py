@@ -9,13 +9,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.model.address import Mailbox
-from postroad.policy.actions import ACCEPT, REJECT, Action
+from postroad.model.address import Mailbox, parse_mailbox
+from postroad.policy.actions import ACCEPT, NONE, REJECT, Action
 from postroad.policy.conditions import Condition, Tools, mailbox, networks, word
 from postroad.policy.owners import Owners
 from postroad.policy.rulebook import Rule
 from postroad.policy.rulesettings import DeviceSettings, SenderSettings
 from postroad.policy.situation import CONNECT, MAIL, MESSAGE, RCPT, Situation
+from postroad.policy.verdict import Adjust
 from postroad.smtp import replies
 
 _NOT_YOURS: Final = Action(REJECT, replies.SENDER_NOT_ALLOWED)
@@ -75,6 +76,10 @@ def _device(name: str, device: DeviceSettings, tools: Tools, found: Standing) ->
         where.append(Condition("listener", CONNECT, lambda situation: at(situation.listener)))
     where.append(Condition("no login", MAIL, lambda situation: situation.login == ""))
     rules, label = found.rules, f"devices.{name}"
+    if device.sender or device.rate:
+        adjust = Adjust("", sender=parse_mailbox(device.sender)) if device.sender else None
+        terms = Action(NONE, None, adjust, device.rate)
+        rules.append(Rule(len(rules), f"{label} terms", MAIL, tuple(where), terms, ends=False))
     if device.senders:
         may_send = mailbox(device.senders, tools)
         foreign = Condition("sender is not the device's", MAIL, lambda situation: not may_send(situation.sender))

@@ -17,7 +17,8 @@ class Adjust(Struct, frozen=True):
     """What is to be done to a message: the empty value of each field changes nothing.
 
     `tags` are added; `hold` is why its recipients are held instead of sent; `route` names the route they take; `tls` is
-    what every hop must at least do ("required"). At stage rcpt `redirect` stands for that recipient alone, at stage
+    what every hop must at least do ("required"); `sender` takes the place of the reverse-path, but for a null one: what
+    is a report stays one (RFC 5321 4.5.5). At stage rcpt `redirect` stands for that recipient alone, at stage
     message for all of them; `add` are further recipients.
     """
 
@@ -26,6 +27,7 @@ class Adjust(Struct, frozen=True):
     hold: str = ""
     route: str = ""
     tls: str = ""
+    sender: Mailbox | None = None
     redirect: tuple[Mailbox, ...] = ()
     add: tuple[Mailbox, ...] = ()
 

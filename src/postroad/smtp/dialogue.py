@@ -10,7 +10,7 @@ from collections import deque
 from postroad.model.reply import Reply
 from postroad.smtp import replies
 from postroad.smtp.data import ChunkReader, ContentCheck, DotReader, Input
-from postroad.smtp.events import Aborted, Event, MailFrom, Refused, StartTls
+from postroad.smtp.events import Aborted, ClientNamed, Event, MailFrom, Refused, StartTls
 from postroad.smtp.extensions import Offer
 from postroad.smtp.state import AUTH_LINE, LINES_A_TURN, State
 from postroad.smtp.tally import Tally
@@ -82,6 +82,18 @@ class Dialogue:
             self.state = State.GREETED
         else:
             self._leave("refused at connect")
+
+    def trust(self, offer: Offer) -> None:
+        """Go on with an `offer` of more, for a peer that may have it."""
+        self._offer = offer
+
+    def _begin_anew(self, client: ClientNamed) -> None:
+        """The peer speaks for `client`: what was said before is not that one's, so the greeting comes next."""
+        self.hello = client.helo or ""
+        self.extended = client.protocol != "SMTP"
+        self.state = State.READY if self.hello else State.GREETED
+        self.has_login = bool(client.login)
+        self.needs_login = self._offer.auth_required and not self.has_login
 
     def close(self, reply: Reply, reason: str) -> None:
         """Say `reply` (a 421 or 554) and end the session (RFC 5321 3.8)."""

@@ -69,6 +69,21 @@ class MessageEnded(Struct, frozen=True, gc=False):
     detail: str = ""
 
 
+class ClientNamed(Struct, frozen=True, gc=False):
+    """XCLIENT: the peer speaks for this client; None for what it did not say, "" or 0 for what it does not know.
+
+    After a positive answer the session begins anew, with the greeting.
+    """
+
+    asks: ClassVar[bool] = True
+
+    ip: str | None = None
+    port: int | None = None
+    protocol: str | None = None
+    helo: str | None = None
+    login: str | None = None
+
+
 class Refused(Struct, frozen=True, gc=False):
     """Notice: the session itself refused a command; `detail` is the exact reason. Needs no answer."""
 
@@ -116,5 +131,5 @@ class AuthResponse(Struct, frozen=True, gc=False):
         return "AuthResponse(hidden)"
 
 
-Question = Hello | MailFrom | RcptTo | DataStarted | MessageEnded | StartTls | AuthStarted | AuthResponse
+Question = Hello | ClientNamed | MailFrom | RcptTo | DataStarted | MessageEnded | StartTls | AuthStarted | AuthResponse
 Event = Question | DataChunk | Refused | Aborted

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr, replace
 
 from postroad.smtp import replies
+from postroad.smtp.xclient import XCLIENT
 
 
 class Offer(Struct, frozen=True, gc=False):
@@ -28,6 +29,7 @@ class Offer(Struct, frozen=True, gc=False):
     errors: int
     junk: int
     normalise: bool = False
+    xclient: bool = False
     starttls: bool = False
     needs_tls: bool = False
     is_secured: bool = False
@@ -59,6 +61,7 @@ class Offer(Struct, frozen=True, gc=False):
             f"LIMITS RCPTMAX={self.recipients} MAILMAX={self.messages}",
             *tls,
             "HELP",
+            *((XCLIENT,) if self.xclient else ()),
         )
 
 

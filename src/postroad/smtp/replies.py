@@ -24,6 +24,9 @@ READY_FOR_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "Service shutting down, try again later")
 TOO_BUSY: Final = Reply(421, "4.3.2", "Too many connections, try again later")
 TOO_MANY_FROM_YOU: Final = Reply(421, "4.7.0", "Too many connections from your address, try again later")
+TOO_MANY_FROM_NETWORK: Final = Reply(421, "4.7.0", "Too many connections from your network, try again later")
+BANNED_FOR_NOW: Final = Reply(421, "4.7.0", "Too many offences from your network, try again later")
+SILENCE: Final = Reply(421, "4.7.0", "(closed without a word)")
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors, closing connection")
 TOO_MANY_MESSAGES: Final = Reply(421, "4.7.0", "Too many messages in one session, connect again")
 TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing connection")
@@ -39,8 +42,11 @@ ALIAS_ERROR: Final = Reply(451, "4.3.5", "Error in the aliases of a recipient, t
 TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS not available now, try again later")
 POLICY_ERROR: Final = Reply(451, "4.3.0", "Policy check failed, try again later")
 
+BANNED: Final = Reply(554, "5.7.1", "Too many offences from your network")
+ACCOUNT_LOCKED: Final = Reply(550, "5.7.1", "Account is locked, ask your administrator")
 RULE_REJECTED: Final = Reply(550, "5.7.1", "Refused by policy")
 RULE_DEFERRED: Final = Reply(450, "4.7.1", "Not now, try again later")
+NOT_SENT_BY_US: Final = Reply(550, "5.7.1", "This address did not send what the report is about")
 DEVICE_RECIPIENT: Final = Reply(550, "5.7.1", "Recipient address rejected: not allowed for this client")
 GREYLISTED: Final = Reply(451, "4.7.1", "Greylisted, try again later")
 DNS_UNAVAILABLE: Final = Reply(451, "4.4.3", "DNS does not answer, try again later")
@@ -78,6 +84,7 @@ NOT_IMPLEMENTED: Final = Reply(502, "5.5.1", "Command not implemented")
 HELLO_FIRST: Final = Reply(503, "5.5.1", "Send EHLO or HELO first")
 MAIL_FIRST: Final = Reply(503, "5.5.1", "Need MAIL command first")
 RECIPIENT_FIRST: Final = Reply(503, "5.5.1", "Need RCPT command first")
+NESTED_XCLIENT: Final = Reply(503, "5.5.1", "XCLIENT inside a transaction")
 NESTED_MAIL: Final = Reply(503, "5.5.1", "Nested MAIL command")
 BDAT_ONLY: Final = Reply(503, "5.5.1", "Binary content or chunks must be sent with BDAT")
 BDAT_FAILED: Final = Reply(503, "5.5.1", "Earlier chunk was refused, send RSET")
@@ -168,6 +175,9 @@ CATALOGUE: Final = (
     Entry("SHUTTING_DOWN", SHUTTING_DOWN, "The server drains; the client should try again later."),
     Entry("TOO_BUSY", TOO_BUSY, "`limits.sessions` is reached."),
     Entry("TOO_MANY_FROM_YOU", TOO_MANY_FROM_YOU, "`limits.sessions_per_ip` is reached."),
+    Entry("TOO_MANY_FROM_NETWORK", TOO_MANY_FROM_NETWORK, "`limits.sessions_per_network` is reached."),
+    Entry("BANNED_FOR_NOW", BANNED_FOR_NOW, "The client is banned and `bans.answer` is defer."),
+    Entry("SILENCE", SILENCE, "The client is banned and `bans.answer` is silence: this stands in the log alone."),
     Entry("TOO_MANY_ERRORS", TOO_MANY_ERRORS, "`limits.errors_per_session` is reached."),
     Entry("TOO_MANY_MESSAGES", TOO_MANY_MESSAGES, "`limits.messages_per_session` is reached."),
     Entry("TIMED_OUT", TIMED_OUT, "A time-out of `[limits]` ran out."),
@@ -192,7 +202,10 @@ CATALOGUE: Final = (
     Entry("ALIAS_ERROR", ALIAS_ERROR, "The aliases of a recipient form a loop, lead too far, or to no address."),
     Entry("TLS_UNAVAILABLE", TLS_UNAVAILABLE, "STARTTLS came while `tls.handshakes` are running."),
     Entry("POLICY_ERROR", POLICY_ERROR, "A policy failed or ran out of time."),
+    Entry("BANNED", BANNED, "The client is banned and `bans.answer` is reject."),
+    Entry("ACCOUNT_LOCKED", ACCOUNT_LOCKED, "An operator has locked the login that sends."),
     Entry("RULE_REJECTED", RULE_REJECTED, "A rule rejects it; the text is the rule's own where it has one."),
+    Entry("NOT_SENT_BY_US", NOT_SENT_BY_US, "A report to a sender whose mail leaves with a tag, without one."),
     Entry("DEVICE_RECIPIENT", DEVICE_RECIPIENT, "A device of `[devices]` wrote to whom it may not write."),
     Entry("RULE_DEFERRED", RULE_DEFERRED, "A rule defers it; the text is the rule's own where it has one."),
     Entry("GREYLISTED", GREYLISTED, "`greylist`: a client that is not known yet is asked to come back."),
@@ -243,6 +256,7 @@ CATALOGUE: Final = (
     Entry("HELLO_FIRST", HELLO_FIRST, "MAIL came before EHLO or HELO."),
     Entry("MAIL_FIRST", MAIL_FIRST, "RCPT, DATA or BDAT came without a transaction."),
     Entry("RECIPIENT_FIRST", RECIPIENT_FIRST, "DATA or BDAT came before any RCPT."),
+    Entry("NESTED_XCLIENT", NESTED_XCLIENT, "XCLIENT came inside a transaction."),
     Entry("NESTED_MAIL", NESTED_MAIL, "MAIL came inside a transaction."),
     Entry("BDAT_ONLY", BDAT_ONLY, "DATA came after BODY=BINARYMIME or after a chunk."),
     Entry("BDAT_FAILED", BDAT_FAILED, "A chunk came after one that was refused."),

@@ -18,6 +18,7 @@ from postroad.smtp.dialogue import Dialogue
 from postroad.smtp.events import (
     AuthResponse,
     AuthStarted,
+    ClientNamed,
     DataStarted,
     Event,
     Hello,
@@ -28,6 +29,7 @@ from postroad.smtp.events import (
     StartTls,
 )
 from postroad.smtp.state import BEFORE_TLS, HTTP, NOT_IMPLEMENTED, State
+from postroad.smtp.xclient import parse_xclient
 
 
 class ServerSession(Dialogue):
@@ -92,8 +94,8 @@ class ServerSession(Dialogue):
             self._end_transaction()
         elif isinstance(event, DataStarted) and not self._answer_start(reply, positive=positive):
             return
-        elif isinstance(event, Hello) and positive:
-            self._met(event)
+        elif isinstance(event, Hello | ClientNamed) and positive:
+            self._met(event, reply)
             return
         elif isinstance(event, AuthStarted | AuthResponse):
             self._answer_auth(reply)
@@ -103,8 +105,12 @@ class ServerSession(Dialogue):
 
     # -- command lines -------------------------------------------------------------------------
 
-    def _met(self, event: Hello) -> None:
+    def _met(self, event: Hello | ClientNamed, reply: Reply) -> None:
         self._abandon()
+        if isinstance(event, ClientNamed):
+            self._begin_anew(event)
+            self._out.append(replies.encode(reply))
+            return
         self.hello = event.name
         self.extended = event.extended
         self.state = State.READY
@@ -168,6 +174,14 @@ class ServerSession(Dialogue):
 
     def _helo(self, argument: bytes) -> Event:
         return Hello(parse_hello(argument), extended=False)
+
+    def _xclient(self, argument: bytes) -> Event | None:
+        if not self._offer.xclient:
+            self._unknown(b"XCLIENT")
+            return None
+        if self.mail is not None:
+            raise RefusalError(replies.NESTED_XCLIENT, "out of order")
+        return parse_xclient(argument)
 
     def _mail(self, argument: bytes) -> Event | None:
         if self.state is not State.READY:
@@ -292,6 +306,7 @@ _VERBS: Final = MappingProxyType(
     {
         b"EHLO": ServerSession._ehlo,
         b"HELO": ServerSession._helo,
+        b"XCLIENT": ServerSession._xclient,
         b"MAIL": ServerSession._mail,
         b"RCPT": ServerSession._rcpt,
         b"DATA": ServerSession._data,

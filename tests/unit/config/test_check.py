@@ -94,3 +94,11 @@ def test_a_password_in_the_address_of_a_database_is_refused_without_being_told(d
     (problem,) = found.problems
     assert path_text(problem.path) == "aliases[0].sql.database"
     assert "heim" not in problem.text
+
+
+def test_names_of_domains_that_strangers_cannot_write_to() -> None:
+    domains = ["example.com", "*.example.net", "a.b.example.org", "elsewhere.example"]
+    relayed = {"relay_domains": ["example.com", "*.example.net", "*.example.org"]}
+    assert _warnings(access=relayed, recipients=[{"domains": domains, "addresses": ["a@example.com"]}]) == [
+        'recipients[0].domains[3]: "elsewhere.example": access.relay_domains has it not, strangers cannot write there'
+    ]

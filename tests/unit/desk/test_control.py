@@ -11,11 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from postroad.config.schema import Config
 from postroad.desk.control import CALLERS, ControlServer
 from postroad.desk.protocol import Reloaded, Running
 from postroad.desk.rates import InForce, RateDesk
-from postroad.house.accounts import table_of
 from postroad.house.counting import NodeCounts
+from postroad.house.counttable import table_of
+from postroad.house.guard import Guard
+from postroad.house.guardboard import GuardBoard
+from postroad.house.guardorders import GuardOrders
 from postroad.model.option import OptionChange
 from postroad.model.records import Emit, Record
 from postroad.net import control as net_control
@@ -25,6 +29,8 @@ from postroad.policy.ratechoice import Choice, Who
 from postroad.policy.ratesettings import RateSettings
 from postroad.queue.times import NEVER
 from postroad.routing.lanes import lane_named
+from postroad.spool.filters import Query
+from postroad.spool.listing import Count
 from tests.support.operating import OperatedWorld, is_down
 
 RUNNING = Running("1.2.3", 42, 7)
@@ -38,6 +44,17 @@ class Desk:
         self.path = path
         self.sinks = world.sinks
         self.told: list[Record] = []
+        memory = GuardBoard(1, bytes(16))
+        config = Config.model_validate(
+            {
+                "data_dir": str(path.parent),
+                "listeners": {"test": {"bind": ["127.0.0.1:2525"]}},
+                "bans": {"never": ["198.51.100.0/24"]},
+                "breaker": {},
+            }
+        )
+        self.keeper = Guard(config, memory, world.clock, self.tell)
+        self.guard = GuardOrders(self.keeper, world.operator, world.clock, self.tell)
         desk = world.spool.desk
         self.server = ControlServer(
             path,
@@ -52,7 +69,11 @@ class Desk:
             upgrade=self.upgrade,
             running=RUNNING,
             rates=self.rates(),
+            guard=self.guard,
         )
+
+    def tell(self, record: Record) -> None:
+        self.world.records.append(record)
 
     def watch(self, sink: Emit) -> Any:
         self.sinks.append(sink)
@@ -252,8 +273,53 @@ async def test_accounts_of_rates_are_shown_and_begun_anew(desk: Desk) -> None:
     (answer,) = await desk.ask({"do": "rates", "reset": True})
     assert answer["usage"]
     (answer,) = await desk.ask({"do": "rates", "login": "bob", "reset": True, "reason": "r"})
-    assert answer == {"done": True, "accounts": 2}
+    assert answer == {"done": True, "begun_anew": 2}
     (answer,) = await desk.ask({"do": "rates"})
     assert {one["account"] for one in answer["rates"]} == {"eve"}
     (acted,) = desk.told
     assert msgspec.to_builtins(acted)["selection"] == "rates login bob: 2 accounts"
+
+
+async def test_bans_by_order(desk: Desk) -> None:
+    (answer,) = await desk.ask({"do": "bans", "action": "add", "network": "192.0.2.0/24", "seconds": 600})
+    until = desk.world.clock.now() // 1_000_000 + 600
+    ban = {"network": "192.0.2.0/24", "until": until, "kind": "order", "times": 1}
+    assert answer == {"done": True, "bans": [ban]}
+    (answer,) = await desk.ask({"do": "bans", "action": "add", "network": "2001:db8::1"})
+    assert [(one["network"], one["until"]) for one in answer["bans"]] == [("2001:db8::/64", 0)]
+    (answer,) = await desk.ask({"do": "bans", "action": "list"})
+    assert [one["network"] for one in answer["bans"]] == ["192.0.2.0/24", "2001:db8::/64"]
+    (answer,) = await desk.ask({"do": "bans", "action": "list", "network": "192.0.2.9"})
+    assert [one["network"] for one in answer["bans"]] == ["192.0.2.0/24"]
+    assert await desk.ask({"do": "bans", "action": "remove", "network": "192.0.2.9"}) == [{"done": True}]
+    (answer,) = await desk.ask({"do": "bans", "action": "remove", "network": "192.0.0.0/16"})
+    assert [one["network"] for one in answer["bans"]] == ["192.0.2.0/24"]
+    told = [type(record).__name__ for record in desk.world.records]
+    assert told[-3:] == ["NetworkBanned", "NetworkBanned", "NetworkUnbanned"]
+    for wrong in ({"action": "add", "network": "::/0"}, {"action": "add"}, {"action": "list", "network": "10.0.0.1/8"}):
+        (answer,) = await desk.ask({"do": "bans", **wrong})
+        assert answer["usage"]
+
+
+async def test_accounts_by_order(desk: Desk) -> None:
+    world = desk.world
+    for number in range(3):
+        world.send(f"user{number}@one.example")
+    await world.at_rest()
+    (answer,) = await desk.ask({"do": "account", "action": "hold", "login": "ann", "reason": "strange"})
+    (one,) = answer["accounts"]
+    assert (one["account"]["standing"], one["account"]["reason"]) == ("held", "strange")
+    (answer,) = await desk.ask({"do": "account", "action": "list"})
+    assert [one["login"] for one in answer["accounts"]] == ["ann"]
+    await desk.ask({"do": "account", "action": "lock", "login": "ann"})
+    assert desk.keeper.accounts.is_locked("ann")
+    (answer,) = await desk.ask({"do": "account", "action": "release", "login": "ann"})
+    assert "locked" in answer["error"]
+    (answer,) = await desk.ask({"do": "account", "action": "unlock", "login": "ann"})
+    assert answer["accounts"] == [{"login": "ann", "amounts": answer["accounts"][0]["amounts"]}]
+    for wrong in ({"action": "unlock", "login": "ann"}, {"action": "burn", "login": "ann"}, {"action": "lock"}):
+        (answer,) = await desk.ask({"do": "account", **wrong})
+        assert answer["usage"]
+    handled = [record.action for record in world.records if type(record).__name__ == "AccountHandled"]  # type: ignore[attr-defined]
+    assert handled == ["hold", "lock", "unlock"]
+    assert await world.spool.desk.count(Query()) == Count(3, 3)  # nobody else's mail was touched

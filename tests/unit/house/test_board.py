@@ -34,16 +34,23 @@ def test_a_reach_is_kept_whole_and_rings(board: Board) -> None:
 
 
 def test_sessions_are_counted_over_all_places(board: Board) -> None:
-    assert board.come(1, "192.0.2.1") == (1, 1)
-    assert board.come(2, "192.0.2.1") == (2, 2)
-    assert board.come(2, "192.0.2.2") == (3, 1)
-    assert board.come(3, "192.0.2.1") == (4, 3)
+    assert board.come(1, "192.0.2.1") == (1, 1, 0)
+    assert board.come(2, "192.0.2.1") == (2, 2, 0)
+    assert board.come(2, "192.0.2.2") == (3, 1, 0)
+    assert board.come(3, "192.0.2.1") == (4, 3, 0)
     board.go(2, "192.0.2.1")
-    assert board.come(1, "192.0.2.1") == (4, 3)
+    assert board.come(1, "192.0.2.1") == (4, 3, 0)
     board.end(3)
-    assert board.come(1, "192.0.2.1") == (4, 3)
+    assert board.come(1, "192.0.2.1") == (4, 3, 0)
     board.begin(1)
-    assert board.come(1, "192.0.2.1") == (2, 1)
+    assert board.come(1, "192.0.2.1") == (2, 1, 0)
+
+
+def test_networks_are_counted_too(board: Board) -> None:
+    assert board.come(1, "192.0.2.1", "192.0.2") == (1, 1, 1)
+    assert board.come(2, "192.0.2.2", "192.0.2") == (2, 1, 2)
+    board.go(1, "192.0.2.1", "192.0.2")
+    assert board.come(2, "192.0.2.3", "192.0.2") == (2, 1, 2)
 
 
 def test_counts_are_exact_whoever_comes_and_goes(board: Board) -> None:
@@ -57,14 +64,14 @@ def test_counts_are_exact_whoever_comes_and_goes(board: Board) -> None:
             model[place, ip] -= 1
         else:
             model[place, ip] += 1
-            _, same = board.come(place, ip)
+            _, same, _ = board.come(place, ip)
             assert same == sum(model[other, ip] for other in (1, 2, 3))
     assert board.sessions() == model.total()
 
 
 def test_more_addresses_than_there_is_room_for_are_counted_by_each_alone(board: Board) -> None:
     for number in range(60_000):
-        _, same = board.come(1, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+        _, same, _ = board.come(1, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
         assert same == 1
     assert board.sessions() == 60_000
 

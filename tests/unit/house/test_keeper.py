@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from postroad.house.accounts import table_of
+from postroad.house.counttable import table_of
 from postroad.house.keeper import EVERY, AccountKeeper
 from postroad.model.counts import Cap, Kept, Take, account_of, parse_cap
 from postroad.model.errors import SpoolError
 from postroad.model.records import Record, SpoolFaulted
 from postroad.policy.ratetable import Table
-from postroad.store.accounts import load, save
+from postroad.store.counts import load, save
 from tests.support.clock import ManualClock
 
 CAPS = [parse_cap(text) for text in ("5/1m", "5/1h", "5/day")]

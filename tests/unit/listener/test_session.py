@@ -5,13 +5,15 @@ from collections.abc import Callable
 
 import pytest
 
-from postroad.listener.settings import LimitsSettings
+from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.model.errors import SpoolError, SpoolFullError
+from postroad.model.identity import Identity
 from postroad.model.records import CommandRefused, ConnectionClosed, ConnectionOpened, MessageAccepted
 from postroad.policy.context import RcptContext
 from postroad.policy.verdict import Accept, Verdict
 from postroad.smtp.state import LINES_A_TURN
 from tests.support.conversation import Desk, converse
+from tests.support.logins import Scripted, logins_of
 
 ENVELOPE = b"EHLO c.example\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
 MESSAGE = b"Message-ID: <1@c.example>\r\n\r\nhello\r\n.\r\n"
@@ -245,6 +247,35 @@ def test_time_out_says_so() -> None:
     assert transport.written.endswith(b"421 4.4.2 Timeout, closing connection\r\n")
     assert transport.closed
     assert conversation.has_timed_out
+
+
+async def test_who_speaks_for_others_lends_nobody_its_log_in() -> None:
+    """Behind XCLIENT the log-in that was said counts, and no other: AUTH is required again without one."""
+    desk = Desk()
+    desk.logins = logins_of([Scripted("s", Identity("filter", "s"))], plain_text_networks=["127.0.0.0/8"])
+    settings = ListenerSettings.model_validate(
+        {"bind": ["127.0.0.1:0"], "auth": "required", "xclient": ["127.0.0.0/8"]}
+    )
+    conversation, transport = desk.connect("127.0.0.1", settings)
+
+    async def say(line: bytes) -> bytes:
+        before = len(transport.written)
+        conversation.data_received(line + b"\r\n")
+        while len(transport.written) == before:
+            await asyncio.sleep(0)
+        return transport.written[before : before + 3]
+
+    await say(b"EHLO filter")
+    assert await say(b"AUTH PLAIN AGEAYg==") == b"235"
+    assert await say(b"MAIL FROM:<a@example.com>") == b"250"
+    assert await say(b"RSET") == b"250"
+    assert await say(b"XCLIENT ADDR=192.0.2.9 HELO=one") == b"220"
+    assert await say(b"MAIL FROM:<a@example.com>") == b"530"
+    assert await say(b"XCLIENT LOGIN=ann HELO=one") == b"220"
+    assert await say(b"MAIL FROM:<a@example.com>") == b"250"
+    assert await say(b"RSET") == b"250"
+    assert await say(b"XCLIENT PORT=9 HELO=one") == b"220"
+    assert await say(b"MAIL FROM:<a@example.com>") == b"530"
 
 
 async def test_a_policy_may_wait() -> None:

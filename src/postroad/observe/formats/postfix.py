@@ -169,6 +169,13 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
             f"postsuper[{p}]: {e.action} by {e.by}: {e.selection}: {e.recipients} recipients",
         ),
         r.RecipientHandled: lambda e, p: (f"postsuper[{p}]: {e.id}: {e.action} of <{e.recipient}> by {e.by}",),
+        r.ProxyRefused: lambda e, p: (f"smtpd[{p}]: warning: haproxy protocol: [{e.ip}]: {e.reason}",),
+        r.NetworkBanned: lambda e, p: (
+            f"anvil[{p}]: banned: network={e.network} seconds={e.seconds} kind={e.kind} times={e.times}",
+        ),
+        r.NetworkUnbanned: lambda e, p: (f"anvil[{p}]: unbanned: network={e.network} by {e.by}",),
+        r.AccountHeld: lambda e, p: (f"anvil[{p}]: warning: account held: sasl_username={e.login}: {e.reason}",),
+        r.AccountHandled: lambda e, p: (f"postsuper[{p}]: account {e.login}: {e.action} by {e.by}",),
         r.DropSetAside: lambda e, p: (
             f"pickup[{p}]: warning: {e.drop} of uid {e.uid} is no mail: {e.reason}; set aside at {e.aside}",
         ),

@@ -86,6 +86,7 @@ def _adjusted(record: r.MessageAdjusted) -> str:
     done += [f"held: {record.held}"] if record.held else []
     done += [f"by route {record.route}"] if record.route else []
     done += [f"TLS {record.tls}"] if record.tls else []
+    done += [f"sent as <{record.sender}>"] if record.sender else []
     done += [f"redirected to {', '.join(record.redirected)}"] if record.redirected else []
     done += [f"also to {', '.join(record.added)}"] if record.added else []
     return f"adjusted  {record.id} {'; '.join(done)} ({record.reason})"
@@ -94,6 +95,15 @@ def _adjusted(record: r.MessageAdjusted) -> str:
 def _expanded(record: r.RecipientExpanded) -> str:
     to = ", ".join(record.to) + (", ..." if record.count > len(record.to) else "")
     return f"expanded  {record.id} <{record.recipient}> to {plural(record.count, 'recipient')}: {to}"
+
+
+def _by(who: str) -> str:
+    return f" by {who}" if who else ""
+
+
+def _banned_for(record: r.NetworkBanned) -> str:
+    time = f"for {record.seconds}s" if record.seconds else "for good"
+    return f"{time}: {record.kind}, time {record.times}{_by(record.by)}"
 
 
 def _entries(number: int) -> str:
@@ -160,6 +170,17 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.ConnectionSecured: _secured,
         r.HandshakeFailed: lambda e: f"TLS fails {e.session} from [{e.ip}] after {seconds(e.seconds)}s: {e.reason}",
         r.CommandRefused: _refused,
+        r.NetworkBanned: lambda e: f"banned    {e.network} {_banned_for(e)}",
+        r.NetworkUnbanned: lambda e: f"unbanned  {e.network} by {e.by}",
+        r.AccountHeld: lambda e: f"account   {e.login} HELD{_by(e.by)}: {e.reason}",
+        r.AccountHandled: lambda e: (
+            f"account   {e.login}: {e.action} by {e.by} ({e.uid}), {plural(e.recipients, 'recipient')}"
+            f"{_because(e.reason)}"
+        ),
+        r.ProxyRefused: lambda e: f"refused   [{e.ip}]:{e.port} at {e.listener}: {e.reason}",
+        r.ClientChanged: lambda e: (
+            f"client    {e.session} [{e.proxy}] speaks for [{e.ip}]:{e.port}{f' as {e.login}' if e.login else ''}"
+        ),
         r.MessageAccepted: _accepted,
         r.MessageAdjusted: _adjusted,
         r.MessageDiscarded: lambda e: (

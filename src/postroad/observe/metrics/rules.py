@@ -86,6 +86,12 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
                 Measure("connection_messages", "Messages that came in one connection.", _field("messages"), MESSAGES),
             ),
         ),
+        r.NetworkBanned: Rule(("kind",)),
+        r.NetworkUnbanned: PLAIN,
+        r.AccountHeld: PLAIN,
+        r.AccountHandled: Rule(("action",)),
+        r.ProxyRefused: Rule(("listener",)),
+        r.ClientChanged: Rule(("listener",)),
         r.ConnectionSecured: Rule(
             ("listener", "version", "cipher", "resumed"),
             (Measure("handshake_seconds", "How long TLS handshakes of clients took.", _field("seconds"), SECONDS),),

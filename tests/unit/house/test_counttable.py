@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from postroad.house.accounts import table_of
+from postroad.house.counttable import table_of
 from postroad.model.counts import Take, parse_cap
 from postroad.policy.ratetable import Table
 

@@ -1,0 +1,47 @@
+"""Options of the reverse-paths that mail leaves with: `[srs]` for mail of others, `[batv]` for our own.
+
+Both rest on a secret that all servers of one relay share, and that can be changed: what was signed by the old one is
+known as long as it is named.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from postroad.model.address import parse_domain
+from postroad.model.errors import AddressError
+from postroad.model.option import Secret, SecretText, Settings
+from postroad.policy.settings import DomainPattern
+
+
+def _domain(text: str) -> str:
+    try:
+        return parse_domain(text)
+    except AddressError as error:
+        raise ValueError(f"not a domain: {error}") from None
+
+
+class SrsSettings(Settings):
+    """Mail of other domains that goes on to other domains leaves with a reverse-path of ours."""
+
+    domain: Annotated[str, AfterValidator(_domain)] = Field(
+        description="Domain of those reverse-paths; its MX must lead here, and its SPF record allow us."
+    )
+    secret: SecretText = Field(description="What they are signed with.")
+    old_secret: SecretText = Field(Secret(), description="What they were signed with before the secret was changed.")
+    days: int = Field(21, description="How many days reports may come back by one.", ge=2, le=1000)
+    exempt: tuple[DomainPattern, ...] = Field(
+        (), description="Domains of senders that stay as they are, beside access.relay_domains."
+    )
+
+
+class BatvSettings(Settings):
+    """Senders of ours leave with a tag, and reports to them must have it."""
+
+    domains: tuple[DomainPattern, ...] = Field(
+        description="Domains of ours all of whose mail leaves by this relay.", min_length=1
+    )
+    secret: SecretText = Field(description="What tags are signed with.")
+    old_secret: SecretText = Field(Secret(), description="What they were signed with before the secret was changed.")
+    days: int = Field(7, description="How many days reports may come back.", ge=2, le=900)
+    refuse: bool = Field(False, description="Refuse reports (550 5.7.1) to senders without a tag of ours.")
