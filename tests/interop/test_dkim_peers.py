@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from postroad.mailauth.dkim_private import SigningKey
-from postroad.mailauth.dkim_sign import SigningTerms
+from postroad.mailauth.dkim_terms import SigningTerms
 from tests.support.generated import messages
 from tests.support.mailauth import chain, check, key, seal, sign, words, zone
 

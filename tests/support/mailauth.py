@@ -8,7 +8,8 @@ from postroad.mailauth.arc_seal import Sealing
 from postroad.mailauth.body_hash import BodyHashes
 from postroad.mailauth.dkim_private import ED25519, SigningKey, make_signing_key
 from postroad.mailauth.dkim_result import DkimResult
-from postroad.mailauth.dkim_sign import Signing, SigningTerms
+from postroad.mailauth.dkim_sign import Signing
+from postroad.mailauth.dkim_terms import SigningTerms
 from postroad.mailauth.dkim_verify import Verification
 from postroad.mailauth.fields import Fields
 from postroad.model.dns import Answer, DnsStatus

@@ -14,6 +14,7 @@ from postroad.cli import (
     account,
     bans,
     check,
+    dkim,
     doctor,
     explain,
     importing,
@@ -79,6 +80,7 @@ def build() -> typer.Typer:
     program.command("rates")(rates.rates)
     program.add_typer(bans.build(), name="bans")
     program.add_typer(account.build(), name="account")
+    program.add_typer(dkim.build(), name="dkim")
     program.add_typer(importing.build(), name="import")
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")

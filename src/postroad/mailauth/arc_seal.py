@@ -11,7 +11,8 @@ from postroad.mailauth.arc import INSTANCES_LIMIT, ArcResult, Chain
 from postroad.mailauth.body_hash import BodyHashes
 from postroad.mailauth.dkim_private import SigningKey
 from postroad.mailauth.dkim_result import FAIL
-from postroad.mailauth.dkim_sign import SigningTerms, signature_field, signed_field, signed_names
+from postroad.mailauth.dkim_sign import signature_field, signed_field, signed_names
+from postroad.mailauth.dkim_terms import SigningTerms
 from postroad.mailauth.fields import Fields, relaxed_line
 
 _CANONICAL: Final = "relaxed/relaxed"

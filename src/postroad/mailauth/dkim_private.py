@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from postroad.mailauth.dkim_facts import KeyFacts, MakeKey, ReadKey
 from postroad.mailauth.dkim_key import LEAST_BITS, MOST_BITS
 from postroad.mailauth.dkim_tags import encode_base64
 from postroad.model.address import parse_domain
@@ -86,6 +87,10 @@ class SigningKey:
         strings = [text[at : at + _STRING_LIMIT] for at in range(0, len(text), _STRING_LIMIT)]
         return f"{self.name}. IN TXT ( " + " ".join(f'"{string}"' for string in strings) + " )"
 
+    def facts(self) -> KeyFacts:
+        """What may be shown of it."""
+        return KeyFacts(self.kind, self.bits, self.name, self.record(), self.zone_line())
+
     def pem(self) -> bytes:
         """The private key as a file has it (PKCS #8)."""
         return self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -109,3 +114,16 @@ def make_signing_key(domain: str, selector: str, kind: str = RSA, *, bits: int =
     if kind == ED25519:
         return SigningKey(domain, selector, Ed25519PrivateKey.generate())
     return SigningKey(domain, selector, generate_private_key(_EXPONENT, bits))
+
+
+def _make(domain: str, selector: str, kind: str, bits: int) -> tuple[bytes, KeyFacts]:
+    key = make_signing_key(domain, selector, kind, bits=bits)
+    return key.pem(), key.facts()
+
+
+def _read(domain: str, selector: str, pem: bytes) -> KeyFacts:
+    return read_signing_key(domain, selector, pem).facts()
+
+
+MAKE: Final[MakeKey] = _make
+READ: Final[ReadKey] = _read

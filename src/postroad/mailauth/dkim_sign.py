@@ -10,43 +10,14 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
-from msgspec import Struct
-
 from postroad.mailauth.body_hash import BodyHashes
 from postroad.mailauth.dkim_private import SigningKey
 from postroad.mailauth.dkim_tags import encode_base64
+from postroad.mailauth.dkim_terms import SigningTerms
 from postroad.mailauth.fields import Fields, relaxed_line
-
-# RFC 6376 5.4.1 and what is of its kind: what people and programs read. Trace fields and those that lists and relays
-# rewrite are not among them.
-SIGNED_FIELDS: Final = (
-    *("From", "Reply-To", "Subject", "Date", "To", "Cc", "Message-ID", "In-Reply-To", "References"),
-    *("Sender", "MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Content-Disposition", "Content-ID"),
-    *("Resent-From", "Resent-Sender", "Resent-To", "Resent-Cc", "Resent-Date", "Resent-Message-ID"),
-    *("List-Id", "List-Help", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Subscribe", "List-Post"),
-    *("List-Owner", "List-Archive", "TLS-Required", "Feedback-ID", "Auto-Submitted"),
-)
-OVERSIGNED_FIELDS: Final = ("From", "Reply-To", "Subject", "Date", "To", "Cc", "Message-ID", "Content-Type")
 
 _LINE_LIMIT: Final = 76  # octets of a line we write (RFC 5322 2.1.1 asks for at most 78)
 _REPEATS_LIMIT: Final = 50  # times that one field is named; of more, the topmost stay unsigned
-
-
-class SigningTerms(Struct, frozen=True):
-    """How signatures are made: which fields, in which canonicalisation, and for how long they are good."""
-
-    signed: tuple[str, ...] = SIGNED_FIELDS
-    oversigned: tuple[str, ...] = OVERSIGNED_FIELDS
-    relaxed_header: bool = True
-    relaxed_body: bool = True
-    expire_after: int = 0  # seconds; 0: never
-    has_time: bool = True  # t=
-    identity: str = ""  # i=, within the domain of the key; "": the domain itself, unsaid
-
-    @property
-    def canonical(self) -> str:
-        """The tag c=."""
-        return f"{_form(is_relaxed=self.relaxed_header)}/{_form(is_relaxed=self.relaxed_body)}"
 
 
 class Signing:
@@ -132,7 +103,3 @@ def signed_field(key: SigningKey, header: bytes, field: bytes, *, is_relaxed: bo
     first = _LINE_LIMIT - 3
     parts = [value[:first], *(value[at : at + _LINE_LIMIT - 1] for at in range(first, len(value), _LINE_LIMIT - 1))]
     return field + b"\r\n\t".join(parts) + b"\r\n"
-
-
-def _form(*, is_relaxed: bool) -> str:
-    return "relaxed" if is_relaxed else "simple"

@@ -87,6 +87,28 @@ class Draft:
             return None
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
+    async def read(self, offset: int, length: int) -> bytes:
+        """The octets from `offset`, at most `length`, fewer only at the end; SpoolError when they cannot be had.
+
+        For content that is complete and in a file; whoever stops wanting it may discard it meanwhile.
+        """
+        if self._ended:
+            raise SpoolError("the content was given up")
+        chunks, self._chunks = self._chunks, []
+
+        def job() -> bytes:
+            self._store(chunks)
+            if self._error is not None:
+                raise self._error
+            return self._room.disk.pread(self._fd, length, offset)
+
+        try:
+            return await self._room.worker.call(job)
+        except OSError as error:
+            raise spool_error(error) from error
+        finally:
+            self.backlog -= sum(map(len, chunks))
+
     def finish(self, queue_id: str, done: Callable[[FileRef | SpoolError], None]) -> None:
         """Make the file durable under its final name, then call `done` on the event loop."""
         self._ended = True

@@ -5,8 +5,9 @@ from random import Random
 import pytest
 
 from postroad.mailauth.body_hash import BodyHashes
-from postroad.mailauth.dkim_sign import OVERSIGNED_FIELDS, SIGNED_FIELDS, Signing, SigningTerms
+from postroad.mailauth.dkim_sign import Signing
 from postroad.mailauth.dkim_tags import parse_tags
+from postroad.mailauth.dkim_terms import OVERSIGNED_FIELDS, SIGNED_FIELDS, SigningTerms
 from postroad.mailauth.fields import Fields
 from tests.support.generated import messages
 from tests.support.mailauth import NOW, check, key, sign, split, words, zone

@@ -4,8 +4,8 @@ from hashlib import sha256
 
 import pytest
 
-from postroad.mailauth.dkim_sign import SigningTerms
 from postroad.mailauth.dkim_tags import encode_base64
+from postroad.mailauth.dkim_terms import SigningTerms
 from postroad.mailauth.fields import Fields, names_of, relaxed_line
 from postroad.model.dns import Answer, DnsStatus
 from tests.support.mailauth import NOW, check, key, sign, split, words, zone

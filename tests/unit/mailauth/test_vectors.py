@@ -7,7 +7,7 @@ import pytest
 
 from postroad.mailauth.body_hash import BodyHashes
 from postroad.mailauth.dkim_private import SigningKey, read_signing_key
-from postroad.mailauth.dkim_sign import SigningTerms
+from postroad.mailauth.dkim_terms import SigningTerms
 from postroad.mailauth.fields import Fields
 from tests.support.mailauth import check, sign
 
