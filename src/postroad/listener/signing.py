@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from postroad.listener.sign import MakeSign, ReadSecret, Sign
 from postroad.listener.signsettings import DkimKeySettings, DkimSettings
 from postroad.listener.transaction import Transaction
-from postroad.mailauth.body_hash import BodyHashes
+from postroad.mailauth.body_hash import BodyHashes, feed_body, read_body
 from postroad.mailauth.dkim_private import SigningKey, read_signing_key
 from postroad.mailauth.dkim_sign import Signing
 from postroad.mailauth.dkim_terms import SigningTerms
@@ -28,9 +28,8 @@ from postroad.model.envelope import Envelope
 from postroad.model.errors import AddressError, SpoolError
 from postroad.model.option import NEVER
 from postroad.policy.strangers import covers, is_stranger
-from postroad.spool.draft import Draft
+from postroad.spool.draft import Draft, whole
 
-PIECE: Final = 256 * 1024  # octets of large content in memory at a time
 _AUTHORS_LIMIT: Final = 20  # addresses of one From field that are looked at
 _SECOND: Final = 1_000_000  # microseconds
 
@@ -87,38 +86,21 @@ class Signer:
         if not keys or signing.fault:
             signed(envelope)
             return
-        start = len(section) + (2 if beginning.startswith(b"\r\n", len(section)) else 0)
-        whole = content if isinstance(content, bytes) else content.in_memory
-        if whole is not None:
-            body.feed(whole[start:])
-            body.finish()
+        all_of_it = whole(content)
+        if isinstance(all_of_it, bytes):
+            feed_body(all_of_it, len(section), body)
             signed(with_lines(envelope, signing))
-        elif not isinstance(content, bytes):
-            self._later(content, start, body, lambda: signed(with_lines(envelope, signing)), unreadable)
+            return
 
-    def _later(
-        self,
-        content: Draft,
-        start: int,
-        body: BodyHashes,
-        done: Callable[[], None],
-        unreadable: Callable[[SpoolError], None],
-    ) -> None:
-        async def read() -> None:
-            at = start
+        async def later() -> None:
             try:
-                while piece := await content.read(at, PIECE):
-                    at += len(piece)
-                    body.feed(piece)
-                if at != content.size:
-                    raise SpoolError(f"content ends at octet {at} of {content.size}")
+                await read_body(all_of_it, len(section), body)
             except SpoolError as error:
                 unreadable(error)
                 return
-            body.finish()
-            done()
+            signed(with_lines(envelope, signing))
 
-        task = asyncio.ensure_future(read())
+        task = asyncio.ensure_future(later())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 

@@ -9,7 +9,12 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
+from postroad.model.content import Content
+from postroad.model.errors import SpoolError
+
 Piece = bytes | bytearray | memoryview
+
+PIECE: Final = 256 * 1024  # octets of large content in memory at a time
 
 _EMPTY_LINES: Final = b"\r\n" * 16_384
 
@@ -140,3 +145,24 @@ class BodyHashes:
             is_relaxed: _Canonical(is_relaxed=is_relaxed, lengths=lengths)
             for is_relaxed, lengths in self._wanted.items()
         }
+
+
+def feed_body(content: bytes, end: int, body: BodyHashes) -> None:
+    """Give `body` all of `content` behind the header section, which ends at `end`, and the blank line."""
+    body.feed(content[end + 2 if content.startswith(b"\r\n", end) else end :])
+    body.finish()
+
+
+async def read_body(content: Content, end: int, body: BodyHashes) -> None:
+    """The same for content that may be large; SpoolError when it cannot be had."""
+    if isinstance(content, bytes):
+        feed_body(content, end, body)
+        return
+    at = end
+    while at < content.size:
+        piece = await content.read(at, PIECE)
+        if not piece:
+            raise SpoolError(f"content ends at octet {at} of {content.size}")
+        body.feed(piece.removeprefix(b"\r\n") if at == end else piece)
+        at += len(piece)
+    body.finish()

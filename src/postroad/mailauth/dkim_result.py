@@ -55,3 +55,14 @@ class DkimResult(Struct, frozen=True, kw_only=True):
     def is_pass(self) -> bool:
         """True when the domain answers for the message."""
         return self.result == PASS
+
+
+class DkimResults(Struct, frozen=True):
+    """A fact: the results of all signatures of a message, from the top down; never empty."""
+
+    results: tuple[DkimResult, ...]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains that answer for the message."""
+        return tuple(dict.fromkeys(one.domain for one in self.results if one.is_pass))

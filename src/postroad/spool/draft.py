@@ -13,6 +13,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
+from postroad.model.content import Content
 from postroad.model.errors import DamagedError, SpoolError
 from postroad.model.work import Place
 from postroad.spool.commit import spool_error
@@ -186,6 +187,14 @@ class Draft:
                 disk.close(fd)
         except OSError:
             return  # the sweep at the next start gets it
+
+
+def whole(content: "bytes | Draft") -> Content:
+    """Complete content as octets when it is small, else as something to read from."""
+    if isinstance(content, bytes):
+        return content
+    octets = content.in_memory
+    return content if octets is None else octets
 
 
 class StoredFile:
