@@ -38,6 +38,7 @@ python3-dev      python3-config
 debhelper        dh
 dpkg-dev         dpkg-buildpackage
 lintian          lintian
+opendkim         opendkim
 util-linux       setpriv
 LIST
 }

@@ -15,6 +15,7 @@ from postroad.cli import (
     acme,
     bans,
     check,
+    dkim,
     doctor,
     explain,
     importing,
@@ -81,6 +82,7 @@ def build() -> typer.Typer:
     program.add_typer(acme.build(), name="acme")
     program.add_typer(bans.build(), name="bans")
     program.add_typer(account.build(), name="account")
+    program.add_typer(dkim.build(), name="dkim")
     program.add_typer(importing.build(), name="import")
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")

@@ -22,6 +22,7 @@ from postroad.config.checkrecipients import check_recipients
 from postroad.config.checkreturns import check_returns
 from postroad.config.checkrules import check_rules
 from postroad.config.checkshield import check_shield
+from postroad.config.checksigning import check_signing
 from postroad.config.checksinks import check_sinks
 from postroad.config.checktls import tls_rules
 from postroad.config.describe import duration_text, size_text, value_text
@@ -146,6 +147,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_desk,
     check_rates,
     check_returns,
+    check_signing,
     check_directories,
     check_shield,
     check_sinks,

@@ -15,6 +15,7 @@ from postroad.config.checkauth import check_auth_places
 from postroad.config.checkdirectories import check_directory_files
 from postroad.config.checkoauth import check_oauth_places
 from postroad.config.checkpolicies import check_policy_files
+from postroad.config.checksigning import check_signing_keys
 from postroad.config.checksinks import check_sink_places
 from postroad.config.checktls import check_key_access
 from postroad.config.egress import check_egress
@@ -36,6 +37,7 @@ def check_host(config: Config) -> list[Problem]:
         *check_auth_places(config),
         *check_oauth_places(config),
         *check_policy_files(config),
+        *check_signing_keys(config),
     ]
 
 

@@ -18,6 +18,7 @@ from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.desk.settings import DeskSettings
 from postroad.listener.settings import DropSettings, LimitsSettings, ListenerSettings
+from postroad.listener.signsettings import DkimSettings
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import File, Settings, named
@@ -194,6 +195,11 @@ class Config(Settings):
     )
     pools: dict[EgressName, PoolSettings] = Field(
         {}, description="Sources that take turns, by name.", json_schema_extra={"default": "none"}
+    )
+    dkim: DkimSettings | None = Field(
+        None,
+        description="Mail that is sent from here is signed.",
+        json_schema_extra={"default": "it is not; with a section, as it says"},
     )
     srs: SrsSettings | None = Field(
         None,
