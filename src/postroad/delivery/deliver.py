@@ -48,7 +48,7 @@ from postroad.model.outcome import Deferred, Failed, Outcome, Scope
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
 from postroad.model.route import CAPTURE, LEAST_BUSY, TLS_REQUIRETLS, Route, Target
-from postroad.model.security import TlsObserver
+from postroad.model.security import BY_REQUIRETLS, TlsObserver
 from postroad.model.work import Work
 from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
@@ -343,6 +343,8 @@ class Deliverer:
         elif opened.lacks_tls:
             demand = demand_of(target, dialing.settings)
             failure = from_missing_tls(opened.words, target, demand, is_distrusted=opened.is_distrusted)
+            if demand.source == BY_REQUIRETLS:
+                return failure  # what one sender asks for says nothing about the host to others
         else:
             failure = from_fault(opened.words, opened.command, target)
         if has_choice:
