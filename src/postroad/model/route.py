@@ -14,6 +14,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from postroad.model.security import Security
+
 SMTP: Final = "smtp"
 SMTPS: Final = "smtps"
 LMTP: Final = "lmtp"
@@ -69,6 +71,7 @@ class Target(Struct, frozen=True, gc=False):
 
     Targets of one `tier` stand beside each other and share the mail as the route's balance says, each host by its
     `weight`, which its addresses have in common; the next tier is for when no target of this one takes the mail.
+    `security` is what TLS it must have; None: as `[delivery] tls` says.
     """
 
     scheme: str
@@ -77,6 +80,7 @@ class Target(Struct, frozen=True, gc=False):
     port: int
     weight: int = 1
     tier: int = 0
+    security: Security | None = None
 
     def __str__(self) -> str:
         """`host[address]:port`, as logs have it."""
