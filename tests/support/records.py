@@ -70,6 +70,8 @@ from postroad.model.records import (
     TargetResumed,
     TargetSuspended,
     UserLineIgnored,
+    ValidationProved,
+    ValidationRefuted,
     WorkFailed,
 )
 from postroad.model.reply import Reply
@@ -374,6 +376,8 @@ SAMPLES: tuple[Record, ...] = (
         at=AT, directory="ad", server="ldaps://dc1.example.com:636", reason="connection refused", pause=2.0
     ),
     DirectoryRecovered(at=AT, directory="ad", server="ldaps://dc1.example.com:636"),
+    ValidationProved(at=AT, reason="127.0.0.1:53 validates"),
+    ValidationRefuted(at=AT, reason="127.0.0.1:53 does not call . authentic, though it is signed"),
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
     WorkFailed(
         at=AT, job="message.mime.to_quoted_printable", cause="timeout", reason="not done within 5 s", seconds=5.1
