@@ -26,7 +26,7 @@ from postroad.cli.waits import Cause, lane_wait, lanes_now
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow
-from postroad.house.courier import bound_to
+from postroad.house.courier import bound_to, securing_of
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
@@ -219,6 +219,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=_as_they_are,
         sites=Sites(config.sites),
+        securing=securing_of(config),
     )
     recipient = envelope.recipients[0]
     aliases = await trace_aliases(config, recipient.address)

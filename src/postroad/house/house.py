@@ -58,7 +58,7 @@ from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.notice import Notices
 from postroad.queue.operator import Operator
 from postroad.queue.suspensions import Suspensions
-from postroad.routing.lanes import lane_named, requiring_tls
+from postroad.routing.lanes import lane_named, with_tls
 from postroad.spool.spool import EmbeddedSpool
 from postroad.store.counts import load as load_counts
 from postroad.store.counts import save as save_counts
@@ -301,7 +301,7 @@ class House:
         return self.courier.regime.retries.deadline_of(envelope)
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane, requiring_tls)
+        return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane, with_tls)
 
     def _monitor(self) -> Monitor | None:
         if self.config.desk is None:

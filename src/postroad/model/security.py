@@ -37,7 +37,7 @@ class Security(Struct, frozen=True, gc=False):
     record. The certificate must carry one of `names` (VERIFIED, and DANE usage 2), and lead to an anchor in the file
     `ca` ("": the system's), or match one of `tlsa` (usable records, DANE) or of `fingerprints`. Of a demand that is
     `testing` a failure is reported and mail goes all the same (RFC 8461 5). `domain` is whose policy it is, and
-    `policy` its text in lines, as a TLS report has them.
+    `policy` its text in lines, as a TLS report has them. `crl` is a file of revocation lists that count.
     """
 
     level: str
@@ -50,6 +50,22 @@ class Security(Struct, frozen=True, gc=False):
     testing: bool = False
     domain: str = ""
     policy: tuple[str, ...] = ()
+    crl: str = ""
+
+
+class Secured(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What TLS one connection had: the demand it met, who made it and why, and whether it was verified.
+
+    `level` is what was done in the end, where a demand that is testing, or opportunistic, was not met; then `words`
+    say why. `resumed`: by a session that was agreed on, and verified, earlier.
+    """
+
+    level: str
+    source: str
+    reason: str
+    verified: bool = False
+    resumed: bool = False
+    words: str = ""
 
 
 class TlsOutcome(Struct, frozen=True, gc=False):

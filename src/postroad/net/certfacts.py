@@ -25,3 +25,4 @@ class CertificateFacts(Struct, frozen=True, gc=False):
 
 
 ReadFacts = Callable[[bytes], CertificateFacts]
+ReadKey = Callable[[bytes], bytes]
