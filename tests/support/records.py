@@ -70,13 +70,12 @@ from postroad.model.records import (
     TargetResumed,
     TargetSuspended,
     UserLineIgnored,
-    ValidationProved,
-    ValidationRefuted,
     WorkFailed,
 )
 from postroad.model.reply import Reply
 from postroad.model.security import Secured
 from postroad.smtp import replies
+from tests.support.dnsrecords import DNS_RECORDS
 from tests.support.raterecords import rate_samples
 from tests.support.shieldrecords import AT as SHIELD_AT
 from tests.support.shieldrecords import SHIELD
@@ -378,8 +377,7 @@ SAMPLES: tuple[Record, ...] = (
         at=AT, directory="ad", server="ldaps://dc1.example.com:636", reason="connection refused", pause=2.0
     ),
     DirectoryRecovered(at=AT, directory="ad", server="ldaps://dc1.example.com:636"),
-    ValidationProved(at=AT, reason="127.0.0.1:53 validates"),
-    ValidationRefuted(at=AT, reason="127.0.0.1:53 does not call . authentic, though it is signed"),
+    *DNS_RECORDS,
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
     WorkFailed(
         at=AT, job="message.mime.to_quoted_printable", cause="timeout", reason="not done within 5 s", seconds=5.1

@@ -32,7 +32,8 @@ from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
 from postroad.model.option import parse_size
 from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held
-from postroad.model.route import CAPTURE, FAILOVER, Fallback, Route
+from postroad.model.records import Record, ValidationProved, ValidationRefuted
+from postroad.model.route import CAPTURE, FAILOVER, Fallback, Route, Target
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.resolver import Resolver
@@ -62,6 +63,7 @@ class Aim(Struct):
     target: str
     tier: int
     weight: int
+    tls: str = ""  # what it must have and who says so, where not `[delivery] tls` does
 
 
 class Plan(Struct):
@@ -111,6 +113,7 @@ class Explanation(Struct):
     now: LaneNow | None = None  # the running server's view of the lane
     stopped: str = ""
     judged: Judged | None = None
+    dnssec: str = ""  # whether the resolver validates, where it matters
     leaves_as: str = ""  # the reverse-path, where it changes
 
 
@@ -212,6 +215,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         access, envelope = _ruled_access(access, ruled), after(envelope, ruled)
     resolver = Resolver(config.resolver, SystemClock())
     lookup = NotingLookup(resolver)
+    noted: list[Record] = []
     router = Router(
         compile_rules(config.routes, config.egress),
         lookup,
@@ -219,7 +223,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=_as_they_are,
         sites=Sites(config.sites),
-        securing=securing_of(config),
+        securing=securing_of(config, lookup, SystemClock(), noted.append),
     )
     recipient = envelope.recipients[0]
     aliases = await trace_aliases(config, recipient.address)
@@ -257,6 +261,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         rules=rules,
         policies=await explain_policies(config, envelope),
         leaves_as=leaves_as(config, envelope, recipient),
+        dnssec="; ".join(one.reason for one in noted if isinstance(one, ValidationProved | ValidationRefuted)),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
 
@@ -305,7 +310,12 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
     match result:
         case Route(targets=targets, reason=reason):
             aims = [
-                Aim("captured into a folder" if one.scheme == CAPTURE else str(one), one.tier, one.weight)
+                Aim(
+                    "captured into a folder" if one.scheme == CAPTURE else str(one),
+                    one.tier,
+                    one.weight,
+                    _tls_text(one),
+                )
                 for one in targets
             ]
             return Plan("route", reason, result.balance, result.site, result.source, aims, dns)
@@ -317,6 +327,11 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
             return Plan("discarded", str(reply))
         case Held(reason=reason):
             return Plan("held", reason)
+
+
+def _tls_text(target: Target) -> str:
+    demand = target.security
+    return "" if demand is None else f"{demand.level}: {demand.reason}"
 
 
 def _lines(found: Explanation) -> list[str]:
@@ -337,6 +352,8 @@ def _lines(found: Explanation) -> list[str]:
         out.append(f"next hop  {found.lane}")
     if found.stopped:
         out.append(f"stopped   {printable(found.stopped)}")
+    if found.dnssec:
+        out.append(f"dnssec    {printable(found.dnssec)}")
     if found.plan is not None:
         out += _plan_lines(found.plan)
     beyond = found.fallback
@@ -363,4 +380,5 @@ def _plan_lines(plan: Plan) -> list[str]:
     for number, aim in enumerate(plan.targets, 1):
         place = f" (tier {aim.tier + 1}, weight {aim.weight})" if balanced else ""
         out.append(f"target {number:<2} {aim.target}{place}")
+        out += [f"tls       {aim.tls}"] * bool(aim.tls)
     return out

@@ -6,15 +6,17 @@ the reason in the plan; when none is left, the reason is the outcome, a deferral
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from postroad.model.outcome import Deferred, Failed
-from postroad.model.route import CAPTURE, MX, NextHop, Target
+from postroad.model.route import CAPTURE, MX, SMTP_SRV, NextHop, Target
 from postroad.model.security import Security
 from postroad.routing.mx import Plan
 from postroad.routing.tlspolicy import Found, TlsRules, decide
+
+_LOOKED_UP: Final = (MX, SMTP_SRV)  # DNS says which hosts these are, and has to prove it
 
 
 class Find(Protocol):
@@ -44,7 +46,7 @@ class Securing:
             return plan
         domain = hop.host if hop.scheme == MX else ""
         pairs = list(dict.fromkeys((target.host, target.port, target.address) for target in targets))
-        found = await self._found(domain or hop.host, targets, authentic=plan.authentic or hop.scheme != MX)
+        found = await self._found(domain or hop.host, targets, authentic=plan.authentic or hop.scheme not in _LOOKED_UP)
         decided: dict[tuple[str, int, str], Found | Failed] = {}
         for host, port, address in pairs:
             rule = self._rules.find(domain, host, address)
