@@ -142,6 +142,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     }
     far = Relay(folder / "far", f'[tls]\ncertificate = "{chain}"\nkey = "{issued.key}"\n' + CAPTURE)
     zones = {
+        "org": "",  # what doctor asks about
+        "invalid": "",
         "dane.test": zone_of(hosts, far.port),
         "child.dane.test": f"mx A 127.0.0.1\n_25._tcp.mx TLSA {wrong}\n@ MX 10 mx",
         "expired.test": f"@ MX 10 mx\nmx A 127.0.0.1\n_25._tcp.mx TLSA {hosts['ee'][0]}",
@@ -226,7 +228,7 @@ async def test_who_is_proven_gets_the_mail(world: World, domain: str, reason: st
     async with Peer(extensions=STARTTLS, tls=world.context()) as peer:
         outcome = await send(world, f"{domain}.dane.test", peer)
     assert isinstance(outcome, Delivered)
-    assert outcome.secured == Secured(DANE, BY_DANE, f"DANE: TLSA {reason}.dane.test", verified=True)
+    assert outcome.secured == Secured(DANE, BY_DANE, f"TLSA {reason}.dane.test", verified=True)
     assert outcome.tls
     assert len(peer.taken) == 1
 
@@ -265,7 +267,7 @@ async def test_records_that_cannot_be_acted_upon_demand_tls_with_whomever(world:
     async with Peer(extensions=STARTTLS, tls=world.context()) as peer:
         outcome = await send(world, "pkix.dane.test", peer)
     assert isinstance(outcome, Delivered)
-    reason = "DANE: TLSA records _25._tcp.mx-pkix.dane.test, of which none can be acted upon"
+    reason = "TLSA records _25._tcp.mx-pkix.dane.test, of which none can be acted upon"
     assert outcome.secured == Secured(REQUIRED, BY_DANE, reason)
 
 
@@ -320,7 +322,7 @@ async def test_openssl_says_the_same(world: World, usage: int) -> None:
                 status, said = await asyncio.to_thread(s_client, peer.port, *options, "-verify_return_error")
                 is_verified = status == 0 and "Verification: OK" in said
                 assert is_verified == (check(_demand(record, name), ders) is None), (record, name, said)
-                # Of an authority that stands whole in the record its own signature, which is damaged here, is not asked.
+                # Of an authority that stands whole in the record its own signature, damaged here, is not asked.
                 fits = record == right or kind == "2 0 0"
                 assert is_verified == (fits and (usage == 3 or name == "a.dane.test")), (record, name, said)
 
@@ -342,15 +344,20 @@ def test_a_server_does_all_of_it(world: World, tmp_path: Path) -> None:
         (mail,) = world.far.wait_captured(b"to good.example")
         assert b"with ESMTPS" in mail
         assert [b"to good.example" in one for one in world.far.captured()] == [True]
-    reason = f"DANE: TLSA 3 1 1 at _{port}._tcp.far.dane.test"
+    reason = f"TLSA 3 1 1 at _{port}._tcp.far.dane.test"
     assert delivered["secured"] == {"level": "dane", "source": "dane", "reason": reason, "verified": True}
     assert "its certificate matches none of 1 TLSA records" in str(deferred["reply"])
     (proved,) = near.records("ValidationProved")
     assert proved["reason"] == f"{world.server.nameserver} validates"
     told = run_command("explain", "--to", "b@good.example", "-c", near.config).out.splitlines()
-    assert f"tls       dane: {reason}" in told
+    assert f"target 1  far.dane.test[127.0.0.1]:{port}; TLS dane, by dane: {reason}" in told
     assert f"dnssec    {proved['reason']}" in told
     assert [line for line in told if line.startswith("dns       TLSA _")]
+    with world.far:
+        probed = run_command("tls", "probe", f"smtp://far.dane.test:{port}", "-c", near.config)
+        refused = run_command("tls", "probe", f"smtp://evil.dane.test:{port}", "-c", near.config)
+    assert (probed.code, f"demand    dane, by dane: {reason}" in probed.out) == (0, True)
+    assert (refused.code, "its certificate matches none of 1 TLSA records" in refused.out) == (69, True)
     examined = run_command("doctor", "resolver", "--all", "-c", near.config).out
     assert f"{proved['reason']}: what DNSSEC protects can be relied on" in examined
 

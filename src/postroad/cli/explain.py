@@ -58,12 +58,16 @@ class Access(Struct):
 
 
 class Aim(Struct):
-    """One target: where it stands among the others, and its share of the mail where the route is balanced by weight."""
+    """One target: where it stands among the others, its share of the mail where the route is balanced by weight.
+
+    `tls` is what TLS it must have, `tls_by` who says so, and why.
+    """
 
     target: str
     tier: int
     weight: int
-    tls: str = ""  # what it must have and who says so, where not `[delivery] tls` does
+    tls: str = ""
+    tls_by: str = ""
 
 
 class Plan(Struct):
@@ -310,12 +314,7 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
     match result:
         case Route(targets=targets, reason=reason):
             aims = [
-                Aim(
-                    "captured into a folder" if one.scheme == CAPTURE else str(one),
-                    one.tier,
-                    one.weight,
-                    _tls_text(one),
-                )
+                Aim("captured into a folder" if one.scheme == CAPTURE else str(one), one.tier, one.weight, *_tls(one))
                 for one in targets
             ]
             return Plan("route", reason, result.balance, result.site, result.source, aims, dns)
@@ -329,9 +328,13 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
             return Plan("held", reason)
 
 
-def _tls_text(target: Target) -> str:
-    demand = target.security
-    return "" if demand is None else f"{demand.level}: {demand.reason}"
+def _tls(target: Target) -> tuple[str, str]:
+    """What TLS `target` must have, and who says so; nothing where it is as `[delivery] tls` says."""
+    security = target.security
+    if security is None:
+        return "", ""
+    testing = " (testing)" if security.testing else ""
+    return f"{security.level}{testing}", f"{security.source}: {security.reason}"
 
 
 def _lines(found: Explanation) -> list[str]:
@@ -379,6 +382,6 @@ def _plan_lines(plan: Plan) -> list[str]:
     out += [f"balance   {plan.balance}"] * balanced
     for number, aim in enumerate(plan.targets, 1):
         place = f" (tier {aim.tier + 1}, weight {aim.weight})" if balanced else ""
-        out.append(f"target {number:<2} {aim.target}{place}")
-        out += [f"tls       {aim.tls}"] * bool(aim.tls)
+        tls = f"; TLS {aim.tls}, by {aim.tls_by}" if aim.tls else ""
+        out.append(f"target {number:<2} {aim.target}{place}{tls}")
     return out

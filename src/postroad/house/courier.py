@@ -137,7 +137,7 @@ def _router(config: Config, resolver: Resolver, tools: Tools, old: Courier | Non
     return router_of(config, resolver, tools.clock, tools.emit)
 
 
-def router_of(config: Config, resolver: Resolver, clock: Clock, emit: Emit | None = None) -> Router:
+def router_of(config: Config, resolver: Lookup, clock: Clock, emit: Emit | None = None) -> Router:
     """The router that `config` describes; what it finds out about the resolver is told by `emit`."""
     return Router(
         compile_rules(config.routes, config.egress),

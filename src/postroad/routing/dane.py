@@ -90,9 +90,9 @@ def _is_authentic(answer: Answer) -> bool:
 
 def _demand(name: str, usable: tuple[TlsaRecord, ...], names: tuple[str, ...], domain: str) -> Security:
     if not usable:  # RFC 7672 2.2: there is TLS, or there would be no such records
-        words = f"DANE: TLSA records {name}, of which none can be acted upon"
+        words = f"TLSA records {name}, of which none can be acted upon"
         return Security(REQUIRED, BY_DANE, words, domain=domain)
-    reason = f"DANE: TLSA {kinds_of(usable)} at {name}"
+    reason = f"TLSA {kinds_of(usable)} at {name}"
     policy = tuple(map(text_of, usable))
     return Security(DANE, BY_DANE, reason, names=names, tlsa=usable, domain=domain, policy=policy)
 

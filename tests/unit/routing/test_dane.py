@@ -49,7 +49,7 @@ def test_all_is_secure() -> None:
     assert found == Security(
         DANE,
         BY_DANE,
-        "DANE: TLSA 3 1 1 at _25._tcp.mx.example.com",
+        "TLSA 3 1 1 at _25._tcp.mx.example.com",
         names=("mx.example.com", "example.com"),
         tlsa=(record,),
         domain="example.com",
@@ -140,7 +140,7 @@ def test_the_name_behind_an_alias_comes_first(records: dict[Question, list[str]]
         assert found is None
         return
     assert isinstance(found, Security)
-    assert found.reason == f"DANE: TLSA 3 1 1 at _25._tcp.{base}"
+    assert found.reason == f"TLSA 3 1 1 at _25._tcp.{base}"
     assert found.names == tuple(dict.fromkeys((base, "mx.example.com", "example.com")))  # RFC 7672 3.2.2
 
 
@@ -160,7 +160,7 @@ def test_an_alias_that_is_signed_alone() -> None:
     lookup = AliasOnly(records, authentic=signed)
     found = find(lookup)
     assert isinstance(found, Security)
-    assert found.reason == "DANE: TLSA 3 1 1 at _25._tcp.mx.example.com"
+    assert found.reason == "TLSA 3 1 1 at _25._tcp.mx.example.com"
     assert asked_for_tlsa(lookup) == [ORIGINAL[0]]
     assert find(AliasOnly(records, authentic=["example.com"])) is None
     assert isinstance(find(AliasOnly(records, authentic=signed, failing=[("mx.example.com", "CNAME")])), Deferred)
