@@ -188,7 +188,7 @@ async def plan(world: World, domain: str) -> Route | Outcome:
             own_names=(),
             own_addresses=(),
             shuffle=lambda hosts: None,
-            securing=Securing(TlsRules(()), [Dane(resolver, validation)]),
+            securing=Securing(TlsRules(()), proven=[Dane(resolver, validation)]),
         )
         planned = await router.plan(f"mx:{domain}")
         assert isinstance(planned, Route | Deferred)

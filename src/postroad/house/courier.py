@@ -18,7 +18,7 @@ from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.cargo import Convert
 from postroad.delivery.deliver import Deliverer
-from postroad.house.finders import finders_of
+from postroad.house.dane import dane_of
 from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
@@ -152,7 +152,7 @@ def router_of(config: Config, resolver: Lookup, clock: Clock, emit: Emit | None 
 
 def securing_of(config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None) -> Securing:
     """Who must have which TLS, as `config` and DNS say."""
-    return Securing(TlsRules(config.tls_out.destinations), finders_of(config, lookup, clock, emit))
+    return Securing(TlsRules(config.tls_out.destinations), proven=dane_of(config, lookup, clock, emit))
 
 
 def _routing_of(config: Config) -> tuple[object, ...]:

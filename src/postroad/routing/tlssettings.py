@@ -104,8 +104,9 @@ class TlsOutSettings(Settings):
 
     dane: bool = Field(
         True,
-        description="Ask for TLSA records (DANE), and obey them, where DNSSEC proves that mail goes to a host; needs a "
-        "resolver on this host that validates, which is tried out (`resolver.signed_name`), and does nothing without.",
+        description="Ask for TLSA records (DANE), and obey them whatever `delivery.tls` says, where DNSSEC proves that "
+        "mail goes to a host; needs a resolver on this host that validates, which is tried out "
+        "(`resolver.signed_name`), and does nothing without.",
     )
     ca: File = Field(
         NONE,

@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from postroad.model.dns import TlsaRecord
 from postroad.model.outcome import Deferred, Scope
+from postroad.model.route import Route
 from postroad.model.security import BY_DANE, DANE, REQUIRED, Security
 from postroad.routing.dane import Dane
+from postroad.routing.router import Router
+from postroad.routing.rules import compile_rules
+from postroad.routing.securing import Securing
 from postroad.routing.tlsa import LIMIT, is_usable, kinds_of, text_of, usable_of
+from postroad.routing.tlspolicy import TlsRules
 from tests.support.dns import FakeLookup, Question
 
 EE = "3 1 1 " + "aa" * 32
@@ -188,6 +193,55 @@ def test_a_resolver_that_does_not_validate_is_not_believed() -> None:
     asked.clear()
     assert asyncio.run(Dane(FakeLookup(WORLD), refuted)("example.com", "mx.example.com", 25, authentic=False)) is None
     assert asked == []  # who has no use for the answer does not wait for it
+
+
+SERVICES = {
+    ("_smtp._tcp.example.com", "SRV"): ["0 0 25 mx.example.com"],
+    ("example.com", "MX"): ["10 mx.example.com"],
+    ("mx.example.com", "A"): ["192.0.2.1"],
+    ("_25._tcp.mx.example.com", "TLSA"): [EE],
+}
+
+
+@pytest.mark.parametrize(
+    ("lane", "unsigned", "level"),
+    [
+        ("mx:example.com", "", DANE),
+        ("mx:example.com", "example.com", ""),
+        ("smtp+srv://example.com", "", DANE),
+        ("smtp+srv://example.com", "_smtp._tcp.example.com", ""),
+        ("smtp://mx.example.com:25", "example.com", DANE),
+        ("smtp://mx.example.com:25", "mx.example.com", ""),
+        ("smtp://192.0.2.1:25", "", ""),
+    ],
+)
+async def test_what_dns_says_about_hosts_has_to_be_proven(lane: str, unsigned: str, level: str) -> None:
+    signed = {*SIGNED, "_smtp._tcp.example.com"} - {unsigned}
+    lookup = FakeLookup(SERVICES, authentic=signed)
+    securing = Securing(TlsRules(()), proven=[Dane(lookup, validates)])
+    router = Router(
+        compile_rules(()), lookup, own_names=(), own_addresses=(), shuffle=lambda _hosts: None, securing=securing
+    )
+    route = await router.plan(lane)
+    assert isinstance(route, Route)
+    (target,) = route.targets
+    assert (target.security.level if target.security is not None else "") == level
+
+
+async def test_a_host_that_cannot_be_asked_about_is_left_out_and_the_next_one_serves() -> None:
+    world = {**WORLD, ("example.com", "MX"): ["10 mx.example.com", "20 plain.example.net"]}
+    world["plain.example.net", "A"] = ["192.0.2.2"]
+    lookup = FakeLookup(world, authentic=SIGNED, silent=["_25._tcp.mx.example.com"])
+    securing = Securing(TlsRules(()), proven=[Dane(lookup, validates)])
+    router = Router(
+        compile_rules(()), lookup, own_names=(), own_addresses=(), shuffle=lambda _hosts: None, securing=securing
+    )
+    route = await router.plan("mx:example.com")
+    assert isinstance(route, Route)
+    assert [target.host for target in route.targets] == ["plain.example.net"]
+    assert "mx.example.com left out: DNS look-up of the TLSA records" in route.reason
+    lookup.silent.add("plain.example.net")
+    assert isinstance(await router.plan("mx:example.com"), Deferred)
 
 
 def sha(matching: int, octet: int, *, usage: int = 3, selector: int = 1) -> TlsaRecord:

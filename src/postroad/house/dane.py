@@ -1,6 +1,6 @@
-"""Who is asked what TLS a next hop must have, beside the rules of the configuration.
+"""DANE as it serves, unless it is turned off: asked about next hops of which DNS proves that mail goes there.
 
-DANE, unless it is turned off; whether the resolver validates is found out when an answer first says that it is
+Whether the resolver validates is found out when an answer first says that it is
 authentic, so that nobody without such a resolver pays for it. RFC 7672 2.1.1.
 """
 
@@ -16,8 +16,8 @@ from postroad.routing.dane import Dane
 from postroad.routing.securing import Find
 
 
-def finders_of(config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None) -> list[Find]:
-    """Those that `config` asks for, in order; what `lookup` is worth is told by `emit`."""
+def dane_of(config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None) -> list[Find]:
+    """DANE, or nothing where `config` turns it off; what `lookup` is worth is told by `emit`."""
     if not config.tls_out.dane:
         return []
     proof = partial(prove_all, config.resolver, clock)
