@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.authority import Authority, Issued
 from tests.support.command import run_command
-from tests.support.mitm import ALTER, OWN_TLS, REFUSE, STRIP, Middle
+from tests.support.mitm import ALTER, BREAK, OWN_TLS, REFUSE, STRIP, Middle
 from tests.support.postfix import MAILDIR, Postfix
 from tests.support.relay import QUICK_RETRY, Entry, Relay, route, wait_until
 
@@ -64,6 +64,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         more += route(f"smtp://127.0.0.1:{postfix.port}", recipients=["good.example"])
         for how, middle in middles.items():
             more += route(f"smtp://127.0.0.1:{middle.port}", recipients=[f"{how.replace(' ', '-')}.example"])
+        broken = stack.enter_context(Middle(postfix.port, BREAK, host="127.0.0.2"))
+        more += route(f"smtp://127.0.0.2:{broken.port}", recipients=["plain.example"])
         more += '\n[delivery]\nconnection_idle = "0s"\n'
         relay = Relay(folder / "relay", more + QUICK_RETRY)
         stack.enter_context(relay)
@@ -116,6 +118,19 @@ def test_who_is_in_the_middle_gets_nothing(site: Site) -> None:
     listed = run_command("queue", "list", "--json", "-c", site.relay.config).out
     for how in codes:
         assert f"b@{how.replace(' ', '-')}.example" in listed
+
+
+def test_a_fallback_to_plain_text_is_remembered_and_told(site: Site) -> None:
+    submit(site.relay, "plain.example", "fallback")
+    (record,) = [one for one in delivered(site.relay, 4) if one["lane"].startswith("smtp://127.0.0.2:")]
+    assert "tls" not in record
+    assert record["secured"]["level"] == "opportunistic"
+    assert record["secured"]["words"].startswith("plain text: TLS failed: ")
+    submit(site.relay, "plain.example", "again")
+    records = [one for one in delivered(site.relay, 5) if one["lane"] == record["lane"]]
+    assert records[1]["secured"]["words"] == "plain text: TLS failed a while ago"
+    explained = run_command("explain", "--to", "b@plain.example", "-c", site.relay.config).out
+    assert "gets plain text for a while: TLS with it failed" in explained
 
 
 def test_the_probe_tells_the_whole_decision(site: Site) -> None:

@@ -1,8 +1,9 @@
 """Somebody in the middle: passes SMTP on between a client and a server, and meddles with TLS as told.
 
 STRIP takes STARTTLS out of the answer to EHLO, REFUSE answers STARTTLS by 454 itself, ALTER renames the keyword in the
-answer to EHLO and adds another, OWN_TLS begins TLS with a certificate of its own and goes on in plain text with the
-server. Each session has a thread; what the client said in plain text to the server is kept.
+answer to EHLO and adds another, BREAK says yes to STARTTLS and hangs up, OWN_TLS begins TLS with a certificate of its
+own and goes on in plain text with the server. Each session has a thread; what the client said is kept as far as it
+could be read.
 """
 
 import contextlib
@@ -16,20 +17,22 @@ STRIP = "strip"
 REFUSE = "refuse"
 ALTER = "alter"
 OWN_TLS = "own tls"
+BREAK = "break"
 SECONDS = 60.0
 
 
 class Middle:
-    """Listens on a port of the loopback, for the server at `port`."""
+    """Listens on a port of `host`, for the server at `port`."""
 
-    def __init__(self, port: int, how: str, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, port: int, how: str, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        self._host = host
         self._server = port
         self._how = how
         self._context = context
         self.heard: list[bytes] = []  # what could be read of what clients said
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((self._host, 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
         return self
@@ -70,6 +73,10 @@ class Middle:
             if line.upper().startswith(b"STARTTLS") and self._how == REFUSE:
                 said.sendall(b"454 4.7.0 TLS is not available now\r\n")
                 continue
+            if line.upper().startswith(b"STARTTLS") and self._how == BREAK:
+                said.sendall(b"220 2.0.0 Ready\r\n")
+                _line(said)
+                return
             if line.upper().startswith(b"STARTTLS") and self._how == OWN_TLS and self._context is not None:
                 said.sendall(b"220 2.0.0 Ready\r\n")
                 with self._context.wrap_socket(said, server_side=True) as secured:

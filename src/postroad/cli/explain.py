@@ -57,7 +57,7 @@ class Access(Struct):
     reply: str = ""
 
 
-class Aim(Struct):
+class Aim(Struct, omit_defaults=True):
     """One target: where it stands among the others, its share of the mail where the route is balanced by weight.
 
     `tls` is what TLS it must have, `tls_by` who says so, and why.
@@ -369,6 +369,7 @@ def _lines(found: Explanation) -> list[str]:
     if found.now is not None:
         lane, wait = found.now, lane_wait(found.now)
         out.append(f"now       {lane.waiting} wait, {lane.running} of {lane.allowed} deliveries run")
+        out += [f"plain     {target} gets plain text for a while: TLS with it failed" for target in lane.plain]
         is_told = wait is None or (wait.cause is Cause.STOPPED and found.stopped)  # above, as without the server
         out += [] if is_told else [f"waits     {wait}"]
     return out

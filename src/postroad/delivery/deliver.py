@@ -148,6 +148,10 @@ class Deliverer:
         """Connections that are kept for the next message."""
         return len(self._pool)
 
+    def is_plain(self, target: Target) -> bool:
+        """True while `target` gets plain text because opportunistic TLS failed with it."""
+        return self._opener.is_plain(target)
+
     async def close(self) -> None:
         """Close the idle connections, politely and within seconds; connections in use close when given back."""
         probes = list(self._probes)

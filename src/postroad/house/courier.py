@@ -150,6 +150,13 @@ def router_of(config: Config, resolver: Lookup, clock: Clock, emit: Emit | None 
     )
 
 
+def plain_targets(courier: Courier, lane: str) -> tuple[str, ...]:
+    """The targets of `lane` that get plain text for a while, because opportunistic TLS failed with them."""
+    route = courier.router.cached_plan(lane)
+    targets = () if route is None else route.targets
+    return tuple(str(target) for target in targets if courier.deliverer.is_plain(target))
+
+
 def securing_of(config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None) -> Securing:
     """Who must have which TLS, as `config` and DNS say."""
     return Securing(TlsRules(config.tls_out.destinations), proven=dane_of(config, lookup, clock, emit))

@@ -24,7 +24,7 @@ from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.counting import Counting, LocalCrowd
 from postroad.house.counttable import table_of
-from postroad.house.courier import Courier, Tools, courier_of
+from postroad.house.courier import Courier, Tools, courier_of, plain_targets
 from postroad.house.front import Front, Way, drops_of, front_of
 from postroad.house.guard import Guard
 from postroad.house.guardboard import GuardBoard
@@ -199,6 +199,7 @@ class House:
             running=Running(VERSION, os.getpid(), self.clock.now()),
             rates=RateDesk(lambda: InForce(self.front.choices, self.front.counts), self.clock, self.emit),
             guard=GuardOrders(self.guard, self._operator, self.clock, self.emit),
+            plain=lambda lane: plain_targets(self.courier, lane),
         )
 
     # -- the exchange --------------------------------------------------------------------------
