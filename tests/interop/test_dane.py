@@ -333,14 +333,14 @@ def test_a_server_does_all_of_it(world: World, tmp_path: Path) -> None:
     routes = route(f"smtp://far.dane.test:{port}", recipients=["good.example"])
     routes += route(f"smtp://evil.dane.test:{port}", recipients=["evil.example"])
     near = Relay(tmp_path / "near", routes)
-    resolver = f'["{world.server.nameserver}"]\nsigned_name = "dane.test"\nbogus_name = "expired.test"'
+    resolver = f'["{world.server.nameserver}"]\ntimeout = "30s"\nsigned_name = "dane.test"\nbogus_name = "expired.test"'
     near.config.write_text(near.config.read_text().replace('["127.0.0.1:9"]', resolver))
     with world.far, near:
         with smtplib.SMTP("127.0.0.1", near.port, timeout=60) as client:
             for domain in ("evil.example", "good.example"):
                 client.sendmail("a@relay.example.com", [f"b@{domain}"], f"Subject: to {domain}\r\n\r\nHello\r\n")
-        (delivered,) = near.wait_for("RecipientDelivered")
-        (deferred,) = near.wait_for("RecipientDeferred")
+        (delivered,) = near.wait_for("RecipientDelivered", seconds=120)
+        (deferred,) = near.wait_for("RecipientDeferred", seconds=120)
         (mail,) = world.far.wait_captured(b"to good.example")
         assert b"with ESMTPS" in mail
         assert [b"to good.example" in one for one in world.far.captured()] == [True]
