@@ -14,7 +14,7 @@ from tests.support.authority import Authority, Issued
 from tests.support.command import run_command
 from tests.support.mitm import ALTER, BREAK, OWN_TLS, REFUSE, STRIP, Middle
 from tests.support.postfix import MAILDIR, Postfix
-from tests.support.relay import QUICK_RETRY, Entry, Relay, route, wait_until
+from tests.support.relay import BODY_CANARY, CAPTURE, QUICK_RETRY, Entry, Relay, route, wait_until
 
 NAME = "mx.example.net"
 
@@ -25,6 +25,7 @@ class Site(NamedTuple):
     relay: Relay
     postfix: Postfix
     middles: dict[str, Middle]
+    beyond: Relay
 
 
 def settings(issued: Issued) -> dict[str, str]:
@@ -64,12 +65,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         more += route(f"smtp://127.0.0.1:{postfix.port}", recipients=["good.example"])
         for how, middle in middles.items():
             more += route(f"smtp://127.0.0.1:{middle.port}", recipients=[f"{how.replace(' ', '-')}.example"])
+        beyond = Relay(folder / "beyond", f"\n[tls]\n{good.options}" + CAPTURE)
+        stack.enter_context(beyond)
+        more += f"\n[tls]\n{good.options}"
+        more += route(f"smtp://127.0.0.1:{beyond.port}", recipients=["beyond.example"])
+        more += route("capture:", recipients=["example.org"])
         broken = stack.enter_context(Middle(postfix.port, BREAK, host="127.0.0.2"))
         more += route(f"smtp://127.0.0.2:{broken.port}", recipients=["plain.example"])
         more += '\n[delivery]\nconnection_idle = "0s"\n'
         relay = Relay(folder / "relay", more + QUICK_RETRY)
         stack.enter_context(relay)
-        yield Site(relay, postfix, middles)
+        yield Site(relay, postfix, middles, beyond)
 
 
 def submit(relay: Relay, domain: str, marker: str) -> None:
@@ -77,22 +83,22 @@ def submit(relay: Relay, domain: str, marker: str) -> None:
         client.sendmail("a@example.org", [f"b@{domain}"], f"Subject: {marker}\r\n\r\nHello\r\n")
 
 
-def delivered(relay: Relay, count: int) -> list[Entry]:
-    return relay.wait_for("RecipientDelivered", count)
+def delivered(relay: Relay, recipient: str, count: int) -> list[Entry]:
+    return relay.wait_for("RecipientDelivered", count, recipient=recipient)
 
 
 def test_postfix_is_verified_and_sessions_are_resumed(site: Site) -> None:
     for number in range(3):
         submit(site.relay, "good.example", f"good-{number}")
-        delivered(site.relay, number + 1)
-    records = delivered(site.relay, 3)[:3]
+        delivered(site.relay, "b@good.example", number + 1)
+    records = delivered(site.relay, "b@good.example", 3)
     for record in records:
         assert record["tls"].startswith("TLSv1.3 with cipher")
         assert record["secured"]["level"] == "verified"
         assert record["secured"]["verified"] is True
         assert record["secured"]["reason"] == "tls_out.destinations[0]"
     assert [record["secured"].get("resumed", False) for record in records] == [False, True, True]
-    assert site.postfix.log.count("TLS connection established from") == 3
+    assert site.postfix.log.count("TLS connection established from") >= 3
 
 
 def test_who_is_in_the_middle_gets_nothing(site: Site) -> None:
@@ -122,15 +128,45 @@ def test_who_is_in_the_middle_gets_nothing(site: Site) -> None:
 
 def test_a_fallback_to_plain_text_is_remembered_and_told(site: Site) -> None:
     submit(site.relay, "plain.example", "fallback")
-    (record,) = [one for one in delivered(site.relay, 4) if one["lane"].startswith("smtp://127.0.0.2:")]
+    (record,) = delivered(site.relay, "b@plain.example", 1)
     assert "tls" not in record
     assert record["secured"]["level"] == "opportunistic"
     assert record["secured"]["words"].startswith("plain text: TLS failed: ")
     submit(site.relay, "plain.example", "again")
-    records = [one for one in delivered(site.relay, 5) if one["lane"] == record["lane"]]
-    assert records[1]["secured"]["words"] == "plain text: TLS failed a while ago"
+    again = delivered(site.relay, "b@plain.example", 2)[1]
+    assert again["secured"]["words"] == "plain text: TLS failed a while ago"
     explained = run_command("explain", "--to", "b@plain.example", "-c", site.relay.config).out
     assert "gets plain text for a while: TLS with it failed" in explained
+
+
+def requiring_tls(relay: Relay, recipient: str, marker: str) -> None:
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+        client.ehlo()
+        assert not client.has_extn("requiretls")
+        client.starttls()
+        client.ehlo()
+        assert client.has_extn("requiretls")
+        body = f"Subject: {marker}\r\n\r\n{BODY_CANARY}\r\n"
+        client.sendmail("a@example.org", [recipient], body, ["REQUIRETLS"])
+
+
+def test_requiretls_all_the_way(site: Site) -> None:
+    requiring_tls(site.relay, "b@beyond.example", "all-the-way")
+    (mail,) = site.beyond.wait_captured(b"all-the-way")
+    assert b"with ESMTPS id" in mail
+    (record,) = delivered(site.relay, "b@beyond.example", 1)
+    assert record["secured"]["source"] == "requiretls"
+    assert record["secured"]["reason"] == "REQUIRETLS, by tls_out.destinations[0]"
+    assert record["lane"].endswith("?tls=requiretls")
+
+
+def test_requiretls_comes_back_where_the_next_hop_does_not_offer_it(site: Site) -> None:
+    requiring_tls(site.relay, "b@good.example", "not-offered")
+    (failure,) = site.relay.wait_for("RecipientFailed", 1, recipient="b@good.example")
+    assert failure["reply"]["enhanced"] == "5.7.30"
+    (report,) = site.relay.wait_captured(b"5.7.30")
+    assert b"Subject: not-offered" in report  # the header section goes back, and nothing more
+    assert BODY_CANARY.encode() not in report
 
 
 def test_the_probe_tells_the_whole_decision(site: Site) -> None:

@@ -75,7 +75,7 @@ class Middle:
                 continue
             if line.upper().startswith(b"STARTTLS") and self._how == BREAK:
                 said.sendall(b"220 2.0.0 Ready\r\n")
-                _line(said)
+                said.recv(1)  # TLS begins
                 return
             if line.upper().startswith(b"STARTTLS") and self._how == OWN_TLS and self._context is not None:
                 said.sendall(b"220 2.0.0 Ready\r\n")

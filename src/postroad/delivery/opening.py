@@ -6,7 +6,6 @@ back. Each try to meet a demand is told to the observer of TLS reports, when the
 """
 
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Final
 
 from msgspec.structs import replace
@@ -29,7 +28,6 @@ from postroad.model.security import (
 )
 
 REMEMBERED: Final = 600.0  # seconds
-_TYPES: Final = MappingProxyType({BY_DANE: "tlsa", BY_STS: "sts"})
 
 
 class Opener:
@@ -100,7 +98,14 @@ class Opener:
             result, words, source_ip = opened.result, opened.words, opened.source_ip
         else:
             return  # nothing was said about TLS
-        policy_type = _TYPES.get(demand.source, "no-policy-found")
+        policy_type = _policy_type(demand)
         observe(
             TlsOutcome(demand.domain, target.host, policy_type, demand.policy, result, target.address, source_ip, words)
         )
+
+
+def _policy_type(demand: Security) -> str:
+    """Whose policy it is in the terms of reports, also where REQUIRETLS asked for it to be met (RFC 8460 4.4)."""
+    if demand.source == BY_DANE or demand.tlsa:
+        return "tlsa"
+    return "sts" if demand.source == BY_STS or demand.policy else "no-policy-found"

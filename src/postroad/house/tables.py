@@ -113,4 +113,4 @@ def may_differ(config: Config) -> bool:
 
 def _way_of(config: Config) -> tuple[object, ...]:
     sending = config.delivery, config.sources, config.pools, config.hostname, config.resolver
-    return *sending, config.routes, config.egress, list(bound_to(config))
+    return *sending, config.tls_out, config.routes, config.egress, list(bound_to(config))

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from postroad.model.dns import TlsaRecord
 from postroad.model.outcome import Deferred, Delivered, Outcome
 from postroad.model.route import SMTP, Route, Target
 from postroad.model.security import (
     BY_DANE,
+    BY_REQUIRETLS,
     BY_RULE,
     BY_STS,
     DANE,
@@ -211,6 +213,19 @@ async def test_testing_goes_on_and_tells(place: Place) -> None:
     assert outcome.secured is not None
     assert outcome.secured.verified
     assert told[-1].result == "success"
+
+
+async def test_reports_name_the_policy_that_a_sender_insists_on(place: Place) -> None:
+    told: list[TlsOutcome] = []
+    demands = {
+        "tlsa": Security(DANE, BY_REQUIRETLS, "r", domain="a.example", tlsa=(TlsaRecord(3, 1, 1, b"x"),)),
+        "sts": Security(VERIFIED, BY_REQUIRETLS, "r", domain="b.example", policy=("version: STSv1",)),
+        "no-policy-found": Security(REQUIRED, "default", "r", domain="c.example"),
+    }
+    async with Peer(extensions=STARTTLS, tls=server(place.good)) as peer, Sender(observe_tls=told.append) as sender:
+        for security in (*demands.values(), demand(REQUIRED)):  # nothing is told of what is of no domain
+            await send(sender, at(peer, security))
+    assert [one.policy_type for one in told] == list(demands)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
