@@ -93,6 +93,14 @@ def test_what_is_sent_is_signed_as_it_leaves(relay: Relay) -> None:
         assert selectors(send(relay, "From: x@other.example\r\n", "another listener")) == []
         assert selectors(send(relay, "", "no author")) == []
         assert selectors(send(relay, joe + joe, "two authors")) == []
+        signed = relay.wait_for("MessageSigned", 3)
+        assert signed[0]["keys"] == [RSA.name, ED.name]
+        assert [one["reason"] for one in signed] == ["mail of example.com"] * 2 + ["mail of mail.example.com"]
+        assert [one["reason"] for one in relay.wait_for("MessageUnsigned", 3)] == [
+            "no key is for mail of other.example by the listener test",
+            "a message that is signed has one From field, this one 0",
+            "a message that is signed has one From field, this one 2",
+        ]
         (relay.folder / "ed").write_bytes(NEXT.pem())
         text = relay.config.read_text()
         relay.config.write_text(text.replace(f'"{ED.selector}"', f'"{NEXT.selector}"'))

@@ -37,6 +37,8 @@ from postroad.model.records import (
     MessageAdjusted,
     MessageDiscarded,
     MessageRemoved,
+    MessageSigned,
+    MessageUnsigned,
     OperatorActed,
     PolicyFaulted,
     ProcessEnded,
@@ -271,6 +273,8 @@ SAMPLES: tuple[Record, ...] = (
         message_id="<1@example.com>",
         reason="rule 7",
     ),
+    MessageSigned(at=AT, id=QUEUE_ID, keys=("2023r._domainkey.example.com",), reason="mail of example.com"),
+    MessageUnsigned(at=AT, id=QUEUE_ID, reason="no key is for mail of example.net by the listener mx"),
     RecipientDiscarded(at=AT, id=QUEUE_ID, recipient="bob@example.net", reason="rule 8"),
     RecipientRewritten(
         at=AT,
