@@ -12,6 +12,7 @@ import typer
 from postroad import VERSION
 from postroad.cli import (
     account,
+    acme,
     bans,
     check,
     dkim,
@@ -78,6 +79,7 @@ def build() -> typer.Typer:
     program.command("map")(look_into)
     program.command("key")(key.make)
     program.command("rates")(rates.rates)
+    program.add_typer(acme.build(), name="acme")
     program.add_typer(bans.build(), name="bans")
     program.add_typer(account.build(), name="account")
     program.add_typer(dkim.build(), name="dkim")

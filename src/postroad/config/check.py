@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from postroad.config.checkacme import check_acme
 from postroad.config.checkaliases import check_aliases
 from postroad.config.checkapi import check_api
 from postroad.config.checkauth import check_auth
@@ -152,4 +153,5 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_sinks,
     check_rules,
     tls_rules,
+    check_acme,
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postroad.config.apihost import check_api_places
+from postroad.config.checkacme import check_acme_places
 from postroad.config.checkauth import check_auth_places
 from postroad.config.checkdirectories import check_directory_files
 from postroad.config.checkoauth import check_oauth_places
@@ -32,6 +33,7 @@ def check_host(config: Config) -> list[Problem]:
         *check_directory_files(config),
         *check_api_places(config),
         *check_key_access(config),
+        *check_acme_places(config),
         *check_auth_places(config),
         *check_oauth_places(config),
         *check_policy_files(config),
