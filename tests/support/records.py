@@ -34,11 +34,7 @@ from postroad.model.records import (
     LaneResumed,
     LaneSuspended,
     MessageAccepted,
-    MessageAdjusted,
-    MessageDiscarded,
     MessageRemoved,
-    MessageSigned,
-    MessageUnsigned,
     OperatorActed,
     PolicyFaulted,
     ProcessEnded,
@@ -47,7 +43,6 @@ from postroad.model.records import (
     RecipientAsked,
     RecipientDeferred,
     RecipientDelivered,
-    RecipientDiscarded,
     RecipientExpanded,
     RecipientFailed,
     RecipientHandled,
@@ -77,6 +72,7 @@ from postroad.model.records import (
 from postroad.model.reply import Reply
 from postroad.smtp import replies
 from tests.support.acmerecords import ACME
+from tests.support.policyrecords import policy_samples
 from tests.support.raterecords import rate_samples
 from tests.support.shieldrecords import AT as SHIELD_AT
 from tests.support.shieldrecords import SHIELD
@@ -253,31 +249,7 @@ SAMPLES: tuple[Record, ...] = (
     refused("message", replies.LOOP),
     accepted(),
     *SHIELD,
-    MessageAdjusted(
-        at=AT,
-        id=QUEUE_ID,
-        reason="rule 3; rule 5",
-        tags=("bulk", "news"),
-        held="looks odd",
-        route="slow",
-        tls="required",
-        sender="devices@example.com",
-        redirected=("carol@example.com",),
-        added=("archive@example.com",),
-    ),
-    MessageDiscarded(
-        at=AT,
-        id=QUEUE_ID,
-        origin=ORIGIN,
-        sender="alice@example.com",
-        recipients=2,
-        size=4096,
-        message_id="<1@example.com>",
-        reason="rule 7",
-    ),
-    MessageSigned(at=AT, id=QUEUE_ID, keys=("2023r._domainkey.example.com",), reason="mail of example.com"),
-    MessageUnsigned(at=AT, id=QUEUE_ID, reason="no key is for mail of example.net by the listener mx"),
-    RecipientDiscarded(at=AT, id=QUEUE_ID, recipient="bob@example.net", reason="rule 8"),
+    *policy_samples(AT, QUEUE_ID, ORIGIN),
     RecipientRewritten(
         at=AT,
         id=QUEUE_ID,
