@@ -1,9 +1,11 @@
 """Signed mail of strangers before a relay with the policy `dkim`: real sessions, DNS, small and large content."""
 
+import json
 import smtplib
 import time
 from pathlib import Path
 
+from tests.support.command import run_command
 from tests.support.dnsserver import DnsServer
 from tests.support.mailauth import key, sign
 from tests.support.relay import CAPTURE, Relay
@@ -38,6 +40,19 @@ def send(relay: Relay, message: bytes) -> str:
     return ""
 
 
+def shown_keys(relay: Relay, folder: Path) -> tuple[int, list[str]]:
+    """What `postroad dkim show --dns` says of two keys, of which one is published."""
+    config = folder / "keys.toml"
+    text = relay.config.read_text()
+    for own in (RSA, key("ed25519", 8)):
+        (folder / own.selector).write_bytes(own.pem())
+        text += f'[[dkim.keys]]\ndomain = "example.com"\nselector = "{own.selector}"\n'
+        text += f'key = {{ file = "{folder / own.selector}" }}\n'
+    config.write_text(text)
+    done = run_command("dkim", "show", "-c", config, "--dns", "--json")
+    return done.code, [json.loads(line)["published"] for line in done.out.splitlines()]
+
+
 def test_signatures_are_checked_as_mail_comes_in(tmp_path: Path) -> None:
     zone = "\n".join(f"{own.selector}._domainkey TXT {record(own.record())}" for own in (RSA, ED))
     (tmp_path / "policies").mkdir()
@@ -48,6 +63,7 @@ def test_signatures_are_checked_as_mail_comes_in(tmp_path: Path) -> None:
         text = text.replace("[access]\n", '[access]\nrelay_domains = ["ours.example"]\n')
         relay.config.write_text(text.replace('"127.0.0.1:9"', f'"{dns.nameserver}"'))
         now = int(time.time())
+        assert shown_keys(relay, tmp_path) == (69, ["in DNS", "not in DNS: NXDOMAIN"])
         with relay:
             small = sign(PLAIN.format("small", "hello\r\n").encode(), [RSA, ED], now=now)
             large = sign(PLAIN.format("large", "a line \r\n" * 60_000).encode(), [RSA, ED], now=now)

@@ -7,6 +7,7 @@ from pathlib import Path
 import dkim
 import pytest
 
+from tests.support.apiclient import NARROW, Client, api_relay, taken
 from tests.support.command import run_command
 from tests.support.mailauth import check, key, zone
 from tests.support.relay import CAPTURE, Relay
@@ -42,12 +43,12 @@ bind = ["127.0.0.1:0"]
 
 
 @pytest.fixture
-def relay(tmp_path: Path) -> Relay:
+def served(tmp_path: Path) -> tuple[Relay, Client]:
     for name, own in (("rsa", RSA), ("ed", ED), ("other", OTHER)):
         (tmp_path / name).write_bytes(own.pem())
-    made = Relay(tmp_path, CAPTURE + SETTINGS.format(rsa=RSA, ed=ED, other=OTHER, folder=tmp_path))
+    made, client = api_relay(tmp_path, CAPTURE + SETTINGS.format(rsa=RSA, ed=ED, other=OTHER, folder=tmp_path))
     made.config.write_text(made.config.read_text().replace('relay_networks = ["127.0.0.0/8"]', ACCESS))
-    return made
+    return made, client
 
 
 def send(relay: Relay, author: str, subject: str, body: str = "hello\r\n", ip: str = "127.0.0.9") -> bytes:
@@ -55,6 +56,11 @@ def send(relay: Relay, author: str, subject: str, body: str = "hello\r\n", ip: s
     text = f"{author}Subject: {subject}\r\nDate: Thu, 26 Nov 2026 12:00:00 +0000\r\n\r\n{body}"
     with smtplib.SMTP("127.0.0.1", relay.port, timeout=60, source_address=(ip, 0)) as client:
         client.sendmail("joe@example.com", ["ann@ours.example"], text)
+    return arrived(relay, subject)
+
+
+def arrived(relay: Relay, subject: str) -> bytes:
+    """The message as it left."""
     (mail,) = relay.wait_captured(f"Subject: {subject}\r\n".encode())
     return mail.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2]
 
@@ -75,7 +81,8 @@ def is_right(mail: bytes, place: int) -> bool:
         return False
 
 
-def test_what_is_sent_is_signed_as_it_leaves(relay: Relay) -> None:
+def test_what_is_sent_is_signed_as_it_leaves(served: tuple[Relay, Client]) -> None:
+    relay, client = served
     joe = "From: Joe <joe@example.com>\r\n"
     with relay:
         small = send(relay, joe, "small", "one  line \r\n\r\n.\r\n\r\n\r\n")
@@ -93,6 +100,17 @@ def test_what_is_sent_is_signed_as_it_leaves(relay: Relay) -> None:
         assert selectors(send(relay, "From: x@other.example\r\n", "another listener")) == []
         assert selectors(send(relay, "", "no author")) == []
         assert selectors(send(relay, joe + joe, "two authors")) == []
+        signed = relay.wait_for("MessageSigned", 3)
+        assert signed[0]["keys"] == [RSA.name, ED.name]
+        assert [one["reason"] for one in signed] == ["mail of example.com"] * 2 + ["mail of mail.example.com"]
+        assert [one["reason"] for one in relay.wait_for("MessageUnsigned", 3)] == [
+            "no key is for mail of other.example by the listener test",
+            "a message that is signed has one From field, this one 0",
+            "a message that is signed has one From field, this one 2",
+        ]
+        client.key = NARROW  # may not relay, and is known all the same
+        taken(client.post({"from": "only@example.com", "to": ["ann@ours.example"], "subject": "api", "text": "hi"}))
+        assert selectors(arrived(relay, "api")) == [RSA.selector, ED.selector]
         (relay.folder / "ed").write_bytes(NEXT.pem())
         text = relay.config.read_text()
         relay.config.write_text(text.replace(f'"{ED.selector}"', f'"{NEXT.selector}"'))

@@ -32,8 +32,6 @@ from postroad.model.records import (
     LaneResumed,
     LaneSuspended,
     MessageAccepted,
-    MessageAdjusted,
-    MessageDiscarded,
     MessageRemoved,
     OperatorActed,
     PolicyFaulted,
@@ -43,7 +41,6 @@ from postroad.model.records import (
     RecipientAsked,
     RecipientDeferred,
     RecipientDelivered,
-    RecipientDiscarded,
     RecipientExpanded,
     RecipientFailed,
     RecipientHandled,
@@ -75,6 +72,7 @@ from postroad.model.security import Secured
 from postroad.smtp import replies
 from tests.support.acmerecords import ACME
 from tests.support.dnsrecords import DNS_RECORDS
+from tests.support.policyrecords import policy_samples
 from tests.support.raterecords import rate_samples
 from tests.support.shieldrecords import AT as SHIELD_AT
 from tests.support.shieldrecords import SHIELD
@@ -252,29 +250,7 @@ SAMPLES: tuple[Record, ...] = (
     refused("message", replies.LOOP),
     accepted(),
     *SHIELD,
-    MessageAdjusted(
-        at=AT,
-        id=QUEUE_ID,
-        reason="rule 3; rule 5",
-        tags=("bulk", "news"),
-        held="looks odd",
-        route="slow",
-        tls="required",
-        sender="devices@example.com",
-        redirected=("carol@example.com",),
-        added=("archive@example.com",),
-    ),
-    MessageDiscarded(
-        at=AT,
-        id=QUEUE_ID,
-        origin=ORIGIN,
-        sender="alice@example.com",
-        recipients=2,
-        size=4096,
-        message_id="<1@example.com>",
-        reason="rule 7",
-    ),
-    RecipientDiscarded(at=AT, id=QUEUE_ID, recipient="bob@example.net", reason="rule 8"),
+    *policy_samples(AT, QUEUE_ID, ORIGIN),
     RecipientRewritten(
         at=AT,
         id=QUEUE_ID,

@@ -4,6 +4,7 @@ Keys are written to files that only their owner can read; nothing of a key but i
 two steps of DNS and one of the configuration, which is printed with its days.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,20 +16,26 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from postroad.cli.exits import CANT_CREATE, NO_INPUT, OK, complain, guarded
+from postroad.cli.exits import CANT_CREATE, NO_INPUT, OK, UNAVAILABLE, complain, guarded
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.config.schema import Config
 from postroad.config.secrets import read_secret
 from postroad.listener.signsettings import DkimKeySettings
 from postroad.mailauth.dkim_facts import KeyFacts, MakeKey, ReadKey
+from postroad.mailauth.dkim_tags import SPACES, parse_tags
 from postroad.model.address import parse_domain
+from postroad.model.dns import Answer
 from postroad.model.errors import AddressError
 from postroad.model.late import Late
+from postroad.net.asking import ask_all
 from postroad.net.clock import SystemClock
+from postroad.net.resolver import Resolver
 
 MAKE_KEY: Final = Late[MakeKey]("postroad.mailauth.dkim_private", "MAKE")
 READ_KEY: Final = Late[ReadKey]("postroad.mailauth.dkim_private", "READ")
 KINDS: Final = ("rsa", "ed25519")
+PUBLISHED: Final = "in DNS"
+DNS_SECONDS: Final = 10.0
 SETTLE_DAYS: Final = 2  # until the record is seen everywhere: longer than any usual TTL
 NAMES_LIMIT: Final = 1000  # keys of one kind and day
 LEAST_BITS: Final = 2048  # of a new RSA key (RFC 8301 3.2)
@@ -58,6 +65,7 @@ class ShownKey(Struct):
     selector: str
     state: str
     facts: KeyFacts
+    published: str = ""  # what DNS says of it
 
 
 @guarded
@@ -123,24 +131,32 @@ def rotate(
 @guarded
 def show(
     domain: Annotated[str, typer.Argument(metavar="[DOMAIN]", help="Only its keys.", show_default=False)] = "",
+    dns: Annotated[bool, typer.Option("--dns", help="Ask DNS whether it has the records.")] = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Show the configured keys: which sign, since when, and the record that DNS must have. Exit code 66 without any.
+    """Show the configured keys: which of them sign, and the record that DNS must have.
 
-    Example: postroad dkim show example.com
+    Exit code 66 without any; with --dns 69 when a key that signs is not known to be published.
+
+    Example: postroad dkim show example.com --dns
     """
-    found = [shown for _, shown in _configured(configuration(config), _domain(domain) if domain else "")]
+    settings = configuration(config)
+    found = [shown for _, shown in _configured(settings, _domain(domain) if domain else "")]
+    if dns:
+        asyncio.run(_look_up(settings, found))
     for one in found:
         if as_json:
             print(msgspec.json.encode(one).decode())
         else:
             print(f"{one.domain}  {one.selector}  {one.facts.kind}, {one.facts.bits} bits  {one.state}")
             print(f"  {one.facts.zone_line}")
+            if one.published:
+                print(f"  {one.published}")
     if not found:
         complain(f"the configuration has no key of {domain}" if domain else "the configuration has no [[dkim.keys]]")
         return NO_INPUT
-    return OK
+    return UNAVAILABLE if dns and any(one.state == "signs" and one.published != PUBLISHED for one in found) else OK
 
 
 class _Plan(Struct):
@@ -211,6 +227,34 @@ def _configured(config: Config, domain: str) -> list[tuple[DkimKeySettings, Show
             rivals = [other for other, more in found if _rivals(one, facts, other, more)]
             shown.append((one, ShownKey(one.domain, one.selector, state_of(one, rivals, _day()), facts)))
     return shown
+
+
+async def _look_up(config: Config, keys: Sequence[ShownKey]) -> None:
+    """Let each of `keys` tell what DNS has."""
+    resolver = Resolver(config.resolver, SystemClock())
+    try:
+        answers = await ask_all(resolver, ((one.facts.name, "TXT", DNS_SECONDS) for one in keys))
+    finally:
+        resolver.close()
+    for one, answer in zip(keys, answers, strict=True):
+        one.published = published(one.facts, answer)
+
+
+def published(facts: KeyFacts, answer: Answer) -> str:
+    """What an answer to the question for a key's name says of it."""
+    if answer.is_temporary:
+        return f"DNS could not be asked: {answer.status.value}"
+    found = [_material(record) for record in answer.records if isinstance(record, str)]
+    if not found:
+        return f"not in DNS: {answer.status.value}"
+    if _material(facts.record) not in found:
+        return "DNS has another key of that name"
+    return PUBLISHED if len(found) == 1 else f"DNS has {len(found)} records of that name, and there must be one"
+
+
+def _material(record: str) -> bytes:
+    tags = parse_tags(record.encode("latin-1", "replace"))
+    return b"" if isinstance(tags, str) else tags.get(b"p", b"").translate(None, SPACES)
 
 
 def _rivals(one: DkimKeySettings, facts: KeyFacts, other: DkimKeySettings, more: KeyFacts) -> bool:

@@ -275,8 +275,8 @@ class Intake:
             self._store(envelope, content, notes, done, told)
             return
 
-        def signed(envelope: Envelope) -> None:
-            self._store(envelope, content, notes, done, told)
+        def signed(envelope: Envelope, note: Record | None) -> None:
+            self._store(envelope, content, notes if note is None else [*notes, note], done, told)
 
         def unreadable(error: SpoolError) -> None:
             if not isinstance(content, bytes):

@@ -6,13 +6,13 @@ loop goes on meanwhile.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from postroad.listener.sign import MakeSign, ReadSecret, Sign
+from postroad.listener.sign import MakeSign, ReadSecret, Sign, Signed, Unreadable
 from postroad.listener.signsettings import DkimKeySettings, DkimSettings
 from postroad.listener.transaction import Transaction
 from postroad.mailauth.body_hash import BodyHashes, feed_body, read_body
@@ -27,6 +27,7 @@ from postroad.model.days import seconds_of
 from postroad.model.envelope import Envelope
 from postroad.model.errors import AddressError, SpoolError
 from postroad.model.option import NEVER
+from postroad.model.policyrecords import MessageSigned, MessageUnsigned
 from postroad.policy.strangers import covers, is_stranger
 from postroad.spool.draft import Draft, whole
 
@@ -70,26 +71,30 @@ class Signer:
         envelope: Envelope,
         beginning: bytes,
         content: bytes | Draft,
-        signed: Callable[[Envelope], None],
-        unreadable: Callable[[SpoolError], None],
+        signed: Signed,
+        unreadable: Unreadable,
     ) -> None:
         """Call `signed` once with the envelope, and what signatures it gets; or `unreadable`."""
-        if is_stranger(transaction.peer):
-            signed(envelope)
+        if is_stranger(transaction.peer) and not envelope.origin.login:
+            signed(envelope, None)
             return
         section = header_section(beginning)
         fields = Fields(envelope.prefix.encode() + section)
         now = envelope.arrived // _SECOND
-        keys = keys_for(self._uses, authors_of(fields), envelope, now)
+        authors = authors_of(fields)
+        keys = keys_for(self._uses, authors, envelope, now)
         body = BodyHashes()
         signing = Signing(fields, body, keys, now, self._terms)
         if not keys or signing.fault:
-            signed(envelope)
+            reason = signing.fault or why_not(authors, envelope)
+            signed(envelope, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=reason))
             return
+        names, reason = tuple(key.name for key in keys), f"mail of {', '.join(authors)}"
+        note = MessageSigned(at=envelope.arrived, id=envelope.id, keys=names, reason=reason)
         all_of_it = whole(content)
         if isinstance(all_of_it, bytes):
             feed_body(all_of_it, len(section), body)
-            signed(with_lines(envelope, signing))
+            signed(with_lines(envelope, signing), note)
             return
 
         async def later() -> None:
@@ -98,7 +103,7 @@ class Signer:
             except SpoolError as error:
                 unreadable(error)
                 return
-            signed(with_lines(envelope, signing))
+            signed(with_lines(envelope, signing), note)
 
         task = asyncio.ensure_future(later())
         self._running.add(task)
@@ -108,6 +113,14 @@ class Signer:
 def with_lines(envelope: Envelope, signing: Signing) -> Envelope:
     """`envelope` with its signatures on top."""
     return replace(envelope, prefix=signing.lines().decode("ascii") + envelope.prefix)
+
+
+def why_not(authors: Sequence[str], envelope: Envelope) -> str:
+    """Why no key signs mail of `authors`."""
+    if not authors:
+        return "the From field has no address with a domain"
+    login = f" of the login {envelope.origin.login}" if envelope.origin.login else ""
+    return f"no key is for mail of {', '.join(authors)} by the listener {envelope.origin.listener}{login}"
 
 
 def keys_for(uses: Sequence[Use], authors: Sequence[str], envelope: Envelope, now: int) -> list[SigningKey]:

@@ -15,6 +15,7 @@ from postroad.model.errors import AddressError
 CLOCK_SKEW: Final = 300  # seconds that a signer's clock may be wrong when x= has come
 FUTURE_LIMIT: Final = 86_400  # seconds that t= may be ahead of us: clocks with the wrong time zone are common
 SIGNATURE_LIMIT: Final = 4096 // 8 + 1  # octets of b= before it is as wrong as any other
+FIELDS_LIMIT: Final = 1000  # names in h=; an honest one has some 30
 NAME_LIMIT: Final = 253  # characters of a name in DNS
 
 _ALGORITHMS: Final = frozenset({b"rsa-sha256", b"ed25519-sha256"})
@@ -77,6 +78,8 @@ def _judge(tags: Tags, now: int) -> tuple[str, str]:
         return POLICY, "rsa-sha1 is not accepted (RFC 8301 3.1)"
     if algorithm not in _ALGORITHMS:
         return NEUTRAL, f"its algorithm {shown(algorithm)} is not known"
+    if tags[b"h"].count(b":") >= FIELDS_LIMIT:
+        return NEUTRAL, f"h= names more than {FIELDS_LIMIT} fields"
     if b"from" not in names_of(tags[b"h"]):
         return PERMERROR, "the From field is not signed"
     forms = tags.get(b"c", b"simple").split(b"/")

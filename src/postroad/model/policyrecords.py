@@ -43,3 +43,18 @@ class RecipientDiscarded(Record, frozen=True, tag="RecipientDiscarded"):
     id: str
     recipient: str
     reason: str
+
+
+class MessageSigned(Record, frozen=True, tag="MessageSigned"):
+    """A message got DKIM signatures by `keys`, as DNS names them, for the domains in its From field."""
+
+    id: str
+    keys: tuple[str, ...]
+    reason: str
+
+
+class MessageUnsigned(Record, frozen=True, tag="MessageUnsigned"):
+    """A message of somebody who may relay got no DKIM signature though there are keys; `reason` tells why."""
+
+    id: str
+    reason: str

@@ -12,7 +12,13 @@ from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
 from postroad.model.dnsrecords import ValidationProved, ValidationRefuted
 from postroad.model.envelope import Origin
 from postroad.model.operatorrecords import OperatorActed, RecipientHandled
-from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
+from postroad.model.policyrecords import (
+    MessageAdjusted,
+    MessageDiscarded,
+    MessageSigned,
+    MessageUnsigned,
+    RecipientDiscarded,
+)
 from postroad.model.processrecords import ProcessEnded, ProcessLost, ProcessStarted, WorkFailed
 from postroad.model.raterecords import CountsFound, CountsLost, RateReached
 from postroad.model.recipientrecords import CatchAllFound, RecipientAsked
@@ -68,6 +74,8 @@ __all__ = [
     "HandshakeFailed",
     "MessageAdjusted",
     "MessageDiscarded",
+    "MessageSigned",
+    "MessageUnsigned",
     "NetworkBanned",
     "NetworkUnbanned",
     "OperatorActed",

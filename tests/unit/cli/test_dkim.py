@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from postroad.cli.dkim import state_of
+from postroad.cli.dkim import published, state_of
 from postroad.listener.signsettings import DkimKeySettings
+from postroad.mailauth.dkim_facts import KeyFacts
 from postroad.mailauth.dkim_key import DkimKey, read_key
 from postroad.mailauth.dkim_private import read_signing_key
+from postroad.model.dns import Answer, DnsStatus
 from postroad.model.option import Secret
 from tests.support.command import run_command
 
@@ -101,6 +103,22 @@ def test_a_key_that_is_there_is_left_alone(config: Path) -> None:
     done = run_command(*asked)
     assert (done.code, path.read_bytes()) == (73, before)
     assert "is there already" in done.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer(DnsStatus.FOUND, ("v=DKIM1; k=ed25519; p=abcd",)), "in DNS"),
+        (Answer(DnsStatus.FOUND, ("p=ab cd; k=ed25519",)), "in DNS"),
+        (Answer(DnsStatus.FOUND, ("v=DKIM1; k=ed25519; p=abce",)), "DNS has another key of that name"),
+        (Answer(DnsStatus.FOUND, ("p=abcd", "p=")), "DNS has 2 records of that name, and there must be one"),
+        (Answer(DnsStatus.NO_NAME), "not in DNS: NXDOMAIN"),
+        (Answer(DnsStatus.TIMED_OUT), "DNS could not be asked: timed out"),
+    ],
+)
+def test_what_dns_has_is_compared(answer: Answer, words: str) -> None:
+    facts = KeyFacts("ed25519", 256, "s._domainkey.example.com", "v=DKIM1; k=ed25519; p=abcd", "")
+    assert published(facts, answer) == words
 
 
 def settings(selector: str, begins: str = "", ends: str = "") -> DkimKeySettings:

@@ -114,6 +114,8 @@ def test_changes_break_what_is_signed_and_nothing_else(message: bytes, result: s
         ({"h": "From : Nothing : Subject : : To"}, "pass", "example.com signed it"),
         ({"h": "from:from:to:to:subject:subject"}, "pass", "example.com signed it"),
         ({"h": None}, "neutral", "h= is missing"),
+        ({"h": "from:" + "x:" * 998 + "x"}, "pass", "example.com signed it"),
+        ({"h": "from:" + "x:" * 999 + "x"}, "neutral", "h= names more than 1000 fields"),
         ({"bh": None}, "neutral", "bh= is missing"),
         ({"bh": "abcd"}, "neutral", "bh= is no hash"),
         ({"d": None}, "neutral", "d= is missing"),

@@ -197,6 +197,8 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
         r.MessageDiscarded: lambda e: (
             f"discarded {e.id} from <{e.sender}>, {plural(e.recipients, 'recipient')} {e.message_id}: {e.reason}"
         ),
+        r.MessageSigned: lambda e: f"signed    {e.id} by {', '.join(e.keys)}: {e.reason}",
+        r.MessageUnsigned: lambda e: f"unsigned  {e.id}: {e.reason}",
         r.RecipientDiscarded: lambda e: f"discarded {e.id} to <{e.recipient}>: {e.reason}",
         r.RecipientRewritten: lambda e: f"rewritten {e.id} to <{e.recipient}> is now to <{e.to}>: {e.reason}",
         r.RecipientExpanded: _expanded,

@@ -112,6 +112,8 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         ),
         r.MessageAdjusted: PLAIN,
         r.MessageDiscarded: Rule(("origin.listener",)),
+        r.MessageSigned: PLAIN,
+        r.MessageUnsigned: PLAIN,
         r.RecipientDiscarded: PLAIN,
         r.RateReached: Rule(("rate", "action")),
         r.CountsLost: PLAIN,
