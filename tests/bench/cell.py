@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.bench.load import Sink, Source
 from tests.bench.measure import Sampler, cpu_seconds, percentile, pss_bytes
 from tests.bench.relays import Relay, make_relay
 from tests.bench.scenarios import Scenario
+from tests.support.authority import Authority
 from tests.support.ports import free_port
 
 PATIENCE = 30.0
@@ -47,15 +49,21 @@ class Result:
 def measure(scenario: Scenario, relay_name: str, parent: Path, profile: Path | None = None) -> Result:
     """Start the relay in a new folder below `parent`, run the scenario on it, remove it. `profile`: see `_profiler`."""
     port = free_port()
-    relay = make_relay(relay_name, port, parent)
+    folder = Path(tempfile.mkdtemp(prefix="certificates-", dir=parent))
+    issued = Authority(folder).issue("relay", ["relay.example.com", "127.0.0.1"]) if scenario.tls else None
+    if issued is not None:
+        folder.chmod(0o755)
+        issued.key.chmod(0o644)  # every relay's own user reads it
+    relay = make_relay(relay_name, port, parent, tls=issued)
     try:
         relay.start()
         if scenario.per_second:
             return _latency(scenario, relay, port)
-        with Sink(port) as sink:
+        with Sink(port, tls=issued) as sink:
             return _throughput(scenario, relay, sink, profile)
     finally:
         relay.remove()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _throughput(scenario: Scenario, relay: Relay, sink: Sink, profile: Path | None) -> Result:

@@ -22,9 +22,9 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.model.outcome import Delivered
 from postroad.model.route import SMTP, Route, Target
 from postroad.model.work import Place, Stored, Work
+from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import SystemClock
 from postroad.net.stream import open_stream
-from postroad.net.tls import opportunistic_context
 
 LOOPS = 20
 PREFIX = (
@@ -52,7 +52,7 @@ async def _measure(port: int, messages: int, recipients: int, octets: int) -> tu
         clock=SystemClock(),
         open_stream=open_stream,
         capture_folder=Path(tempfile.gettempdir()),
-        tls_context=opportunistic_context(),
+        tls=ClientContexts(),
         egress=Egress({}, {}),
         emit=lambda _: None,
     )

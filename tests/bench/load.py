@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.bench.scenarios import Scenario
+from tests.support.authority import Issued
 from tests.support.postfix import program
 
 COUNT = re.compile(rb"mesg=(\d+)")
@@ -23,23 +24,26 @@ START_SECONDS = 10.0
 POLL_SECONDS = 0.005
 BACKLOG = "5000"
 SESSIONS = "10000"
+TLS_ENDS = (sys.executable, "-m", "tests.bench.tlsends")
 
 
 class Sink:
     """A running sink on `host`:`port`; `count` is how many messages it has taken.
 
-    It is smtp-sink, or with `answer_after` seconds `tests.bench.slowsink`.
+    It is smtp-sink, with `answer_after` seconds `tests.bench.slowsink`, or with `tls` that of `tests.bench.tlsends`.
     """
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1", answer_after: int = 0) -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1", answer_after: int = 0, tls: Issued | None = None) -> None:
         self.port = port
         memory = Path("/dev/shm")
         self._output = tempfile.TemporaryFile(dir=memory if memory.is_dir() else None)  # noqa: SIM115  # as long as self
         drop_root = ["-u", "postfix"] if os.geteuid() == 0 else []
         quick = [program("smtp-sink"), *drop_root, "-c", "-m", SESSIONS, f"{host}:{port}", BACKLOG]
         slow = [sys.executable, "-m", "tests.bench.slowsink", f"{host}:{port}", str(answer_after)]
+        if tls is not None:
+            slow = [*TLS_ENDS, "sink", f"{host}:{port}", "--certificate", str(tls.certificate), "--key", str(tls.key)]
         self._process = subprocess.Popen(
-            slow if answer_after else quick,
+            slow if answer_after or tls is not None else quick,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.PIPE,
@@ -95,9 +99,13 @@ class Source:
         arguments += ["-s", str(min(scenario.sessions, messages)), "-m", str(messages), "-l", str(scenario.size)]
         arguments += ["-r", str(scenario.recipients)] if scenario.recipients > 1 else []
         arguments += ["-d"] if scenario.reuse else []
+        command = [program("smtp-source"), *arguments, f"127.0.0.1:{port}"]
+        if scenario.tls:
+            counts = ["--messages", messages, "--sessions", scenario.sessions, "--size", scenario.size]
+            command = [*TLS_ENDS, "source", f"127.0.0.1:{port}", *map(str, counts), *["--reuse"] * scenario.reuse]
         self.started = time.monotonic()
         self._process = subprocess.Popen(
-            [program("smtp-source"), *arguments, f"127.0.0.1:{port}"],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

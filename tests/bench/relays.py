@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from tests.support.authority import Issued
 from tests.support.ports import free_port
 from tests.support.postfix import TUNED, Postfix, smtp_to
 
@@ -56,6 +57,8 @@ sessions_per_ip = {sessions}
 format = "json"
 """
 
+POSTROAD_TLS = '\n[delivery]\ntls = "required"\n'
+TLSPROXY = "tlsproxy unix - - n - 0 tlsproxy\n"
 PROCESSES = "\n[process]\nedges = {edges}\n"
 EDGES: Mapping[str, int] = MappingProxyType({"postroad": 0, "postroad-1": 1, "postroad-2": 2})
 """Names of Postroad in the bench, by its edge processes; 0 is the default: one process does everything."""
@@ -83,11 +86,17 @@ class Relay(Protocol):
 class PostfixRelay:
     """Postfix with the settings TUNED of tests.support.postfix."""
 
-    def __init__(self, transport: str, parent: Path, more: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self, transport: str, parent: Path, more: Mapping[str, str] = MappingProxyType({}), tls: Issued | None = None
+    ) -> None:
         # Growth measures retries of refused connections: look again as often as Postroad is told to.
         often = {"queue_run_delay": "5s", "minimal_backoff_time": "5s", "maximal_backoff_time": "5s"}
         self.name = "postfix"
-        self._postfix = Postfix(transport, settings={**TUNED, **often, **more}, parent=parent)
+        services = ""
+        if tls is not None:
+            often |= postfix_tls(tls)
+            services = TLSPROXY
+        self._postfix = Postfix(transport, settings={**TUNED, **often, **more}, services=services, parent=parent)
         self.port = self._postfix.port
 
     @property
@@ -107,8 +116,15 @@ class PostfixRelay:
 class PostroadRelay:
     """`postroad serve` from the environment that runs the bench; `name` is one of EDGES."""
 
-    def __init__(
-        self, next_hop: str, parent: Path, *, name: str = "postroad", sessions: int = 2000, deliveries: int = DELIVERIES
+    def __init__(  # what the configuration is made of
+        self,
+        next_hop: str,
+        parent: Path,
+        *,
+        name: str = "postroad",
+        sessions: int = 2000,
+        deliveries: int = DELIVERIES,
+        tls: Issued | None = None,
     ) -> None:
         self.name = name
         self.port = free_port()
@@ -117,7 +133,10 @@ class PostroadRelay:
         values = {"folder": self.folder, "port": self.port, "next_hop": next_hop}
         limits = {"sessions": sessions, "deliveries": deliveries}
         processes = PROCESSES.format(edges=EDGES[name]) if EDGES[name] else ""
-        self._config.write_text(POSTROAD_CONFIG.format(**values, **limits) + processes)
+        text = POSTROAD_CONFIG.format(**values, **limits) + processes
+        if tls is not None:
+            text = text.replace('tls = "off"', 'tls = "starttls"') + f"\n[tls]\n{tls.options}{POSTROAD_TLS}"
+        self._config.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -182,11 +201,28 @@ def compiled() -> str:
     return done.stdout.strip()
 
 
-def make_relay(name: str, next_hop: int, parent: Path) -> Relay:
-    """A new, not yet started relay of that name (of EDGES, or "postfix"), whose mail all goes to one next hop."""
+def make_relay(name: str, next_hop: int, parent: Path, *, tls: Issued | None = None) -> Relay:
+    """A new, not yet started relay of that name (of EDGES, or "postfix"), whose mail all goes to one next hop.
+
+    With `tls`, its certificate, it offers STARTTLS and demands it of the next hop.
+    """
     if name in EDGES:
-        return PostroadRelay(f"smtp://127.0.0.1:{next_hop}", parent, name=name)
-    return PostfixRelay(smtp_to(next_hop), parent)
+        return PostroadRelay(f"smtp://127.0.0.1:{next_hop}", parent, name=name, tls=tls)
+    return PostfixRelay(smtp_to(next_hop), parent, tls=tls)
+
+
+def postfix_tls(tls: Issued) -> dict[str, str]:
+    """TLS on both sides, as Postfix does it best: sessions and connections are reused."""
+    return {
+        "smtpd_tls_security_level": "may",
+        "smtpd_tls_cert_file": str(tls.certificate),
+        "smtpd_tls_key_file": str(tls.key),
+        "smtpd_tls_session_cache_database": "btree:${data_directory}/smtpd_scache",
+        "smtp_tls_security_level": "encrypt",
+        "smtp_tls_session_cache_database": "btree:${data_directory}/smtp_scache",
+        "smtp_tls_connection_reuse": "yes",
+        "smtp_connection_cache_on_demand": "yes",
+    }
 
 
 def make_spreader(name: str, parent: Path, *, slow: bool = False) -> Relay:

@@ -21,7 +21,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of load; `size` is the octets of the body, `warm_up` messages go before those measured."""
+    """One kind of load; `size` is the octets of the body, `warm_up` messages go before those measured.
+
+    `tls`: on both sides of the relay, by resumed sessions; with a connection a message the rate is that of handshakes.
+    """
 
     name: str
     title: str
@@ -32,6 +35,7 @@ class Scenario:
     reuse: bool = False
     warm_up: int = 400
     per_second: int = 0
+    tls: bool = False
     target: Target | None = None
 
 
@@ -43,6 +47,8 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
             Scenario("reused", "4 KiB, connections reused", 6000, reuse=True, target=Target(4, 1 / 8)),
             Scenario("large", "100 KiB, one message per connection", 1500, size=100 * KIB, target=Target(2, 1 / 3)),
             Scenario("fifty", "4 KiB, 50 recipients per message", 1000, recipients=50, target=Target(3, 1 / 6)),
+            Scenario("tls", "4 KiB, TLS both sides, reused", 4000, reuse=True, tls=True, target=Target(2, 1 / 3)),
+            Scenario("handshakes", "4 KiB, TLS both sides, one message each", 2000, tls=True, target=Target(1, 1 / 2)),
             Scenario("latency", "4 KiB, 40 messages/s, one connection each", 600, per_second=40, warm_up=80),
         )
     }

@@ -16,7 +16,7 @@ import dns.query
 import dns.rdatatype
 import pytest
 
-from postroad.model.dns import DnsStatus, MxRecord, SrvRecord
+from postroad.model.dns import DnsStatus, MxRecord, SrvRecord, TlsaRecord
 from postroad.model.outcome import Deferred, Failed
 from postroad.model.route import Route
 from postroad.net.clock import SystemClock
@@ -299,7 +299,9 @@ async def test_dnspython_reads_the_same(server: DnsServer, name: str, kind: str)
     assert {_shown(record) for record in answer.records} == expected
 
 
-def _shown(record: str | MxRecord | SrvRecord) -> str:
+def _shown(record: str | MxRecord | SrvRecord | TlsaRecord) -> str:
+    if isinstance(record, TlsaRecord):
+        return f"{record.usage} {record.selector} {record.matching} {record.data.hex()}"
     if isinstance(record, SrvRecord):
         return f"{record.priority} {record.weight} {record.port} {record.target}"
     return f"{record.preference} {record.exchange}" if isinstance(record, MxRecord) else record

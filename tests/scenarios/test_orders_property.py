@@ -14,7 +14,7 @@ from postroad.queue.actions import ACTIONS, Order, Surroundings
 from postroad.queue.operator import Operator, Tally
 from postroad.queue.settings import QueueSettings
 from postroad.queue.times import NEVER
-from postroad.routing.lanes import requiring_tls
+from postroad.routing.lanes import with_tls
 from postroad.spool.filters import Query
 from tests.scenarios.queue_world import World, lane_of
 from tests.scenarios.test_queue_property import LANES, LONGEST_WAIT, fallbacks, messages, rules, script, steps
@@ -43,7 +43,7 @@ class Operated:
         self.operator = Operator(
             world.dispatcher,
             MemoryDesk(world.spool),
-            around=Surroundings(world.retries, world.dispatcher.known, _placed, requiring_tls),
+            around=Surroundings(world.retries, world.dispatcher.known, _placed, with_tls),
             clock=world.clock,
             emit=world.records.append,
             save=lambda _: None,

@@ -102,6 +102,19 @@ class Authority:
         replace(issued.certificate, certificate.public_bytes(Encoding.PEM))
         return issued
 
+    def revoke(self, file: str, *revoked: Issued) -> Path:
+        """A revocation list in `file` with the certificates of `revoked`."""
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(now - HOUR).next_update(now + 24 * HOUR)
+        for one in revoked:
+            number = x509.load_pem_x509_certificate(one.certificate.read_bytes()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now - HOUR).build()
+            builder = builder.add_revoked_certificate(entry)
+        path = self.folder / file
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        return path
+
 
 def replace(file: Path, octets: bytes) -> None:
     """Put another file in the place of `file`, as those who renew certificates do."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from postroad.delivery.deliver import Deliverer
+from postroad.delivery.dialing import MatchTlsa
 from postroad.delivery.egress import Egress
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.address import Mailbox, parse_mailbox
@@ -15,10 +16,11 @@ from postroad.model.errors import SpoolError
 from postroad.model.outcome import Outcome
 from postroad.model.records import Record
 from postroad.model.route import LMTP, SMTP, Route, Target
+from postroad.model.security import TlsObserver
 from postroad.model.work import Place, Stored, Work
+from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock, SystemClock
 from postroad.net.stream import open_stream
-from postroad.net.tls import opportunistic_context
 from tests.support.peer import Peer
 
 ID = "3Pt2mN2VXxznj"
@@ -85,6 +87,9 @@ class Sender:
         *,
         clock: Clock | None = None,
         egress: Egress | None = None,
+        ca: str = "",
+        match_tlsa: MatchTlsa | None = None,
+        observe_tls: TlsObserver | None = None,
         **settings: Any,
     ) -> None:
         settings = {"tls": "off", **settings}
@@ -95,9 +100,11 @@ class Sender:
             clock=clock or SystemClock(),
             open_stream=open_stream,
             capture_folder=folder,
-            tls_context=opportunistic_context(),
+            tls=ClientContexts(ca=ca, monotonic=clock.monotonic) if clock is not None else ClientContexts(ca=ca),
             egress=egress or Egress({}, {}),
             emit=self.records.append,
+            match_tlsa=match_tlsa,
+            observe_tls=observe_tls,
         )
 
     async def __aenter__(self) -> Self:

@@ -26,7 +26,7 @@ from postroad.queue.operator import Operator, Tally, watched
 from postroad.queue.retry import schedule_of
 from postroad.queue.settings import QueueSettings
 from postroad.queue.suspensions import Suspensions
-from postroad.routing.lanes import requiring_tls
+from postroad.routing.lanes import with_tls
 from postroad.routing.router import Router
 from postroad.spool.disk import Disk
 from postroad.spool.filters import Query
@@ -121,7 +121,7 @@ class OperatedWorld:
         self.operator = Operator(
             self.dispatcher,
             self.spool.desk,
-            around=Surroundings(schedule, self.dispatcher.known, self._released, requiring_tls),
+            around=Surroundings(schedule, self.dispatcher.known, self._released, with_tls),
             clock=self.clock,
             emit=self._emit,
             save=self._save,

@@ -73,6 +73,7 @@ from postroad.model.records import (
     WorkFailed,
 )
 from postroad.model.reply import Reply
+from postroad.model.security import Secured
 from postroad.smtp import replies
 from tests.support.acmerecords import ACME
 from tests.support.raterecords import rate_samples
@@ -140,6 +141,7 @@ def delivered(
         delays=(0.114, 0.0, 1.1, 0.049),
         size=4096,
         tls="TLSv1.3 TLS_AES_256_GCM_SHA384",
+        secured=Secured("verified", "rule", "tls_out.destinations[0]", verified=True, resumed=True),
     )
 
 

@@ -26,13 +26,13 @@ from postroad.cli.waits import Cause, lane_wait, lanes_now
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow
-from postroad.house.courier import bound_to
+from postroad.house.courier import bound_to, securing_of
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
 from postroad.model.option import parse_size
 from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held
-from postroad.model.route import CAPTURE, FAILOVER, Fallback, Route
+from postroad.model.route import CAPTURE, FAILOVER, Fallback, Route, Target
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.resolver import Resolver
@@ -56,12 +56,17 @@ class Access(Struct):
     reply: str = ""
 
 
-class Aim(Struct):
-    """One target: where it stands among the others, and its share of the mail where the route is balanced by weight."""
+class Aim(Struct, omit_defaults=True):
+    """One target: where it stands among the others, its share of the mail where the route is balanced by weight.
+
+    `tls` is what TLS it must have, `tls_by` who says so, and why.
+    """
 
     target: str
     tier: int
     weight: int
+    tls: str = ""
+    tls_by: str = ""
 
 
 class Plan(Struct):
@@ -219,6 +224,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=_as_they_are,
         sites=Sites(config.sites),
+        securing=securing_of(config),
     )
     recipient = envelope.recipients[0]
     aliases = await trace_aliases(config, recipient.address)
@@ -304,7 +310,7 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
     match result:
         case Route(targets=targets, reason=reason):
             aims = [
-                Aim("captured into a folder" if one.scheme == CAPTURE else str(one), one.tier, one.weight)
+                Aim("captured into a folder" if one.scheme == CAPTURE else str(one), one.tier, one.weight, *_tls(one))
                 for one in targets
             ]
             return Plan("route", reason, result.balance, result.site, result.source, aims, dns)
@@ -316,6 +322,15 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
             return Plan("discarded", str(reply))
         case Held(reason=reason):
             return Plan("held", reason)
+
+
+def _tls(target: Target) -> tuple[str, str]:
+    """What TLS `target` must have, and who says so; nothing where it is as `[delivery] tls` says."""
+    security = target.security
+    if security is None:
+        return "", ""
+    testing = " (testing)" if security.testing else ""
+    return f"{security.level}{testing}", f"{security.source}: {security.reason}"
 
 
 def _lines(found: Explanation) -> list[str]:
@@ -348,6 +363,7 @@ def _lines(found: Explanation) -> list[str]:
     if found.now is not None:
         lane, wait = found.now, lane_wait(found.now)
         out.append(f"now       {lane.waiting} wait, {lane.running} of {lane.allowed} deliveries run")
+        out += [f"plain     {target} gets plain text for a while: TLS with it failed" for target in lane.plain]
         is_told = wait is None or (wait.cause is Cause.STOPPED and found.stopped)  # above, as without the server
         out += [] if is_told else [f"waits     {wait}"]
     return out
@@ -361,5 +377,6 @@ def _plan_lines(plan: Plan) -> list[str]:
     out += [f"balance   {plan.balance}"] * balanced
     for number, aim in enumerate(plan.targets, 1):
         place = f" (tier {aim.tier + 1}, weight {aim.weight})" if balanced else ""
-        out.append(f"target {number:<2} {aim.target}{place}")
+        tls = f"; TLS {aim.tls}, by {aim.tls_by}" if aim.tls else ""
+        out.append(f"target {number:<2} {aim.target}{place}{tls}")
     return out

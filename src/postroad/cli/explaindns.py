@@ -5,7 +5,7 @@ Answers are told as people read them: the best first, hosts with their preferenc
 
 from msgspec import Struct
 
-from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord, SrvRecord
+from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord, SrvRecord, TlsaRecord
 
 
 class Question(Struct):
@@ -38,7 +38,7 @@ def answer_text(answer: Answer) -> str:
     return ", ".join(map(_record_text, sorted(answer.records, key=_record_order)))
 
 
-def _record_order(record: str | MxRecord | SrvRecord) -> int:
+def _record_order(record: str | MxRecord | SrvRecord | TlsaRecord) -> int:
     match record:
         case MxRecord(preference=number) | SrvRecord(priority=number):
             return number
@@ -46,11 +46,13 @@ def _record_order(record: str | MxRecord | SrvRecord) -> int:
             return 0
 
 
-def _record_text(record: str | MxRecord | SrvRecord) -> str:
+def _record_text(record: str | MxRecord | SrvRecord | TlsaRecord) -> str:
     match record:
         case MxRecord(preference=number, exchange=host):
             return f"{number} {host or '. (null MX)'}"
         case SrvRecord(priority=number, weight=weight, port=port, target=host):
             return f"{number} {weight} {host}:{port}" if host else f"{number} {weight} . (not available)"
+        case TlsaRecord(usage=usage, selector=selector, matching=matching, data=data):
+            return f"{usage} {selector} {matching} {data.hex()}"
         case _:
             return record

@@ -15,6 +15,7 @@ _DNSBL: Final = Late[BuiltIn]("postroad.policies.dnsbl", "POLICY")
 _GREYLIST: Final = Late[BuiltIn]("postroad.policies.greylist", "POLICY")
 _HELO: Final = Late[BuiltIn]("postroad.policies.helo", "POLICY")
 _PTR: Final = Late[BuiltIn]("postroad.policies.ptr", "POLICY")
+_SPF: Final = Late[BuiltIn]("postroad.policies.spf", "POLICY")
 _SENDER_DOMAIN: Final = Late[BuiltIn]("postroad.policies.sender_domain", "POLICY")
 
 BUILT_INS: Final[Mapping[str, Late[BuiltIn]]] = MappingProxyType(
@@ -25,5 +26,6 @@ BUILT_INS: Final[Mapping[str, Late[BuiltIn]]] = MappingProxyType(
         "helo": _HELO,
         "ptr": _PTR,
         "sender_domain": _SENDER_DOMAIN,
+        "spf": _SPF,
     }
 )

@@ -25,6 +25,7 @@ from postroad.config.checkshield import check_shield
 from postroad.config.checksigning import check_signing
 from postroad.config.checksinks import check_sinks
 from postroad.config.checktls import tls_rules
+from postroad.config.checktlsout import tls_out_rules
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
@@ -153,5 +154,6 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_sinks,
     check_rules,
     tls_rules,
+    tls_out_rules,
     check_acme,
 )

@@ -5,6 +5,7 @@ as Markdown. `postroad.cli.document` adds the page of the commands and writes th
 """
 
 from collections.abc import Iterable, Iterator
+from types import NoneType
 from typing import Final, get_args, get_origin
 
 import msgspec
@@ -16,7 +17,7 @@ from pydantic_core import PydanticUndefined
 from postroad.config.describe import PLAIN, bounds_text, duration_text, kind_of, value_text
 from postroad.config.mistakes import model_of
 from postroad.config.schema import Config
-from postroad.model import envelope, records, reply
+from postroad.model import envelope, records, reply, security
 from postroad.smtp.replies import CATALOGUE
 
 NOTE: Final = "<!-- Written from the code by `make docs`; change it there. -->"
@@ -111,7 +112,7 @@ def records_page() -> str:
     ]
     for record in all_records():
         out += [f"## {record.__name__}", prose(record.__doc__), _fields(record)]
-    for part in (envelope.Origin, reply.Reply):
+    for part in (envelope.Origin, reply.Reply, security.Secured):
         out += [f"## Inside a record: {part.__name__}", prose(part.__doc__), _fields(part)]
     return page_text(out)
 
@@ -131,6 +132,8 @@ def _fields(struct: type[Struct]) -> str:
 
 def _type_text(annotation: object) -> str:
     parts = get_args(annotation)
+    if NoneType in parts:
+        return f"{_type_text(next(part for part in parts if part is not NoneType))}, or nothing"
     if get_origin(annotation) is tuple:
         inner = _type_text(parts[0])
         plural = inner if inner == "text" else f"{inner}s"

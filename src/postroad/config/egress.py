@@ -17,8 +17,8 @@ from postroad.delivery.sourcesettings import SourceSettings
 from postroad.model.errors import ConfigError
 from postroad.model.option import Secret
 from postroad.net.addresses import is_own_address
+from postroad.net.clienttls import ClientContexts
 from postroad.net.proxy import HAPROXY, Proxy, parse_proxy
-from postroad.net.tls import ClientCertificate
 
 _FAMILY_MARKS = ((".", "ipv4", "IPv4"), (":", "ipv6", "IPv6"))
 
@@ -89,7 +89,7 @@ def check_egress(config: Config) -> Iterator[Problem]:
                     )
         if len(source.files) == 2:
             try:
-                ClientCertificate(source.certificate, source.key)
+                ClientContexts(source.certificate, source.key)
             except ConfigError as error:
                 yield Problem((*path, "certificate"), str(error))
 
@@ -128,21 +128,23 @@ def _absolute(folder: Path, file: Path) -> Path:
 
 def egress_of(config: Config) -> Egress:
     """What `config` says, for delivery; ConfigError when a file or a secret cannot be read."""
-    sources = {name: _source(name, source, config.delivery.ip) for name, source in config.sources.items()}
+    sources = {name: _source(name, source, config) for name, source in config.sources.items()}
     return Egress(sources, {name: pool.sources for name, pool in config.pools.items()})
 
 
-def _source(name: str, source: SourceSettings, ip: str) -> Source:
+def _source(name: str, source: SourceSettings, config: Config) -> Source:
     proxy: Proxy | None = None
     if source.proxy:
         proxy = parse_proxy(read_secret(source.proxy, f"sources.{name}.proxy"))
-    certificate = ClientCertificate(source.certificate, source.key) if source.files else None
+    contexts = None
+    if source.files:
+        contexts = ClientContexts(source.certificate, source.key, ca=config.tls_out.anchors)
     return Source(
         name,
         ipv4=next((address for address in source.address if "." in address), ""),
         ipv6=next((address for address in source.address if ":" in address), ""),
         hostname=source.ehlo,
-        ip=ip if source.ip == "default" else source.ip,
+        ip=config.delivery.ip if source.ip == "default" else source.ip,
         proxy=proxy,
-        tls=None if certificate is None else certificate.context,
+        tls=contexts,
     )

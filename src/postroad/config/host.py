@@ -18,6 +18,7 @@ from postroad.config.checkpolicies import check_policy_files
 from postroad.config.checksigning import check_signing_keys
 from postroad.config.checksinks import check_sink_places
 from postroad.config.checktls import check_key_access
+from postroad.config.checktlsout import check_tls_out_files
 from postroad.config.egress import check_egress
 from postroad.config.problem import Problem
 from postroad.config.schema import Config
@@ -33,6 +34,7 @@ def check_host(config: Config) -> list[Problem]:
         *check_directory_files(config),
         *check_api_places(config),
         *check_key_access(config),
+        *check_tls_out_files(config),
         *check_acme_places(config),
         *check_auth_places(config),
         *check_oauth_places(config),

@@ -35,6 +35,7 @@ from postroad.policy.shieldsettings import BanSettings, BreakerSettings, TarpitS
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.recipients.settings import RecipientSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
+from postroad.routing.tlssettings import TlsOutSettings
 from postroad.spool.settings import SpoolSettings
 from postroad.store.acme import CERTIFICATE
 
@@ -188,6 +189,7 @@ class Config(Settings):
     )
     dsn: DsnSettings = Field(DsnSettings(), description="Reports to senders.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How next hops are spoken to.")
+    tls_out: TlsOutSettings = Field(TlsOutSettings(), description="Encryption to next hops, and whom we trust there.")
     sources: dict[EgressName, SourceSettings] = Field(
         {},
         description="From where mail can leave, by name; routes name one, or a pool of them.",

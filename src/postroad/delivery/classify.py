@@ -12,10 +12,13 @@ from typing import Final
 from postroad.model.outcome import Deferred, Delivered, Failed, Outcome, Scope
 from postroad.model.reply import Reply
 from postroad.model.route import Target
+from postroad.model.security import BY_DEFAULT, BY_REQUIRETLS, DANE, FINGERPRINT, VERIFIED, Secured, Security
 from postroad.smtp.client import GREETING
 from postroad.smtp.transaction import CONTENT, DATA, MAIL, RCPT, Transaction
 
 CONNECT: Final = "connect"
+NO_TLS: Final = "4.7.10"  # of REQUIRETLS: RFC 8689 4.2.1
+NO_REQUIRETLS: Final = "4.7.30"
 
 # RFC 3463 3 by basic code, where the stage leaves no doubt; all else is x.0.0.
 _CODES: Final = MappingProxyType(
@@ -67,9 +70,32 @@ def from_fault(words: str, command: str, target: Target, *, content_is_sent: boo
     return Deferred(Reply(451, "4.4.2", text), Scope.MESSAGE if content_is_sent else Scope.HOST, target)
 
 
-def from_missing_tls(words: str, target: Target) -> Deferred:
-    """What it means that TLS is required and there is none: another target may have it (RFC 3463 3.8)."""
-    return Deferred(Reply(451, "4.7.4", f"TLS is required, and {_name(target)} {words}"), Scope.HOST, target)
+def from_missing_tls(words: str, target: Target, demand: Security, *, is_distrusted: bool = False) -> Deferred:
+    """What it means that TLS is demanded and there is none, or not such: another target may have it (RFC 3463 3.8).
+
+    4.7.4: there is no TLS; 4.7.5: its certificate is not what was demanded. For REQUIRETLS the codes are those of
+    RFC 8689 4.2.1, with which a message that no target takes goes back.
+    """
+    code = "4.7.5" if is_distrusted else "4.7.4"
+    if demand.source == BY_REQUIRETLS:
+        code = NO_TLS
+    kind = "verified TLS" if demand.level in (VERIFIED, FINGERPRINT, DANE) else "TLS"
+    who = "" if demand.source == BY_DEFAULT else f" ({demand.reason})"
+    return Deferred(Reply(451, code, f"{kind} is required{who}, and {_name(target)} {words}"), Scope.HOST, target)
+
+
+def from_missing_requiretls(target: Target) -> Deferred:
+    """What it means that the message has REQUIRETLS and the host does not offer it (RFC 8689 4.2.1)."""
+    words = f"the sender requires TLS all the way, and {_name(target)} does not offer REQUIRETLS"
+    return Deferred(Reply(451, NO_REQUIRETLS, words), Scope.HOST, target)
+
+
+def when_no_host_may(failure: Deferred) -> Failed | None:
+    """The failure of a message with REQUIRETLS that no host may have because of this, or None (RFC 8689 4.2.1)."""
+    reply = failure.reply
+    if reply.enhanced not in (NO_TLS, NO_REQUIRETLS):
+        return None
+    return Failed(Reply(550, f"5{reply.enhanced[1:]}", reply.text), Scope.MESSAGE, failure.target)
 
 
 def from_egress_fault(words: str) -> Deferred:
@@ -104,12 +130,16 @@ class Result:
         self.too_many = 0
 
 
-def settle(transaction: Transaction, fault: str, target: Target, *, dsn: bool, tls: str) -> Result:
+def settle(  # what a connection is and has
+    transaction: Transaction, fault: str, target: Target, *, dsn: bool, tls: str, secured: Secured | None = None
+) -> Result:
     """The outcomes of `transaction`; `fault` is why it broke off, in words, "" when it did not."""
     result = Result()
     granted = transaction.granted
     if granted is not None:
-        result.outcomes = [Delivered(_with_code(granted, "2.0.0"), target, dsn, tls)] * transaction.recipients
+        result.outcomes = [
+            Delivered(_with_code(granted, "2.0.0"), target, dsn, tls, "", secured)
+        ] * transaction.recipients
         return result
     outcomes = result.outcomes
     left: Deferred | None = None
@@ -122,7 +152,7 @@ def settle(transaction: Transaction, fault: str, target: Target, *, dsn: bool, t
         if reply is None:
             outcome = left
         elif reply.code < 400:
-            outcome = Delivered(_with_code(reply, "2.0.0"), target, dsn, tls)
+            outcome = Delivered(_with_code(reply, "2.0.0"), target, dsn, tls, "", secured)
         elif transaction.accepted and is_too_many(reply, command):
             outcome = None
             result.too_many += 1

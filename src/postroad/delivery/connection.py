@@ -6,11 +6,14 @@ never raises for what the peer does: what was answered stays answered, and why t
 """
 
 from postroad.delivery.classify import CONNECT
-from postroad.delivery.dialing import REQUIRED, Dialing, PoolKey, Unopened
+from postroad.delivery.dialing import Dialing, PoolKey, Unopened
+from postroad.delivery.encryption import begin_tls, context_for, is_strict, keep_session
 from postroad.delivery.fit import Fit
 from postroad.delivery.transfer import WAIT_FROM, read_some, send_content, send_small
-from postroad.model.errors import EgressError, PeerError
+from postroad.model.errors import ConfigError, DistrustError, EgressError, PeerError
 from postroad.model.route import LMTP, SMTPS, Target
+from postroad.model.security import NONE, Secured, Security
+from postroad.net.clienttls import ClientContext
 from postroad.net.stream import Stream
 from postroad.smtp.client import GREETING, STARTTLS, ClientSession
 from postroad.smtp.transaction import CONTENT, DATA, Transaction
@@ -26,6 +29,7 @@ class Connection:
         "key",
         "messages",
         "recipient_limit",
+        "secured",
         "session",
         "stream",
         "target",
@@ -34,7 +38,9 @@ class Connection:
         "was_kept",
     )
 
-    def __init__(self, dialing: Dialing, target: Target, stream: Stream, session: ClientSession) -> None:
+    def __init__(
+        self, dialing: Dialing, target: Target, stream: Stream, session: ClientSession, secured: Secured | None = None
+    ) -> None:
         """Over `stream`, which `session` has made ready."""
         self.dialing = dialing
         self._is_clean = True
@@ -43,6 +49,7 @@ class Connection:
         self.stream = stream
         self.session = session
         self.tls = stream.tls
+        self.secured = secured
         self.born = self.used = dialing.monotonic()
         self.messages = 0
         self.was_kept = False  # by the pool, where it may have died unseen
@@ -120,22 +127,32 @@ class Connection:
         return settings.done_timeout if awaiting == CONTENT else settings.command_timeout
 
 
-async def dial(dialing: Dialing, target: Target, *, starttls: bool) -> Connection | Unopened:
-    """Connect to `target` and make the session ready; `starttls`: use TLS where the peer offers it."""
+async def dial(dialing: Dialing, target: Target, demand: Security) -> Connection | Unopened:
+    """Connect to `target` and make the session ready, with TLS as `demand` says."""
+    level = demand.level
+    context: ClientContext | None = None
+    try:
+        if level != NONE or target.scheme == SMTPS:
+            context = context_for(dialing.tls, demand)
+    except ConfigError as error:
+        return Unopened(CONNECT, f"TLS with {target.host} cannot be verified: {error}", egress=True)
     try:
         stream = await _connect(dialing, target)
     except EgressError as error:
         return Unopened(CONNECT, f"{dialing.egress_key}: {error}", egress=True)
     except PeerError as error:
         return Unopened(CONNECT, str(error))
-    session = ClientSession(dialing.hostname, lmtp=target.scheme == LMTP, starttls=starttls and target.scheme != SMTPS)
-    unopened: Unopened | None = Unopened(CONNECT, "interrupted")
+    starttls = level != NONE and target.scheme != SMTPS
+    session = ClientSession(dialing.hostname, lmtp=target.scheme == LMTP, starttls=starttls)
+    opened: Unopened | Secured | None = Unopened(CONNECT, "interrupted")
     try:
-        unopened = await _introduce(dialing, target, stream, session)
+        opened = await _introduce(dialing, target, stream, session, demand, context)
     finally:
-        if unopened is not None:  # cancellation comes here too
+        if isinstance(opened, Unopened):  # cancellation comes here too
+            if level != NONE:
+                opened.source_ip = stream.local.rpartition(":")[0].strip("[]")
             stream.abort()
-    return unopened or Connection(dialing, target, stream, session)
+    return opened if isinstance(opened, Unopened) else Connection(dialing, target, stream, session, opened)
 
 
 async def _connect(dialing: Dialing, target: Target) -> Stream:
@@ -146,31 +163,50 @@ async def _connect(dialing: Dialing, target: Target) -> Stream:
     return await dialing.open_stream(target.address, target.port, source=ours, proxy=source.proxy, timeout=timeout)
 
 
-async def _introduce(dialing: Dialing, target: Target, stream: Stream, session: ClientSession) -> Unopened | None:
-    """Greeting, EHLO, STARTTLS, EHLO again; None when the session is ready."""
+async def _introduce(  # all that a connection is made of
+    dialing: Dialing,
+    target: Target,
+    stream: Stream,
+    session: ClientSession,
+    demand: Security,
+    context: ClientContext | None,
+) -> Unopened | Secured | None:
+    """Greeting, EHLO, STARTTLS, EHLO again; what TLS there is, or None without, when the session is ready."""
     settings = dialing.settings
     is_handshake = False
+    secured: Secured | None = None
+    strict = is_strict(demand)
     try:
-        if target.scheme == SMTPS:  # RFC 8314 3.3: TLS before the first octet
-            await stream.start_tls(dialing.tls(), _server_name(target), settings.command_timeout)
+        if target.scheme == SMTPS and context is not None:  # RFC 8314 3.3: TLS before the first octet
+            is_handshake = True
+            secured = await begin_tls(dialing, stream, context, demand, target)
+            is_handshake = False
         while not session.is_ready:
             timeout = settings.greeting_timeout if session.awaiting == GREETING else settings.command_timeout
             await _take_reply(dialing, stream, session, timeout)
             if session.refused is not None:
                 return Unopened(session.awaiting, refused=session.refused)
-            if session.wants_tls:
+            if session.wants_tls and context is not None:
                 is_handshake = True
-                await stream.start_tls(dialing.tls(), _server_name(target), settings.command_timeout)
+                secured = await begin_tls(dialing, stream, context, demand, target)
                 is_handshake = False
                 stream.write(session.tls_started())
+    except DistrustError as error:
+        return Unopened(
+            session.awaiting, str(error), tls_failed=True, lacks_tls=strict, is_distrusted=True, result=error.result
+        )
     except PeerError as error:
-        is_required = is_handshake and settings.tls == REQUIRED
-        words = f"fails at it: {error}" if is_required else str(error)
-        return Unopened(session.awaiting, words, tls_failed=is_handshake, lacks_tls=is_required)
-    if settings.tls == REQUIRED and not stream.tls and target.port:  # a socket of this host needs none
+        words = f"fails at it: {error}" if is_handshake and strict else str(error)
+        is_lacking = is_handshake and strict
+        result = "validation-failure" if is_handshake else ""
+        return Unopened(session.awaiting, words, tls_failed=is_handshake, lacks_tls=is_lacking, result=result)
+    if secured is not None:
+        if context is not None:
+            keep_session(stream, context, target)
+    elif strict and target.port:  # a socket of this host needs none
         offered = "refuses STARTTLS" if session.extensions.starttls else "does not offer STARTTLS"
-        return Unopened(STARTTLS, offered, lacks_tls=True)
-    return None
+        return Unopened(STARTTLS, offered, lacks_tls=True, tls_failed=True, result="starttls-not-supported")
+    return secured
 
 
 async def _take_reply(dialing: Dialing, stream: Stream, session: ClientSession, timeout: float) -> None:
@@ -181,9 +217,3 @@ async def _take_reply(dialing: Dialing, stream: Stream, session: ClientSession, 
         out = session.receive(await read_some(stream, deadline - dialing.monotonic(), timeout))
         if out:
             stream.write(out)
-
-
-def _server_name(target: Target) -> str | None:
-    # SNI takes names alone (RFC 6066 3).
-    host = target.host
-    return host if host and host != target.address and not host.startswith("[") and "/" not in host else None

@@ -9,7 +9,6 @@ way for the next one of its pool.
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -26,34 +25,39 @@ from postroad.delivery.classify import (
     Result,
     from_egress_fault,
     from_fault,
+    from_missing_requiretls,
     from_missing_tls,
     from_session_reply,
     settle,
+    when_no_host_may,
 )
-from postroad.delivery.connection import Connection, dial
-from postroad.delivery.dialing import OFF, REQUIRED, Dialing, Dialings, OpenStream
+from postroad.delivery.connection import Connection
+from postroad.delivery.dialing import Dialing, Dialings, MatchTlsa, OpenStream
 from postroad.delivery.egress import Egress
+from postroad.delivery.encryption import demand_of
 from postroad.delivery.fit import Fit, fit, fit_plain, recipient_refusal
+from postroad.delivery.opening import Opener
 from postroad.delivery.pool import Pool
-from postroad.delivery.recent import Recent
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.standing import Standing
 from postroad.model.address import Mailbox
 from postroad.model.content import Content
-from postroad.model.envelope import Recipient
+from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import AddressError, SpoolError
 from postroad.model.outcome import Deferred, Failed, Outcome, Scope
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
-from postroad.model.route import CAPTURE, LEAST_BUSY, Route, Target
+from postroad.model.route import CAPTURE, LEAST_BUSY, TLS_REQUIRETLS, Route, Target
+from postroad.model.security import TlsObserver
 from postroad.model.work import Work
+from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
 from postroad.net.proxy import HAPROXY
 from postroad.smtp.client import GREETING, recipient_commands
+from postroad.smtp.clientparse import Extensions
 
 Paths = Callable[[Mailbox, Sequence[Recipient]], Mailbox]
 PROBES: Final = 20  # probes at the same time; further ones come when mail for the host does
-_PLAIN_SECONDS: Final = 600.0  # a failed TLS handshake means plain text for this long
 _FAMILY_NAMES: Final = MappingProxyType({IPV4: "IPv4", IPV6: "IPv6"})
 _NO_TARGET: Final = Deferred(Reply(451, "4.4.4", "route has no target"), Scope.NEXT_HOP)
 
@@ -101,10 +105,12 @@ class Deliverer:
         clock: Clock,
         open_stream: OpenStream,
         capture_folder: Path,
-        tls_context: ssl.SSLContext,
+        tls: ClientContexts,
         egress: Egress,
         emit: Emit,
         convert: Convert = convert_in_thread,
+        match_tlsa: MatchTlsa | None = None,
+        observe_tls: TlsObserver | None = None,
         paths: Paths | None = None,
     ) -> None:
         """Introduce ourselves as `hostname`; connect by `open_stream`; write captured mail to `capture_folder`.
@@ -117,14 +123,14 @@ class Deliverer:
             settings,
             hostname=hostname,
             open_stream=open_stream,
-            tls=lambda: tls_context,
+            tls=tls,
             monotonic=clock.monotonic,
+            match_tlsa=match_tlsa,
         )
         self._default = self._dialings.default
-        self._monotonic = clock.monotonic
         self._pool = Pool(settings, clock)
         self._capture_folder = capture_folder
-        self._plain = Recent(_PLAIN_SECONDS)
+        self._opener = Opener(clock.monotonic, observe_tls)
         self._standing = Standing(egress, clock, emit)
         self._failing = self._standing.failing
         self._probes: set[asyncio.Task[None]] = set()
@@ -142,6 +148,10 @@ class Deliverer:
         """Connections that are kept for the next message."""
         return len(self._pool)
 
+    def is_plain(self, target: Target) -> bool:
+        """True while `target` gets plain text because opportunistic TLS failed with it."""
+        return self._opener.is_plain(target)
+
     async def close(self) -> None:
         """Close the idle connections, politely and within seconds; connections in use close when given back."""
         probes = list(self._probes)
@@ -155,7 +165,7 @@ class Deliverer:
         """Deliver to the recipients `left` along `route`, as the attempt's dialing says."""
         dialing = attempt.dialing
         targets: Sequence[Target] = route.targets
-        host = _NO_TARGET
+        host: Outcome = _NO_TARGET
         is_counted = False
         if len(targets) > 1 or not dialing.is_plain:
             attempt.has_choice = len(targets) > 1
@@ -164,6 +174,7 @@ class Deliverer:
             self._probe_due(dialing)
             if not targets and route.targets:
                 host = _no_family(route, dialing)
+        is_final = attempt.cargo.envelope.tls == TLS_REQUIRETLS and len(targets) == len(route.targets)
         for target in targets:
             if is_counted:
                 failure = await self._counted(target, attempt, left)
@@ -171,7 +182,11 @@ class Deliverer:
                 failure = await self._to_target(target, attempt, left)
             if failure is None:
                 break
-            host = failure
+            final = when_no_host_may(failure) if is_final else None
+            if final is None:
+                host = failure
+            elif host is _NO_TARGET:
+                host = final
             left = attempt.left()
             if failure.scope is Scope.NEXT_HOP:
                 attempt.egress_fault = failure.reply.text
@@ -275,6 +290,10 @@ class Deliverer:
     async def _transact(self, connection: Connection, attempt: Attempt, left: list[int]) -> Result | None:
         """One transaction for as many of `left` as may be; None when the connection was dead before it began."""
         target, extensions = connection.target, connection.session.extensions
+        if target.security is not None and _lacks_requiretls(extensions, attempt.cargo.envelope):
+            lacking = Result()
+            lacking.host = from_missing_requiretls(target)
+            return lacking
         fitted = fit_plain(attempt.cargo, extensions) or await fit(attempt.cargo, extensions, target, self._convert)
         if isinstance(fitted, Failed):
             attempt.settle(left, fitted)
@@ -289,7 +308,7 @@ class Deliverer:
         transaction, fault = await connection.transact(fitted, commands)
         if was_used and not transaction.has_begun and (fault or transaction.closing is not None):
             return None
-        result = settle(transaction, fault, target, dsn=extensions.dsn, tls=connection.tls)
+        result = settle(transaction, fault, target, dsn=extensions.dsn, tls=connection.tls, secured=connection.secured)
         for index, outcome in zip(batch, result.outcomes, strict=True):
             attempt.outcomes[index] = outcome if outcome is not result.host else None
         if attempt.has_choice:
@@ -305,16 +324,11 @@ class Deliverer:
         return result
 
     async def _open(self, target: Target, dialing: Dialing, *, has_choice: bool) -> Connection | Deferred:
-        """A new connection to `target`; after a failed TLS handshake in plain text, unless TLS is required."""
-        tls = dialing.settings.tls
-        starttls = tls == REQUIRED or (tls != OFF and not self._plain.has(target, self._monotonic()))
+        """A new connection to `target`, or why the host is of no use."""
         if has_choice:
             self._standing.balance.begin_opening(target)
         try:
-            opened = await dial(dialing, target, starttls=starttls)
-            if not isinstance(opened, Connection) and opened.tls_failed and not opened.lacks_tls:
-                self._plain.note(target, self._monotonic())
-                opened = await dial(dialing, target, starttls=False)
+            opened = await self._opener.open(target, dialing)
         finally:
             if has_choice:
                 self._standing.balance.end_opening(target)
@@ -327,7 +341,8 @@ class Deliverer:
         if opened.refused is not None:
             failure = from_session_reply(opened.refused, opened.command, target)
         elif opened.lacks_tls:
-            failure = from_missing_tls(opened.words, target)
+            demand = demand_of(target, dialing.settings)
+            failure = from_missing_tls(opened.words, target, demand, is_distrusted=opened.is_distrusted)
         else:
             failure = from_fault(opened.words, opened.command, target)
         if has_choice:
@@ -337,6 +352,13 @@ class Deliverer:
             fatal = opened.refused is None and (opened.command == CONNECT or behind)
             self._standing.fail(target, dialing, str(failure.reply), fatal=fatal)
         return failure
+
+
+def _lacks_requiretls(extensions: Extensions, envelope: Envelope) -> bool:
+    """True when the message must not go here; a report goes all the same (RFC 8689 5)."""
+    if envelope.tls != TLS_REQUIRETLS or envelope.sender.is_null:
+        return False
+    return not extensions.requiretls
 
 
 def _refuse_unfit(attempt: Attempt, fitted: Fit, left: list[int], target: Target) -> list[int]:

@@ -4,8 +4,7 @@ A `Dialing` is made once for each source and terms and then kept, so that a mess
 without either nothing. Connections of different ones are never mixed up in the pool. Bounded in number.
 """
 
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -15,13 +14,15 @@ from postroad.delivery.egress import Source
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.reply import Reply
 from postroad.model.route import Target, Terms
+from postroad.model.security import Security
+from postroad.net.clienttls import ClientContexts
 from postroad.net.proxy import Proxy
 from postroad.net.stream import Stream
 
 KEPT: Final = 1000
-REQUIRED: Final = "required"
-OFF: Final = "off"
 
+# Why a chain (in DER, the server's own first) does not match the TLSA records of a demand; "": it does (RFC 7672 3.1).
+MatchTlsa = Callable[[Security, Sequence[bytes]], str]
 PoolKey = Target | tuple[Target, str, Terms | None]
 
 
@@ -35,7 +36,7 @@ class OpenStream(Protocol):
 
 
 class Dialing(Struct, frozen=True):
-    """What connections are opened with; `monotonic` is the clock's, `tls` gives the context of a new connection.
+    """What connections are opened with; `monotonic` is the clock's, `tls` has the contexts of new connections.
 
     `preference` says which targets suit; `source` and `terms` are None where nothing asks for them.
     """
@@ -43,12 +44,13 @@ class Dialing(Struct, frozen=True):
     settings: DeliverySettings
     hostname: str
     open_stream: OpenStream
-    tls: Callable[[], ssl.SSLContext]
+    tls: ClientContexts
     monotonic: Callable[[], float]
     preference: Preference
     is_plain: bool
     source: Source | None = None
     terms: Terms | None = None
+    match_tlsa: MatchTlsa | None = None
 
     def pool_key(self, target: Target) -> PoolKey:
         """What connections to `target` are kept under."""
@@ -69,8 +71,9 @@ class Dialing(Struct, frozen=True):
 class Unopened(Struct, gc=False):
     """Why there is no connection: the peer `refused` at `command`, or `words`.
 
-    `tls_failed`: plain text may do; `lacks_tls`: it may not, and the peer has no TLS or none that works; `egress`: our
-    source or its proxy is the trouble.
+    `tls_failed`: TLS could not begin, or not as demanded; `lacks_tls`: and nothing less will do; then `result` is a
+    result type of RFC 8460 4.3, and `is_distrusted` tells that the certificate is the reason. `egress`: our source, its
+    proxy or a file of ours is the trouble.
     """
 
     command: str
@@ -78,7 +81,10 @@ class Unopened(Struct, gc=False):
     refused: Reply | None = None
     tls_failed: bool = False
     lacks_tls: bool = False
+    is_distrusted: bool = False
+    result: str = ""
     egress: bool = False
+    source_ip: str = ""
 
 
 class Dialings:
@@ -86,19 +92,27 @@ class Dialings:
 
     __slots__ = ("_made", "default")
 
-    def __init__(
+    def __init__(  # what connections are opened with
         self,
         settings: DeliverySettings,
         *,
         hostname: str,
         open_stream: OpenStream,
-        tls: Callable[[], ssl.SSLContext],
+        tls: ClientContexts,
         monotonic: Callable[[], float],
+        match_tlsa: MatchTlsa | None = None,
     ) -> None:
         """`default` is what mail without source and terms gets."""
         preference = Preference("", settings.ip)
         self.default = Dialing(
-            settings, hostname, open_stream, tls, monotonic, preference, is_plain=preference.is_plain
+            settings,
+            hostname,
+            open_stream,
+            tls,
+            monotonic,
+            preference,
+            is_plain=preference.is_plain,
+            match_tlsa=match_tlsa,
         )
         self._made: dict[tuple[str, Terms | None], Dialing] = {}
 
@@ -125,6 +139,7 @@ class Dialings:
             preference.is_plain,
             source,
             terms,
+            base.match_tlsa,
         )
 
 
@@ -141,4 +156,6 @@ def with_terms(settings: DeliverySettings, terms: Terms | None) -> DeliverySetti
         "done_timeout": terms.done_timeout,
         "tls": terms.tls,
     }
+    if terms.tls == "required" and settings.tls == "verified":
+        asked["tls"] = ""  # who asks for TLS never gets less of it
     return settings.model_copy(update={name: value for name, value in asked.items() if value})

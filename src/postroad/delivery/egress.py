@@ -5,21 +5,21 @@ is not on this host, its proxy does not answer) leaves the turn as a host would,
 targets a source can reach is told by its addresses: without one of a family, targets of that family are left out.
 """
 
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from postroad.delivery.balance import ANY, IPV4, IPV6, Preference
 from postroad.delivery.health import Health
 from postroad.model.route import Target
+from postroad.net.clienttls import ClientContexts
 from postroad.net.proxy import Proxy
 
 
 class Source(Struct, frozen=True):
     """One `[sources.NAME]`: addresses "" and `hostname` "" mean the system's choice and our own name.
 
-    `tls` gives the context with the client certificate; None: the one that all share.
+    `tls` has the contexts with the client certificate; None: those that all share.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Source(Struct, frozen=True):
     hostname: str = ""
     ip: str = ANY
     proxy: Proxy | None = None
-    tls: Callable[[], ssl.SSLContext] | None = None
+    tls: ClientContexts | None = None
 
     @property
     def preference(self) -> Preference:

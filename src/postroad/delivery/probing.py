@@ -5,22 +5,23 @@ Whatever goes wrong is words, never an exception. How many questions there are a
 """
 
 import asyncio
-import ssl
 from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from postroad.delivery.balance import arrange
-from postroad.delivery.connection import Connection, dial
-from postroad.delivery.dialing import OFF, Dialing, Dialings, OpenStream
+from postroad.delivery.connection import Connection
+from postroad.delivery.dialing import Dialing, Dialings, MatchTlsa, OpenStream, Unopened
 from postroad.delivery.egress import Egress
+from postroad.delivery.opening import Opener
 from postroad.delivery.pool import Pool
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.transfer import read_some
 from postroad.model.errors import AddressError, PeerError
 from postroad.model.reply import Reply
 from postroad.model.route import CAPTURE, Route, Target
+from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
 from postroad.smtp.probe import Probe
 
@@ -41,15 +42,16 @@ class Replies(Struct, frozen=True):
 class Prober:
     """Asks; owns its connections."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the composition root passes every neighbour
         self,
         settings: DeliverySettings,
         *,
         hostname: str,
         clock: Clock,
         open_stream: OpenStream,
-        tls_context: ssl.SSLContext,
+        tls: ClientContexts,
         egress: Egress,
+        match_tlsa: MatchTlsa | None = None,
     ) -> None:
         """Connect as deliveries do, from where they do."""
         settings = settings.model_copy(update={"connection_idle": IDLE, "connection_messages": QUESTIONS})
@@ -58,9 +60,11 @@ class Prober:
             settings,
             hostname=hostname,
             open_stream=open_stream,
-            tls=lambda: tls_context,
+            tls=tls,
             monotonic=clock.monotonic,
+            match_tlsa=match_tlsa,
         )
+        self._opener = Opener(clock.monotonic)
         self._pool = Pool(settings, clock)
         self._egress = egress
 
@@ -101,9 +105,9 @@ class Prober:
             if isinstance(answer, Replies):
                 return answer
             # A kept connection may have died unseen: that says nothing about the target.
-        opened = await _open(target, dialing)
-        if isinstance(opened, str):
-            return opened
+        opened = await self._opener.open(target, dialing)
+        if isinstance(opened, Unopened):
+            return _why_not(opened)
         return await self._converse(opened, mail, recipients)
 
     async def _converse(self, connection: Connection, mail: str, recipients: Sequence[str]) -> Replies | str:
@@ -148,11 +152,5 @@ def share_of(left: float, *, others: int) -> float:
     return left / 2 if others else left
 
 
-async def _open(target: Target, dialing: Dialing) -> Connection | str:
-    """A new connection, in plain text after a failed TLS handshake unless TLS is required; or why there is none."""
-    opened = await dial(dialing, target, starttls=dialing.settings.tls != OFF)
-    if not isinstance(opened, Connection) and opened.tls_failed and not opened.lacks_tls:
-        opened = await dial(dialing, target, starttls=False)
-    if isinstance(opened, Connection):
-        return opened
-    return f"{opened.command}: {opened.refused}" if opened.refused is not None else f"{opened.command}: {opened.words}"
+def _why_not(opened: Unopened) -> str:
+    return f"{opened.command}: {opened.refused if opened.refused is not None else opened.words}"

@@ -41,9 +41,11 @@ class DeliverySettings(Settings):
     recipients_per_transaction: int = Field(
         100, description="Recipients in one transaction at most; the peer's own limit may be lower.", ge=1, le=10_000
     )
-    tls: Literal["opportunistic", "required", "off"] = Field(
+    tls: Literal["opportunistic", "required", "verified", "off"] = Field(
         "opportunistic",
-        description="STARTTLS where the next hop offers it; always, or the mail waits; never. Without verification.",
+        description="STARTTLS where the next hop offers it; always, or the mail waits; always, with a certificate for "
+        "the name of the host by an authority that we trust (`tls_out.ca`), or the mail waits; never. "
+        "`tls_out.destinations` says otherwise for some.",
     )
     ip: IpChoice = Field(
         "any",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from postroad.desk.guardprotocol import AccountAsked, AccountNow, BanNow, BansAsked
 from postroad.desk.protocol import (
@@ -22,6 +23,7 @@ from postroad.desk.protocol import (
     CertificateAsked,
     CompareAsked,
     CountAsked,
+    LaneNow,
     LanesAsked,
     RatesAsked,
     ReloadAsked,
@@ -90,9 +92,13 @@ class ControlServer:
         running: Running,
         rates: RateDesk,
         guard: GuardDesk,
+        plain: Callable[[str], tuple[str, ...]],
         renew: Callable[[], None] | None = None,
     ) -> None:
-        """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records."""
+        """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records.
+
+        `plain` tells the targets of a lane with which TLS failed.
+        """
         self._path = path
         self._operator = operator
         self._clock = clock
@@ -106,6 +112,7 @@ class ControlServer:
         self._running = running
         self._rates = rates
         self._guard = guard
+        self._plain = plain
         self._renew = renew
         self._callers = 0
         self._server: asyncio.Server | None = None
@@ -231,7 +238,15 @@ class ControlServer:
             states, told = states[:-LANES_TOLD], states[-LANES_TOLD:]
             await _say(writer, Answer(lanes=tuple(lane_now(state, state.name) for state in told)))
         lanes = tuple(lane_now(state, state.name) for state in states)
+        if asked.names:
+            lanes = self._with_plain(lanes, asked.names)
         return Answer(done=True, lanes=lanes, suspensions=suspensions, delivering=delivering)
+
+    def _with_plain(self, lanes: tuple[LaneNow, ...], names: Collection[str]) -> tuple[LaneNow, ...]:
+        known = {lane.name: lane for lane in lanes}
+        plain = {name: targets for name in names if (targets := self._plain(name))}
+        told = {name: replace(known.get(name, LaneNow(name)), plain=targets) for name, targets in plain.items()}
+        return tuple({**known, **told}.values())
 
     def _states(self, names: Collection[str] = ()) -> list[LaneState]:
         """Every lane as it is now, or those called so; what an operator has stopped says so."""

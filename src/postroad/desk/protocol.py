@@ -138,7 +138,7 @@ class LaneNow(Struct, frozen=True, omit_defaults=True):
     """A lane as it is now: recipients in memory, deliveries running and allowed, until when and why it is suspended.
 
     `wait` says why nothing more of it is delivered right now. The counts are of recipients since the last answer to a
-    watch.
+    watch. `plain` are its targets that get plain text for a while, because opportunistic TLS failed with them.
     """
 
     name: str
@@ -151,6 +151,7 @@ class LaneNow(Struct, frozen=True, omit_defaults=True):
     delivered: int = 0
     deferred: int = 0
     failed: int = 0
+    plain: tuple[str, ...] = ()
 
 
 class Activity(Struct, frozen=True, omit_defaults=True):

@@ -18,12 +18,12 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.model.outcome import Decided, Held
 from postroad.model.records import Emit
 from postroad.model.route import NextHop, Route
+from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
 from postroad.net.directories import make_directory, tell
 from postroad.net.ldap import Directory
 from postroad.net.resolver import Resolver
 from postroad.net.stream import open_stream
-from postroad.net.tls import opportunistic_context
 from postroad.recipients.callahead import CallAhead, Way
 from postroad.recipients.directory import DirectoryTable
 from postroad.recipients.settings import CallAheadSettings, LdapSettings
@@ -49,7 +49,7 @@ class Asker:
             hostname=config.hostname,
             clock=clock,
             open_stream=open_stream,
-            tls_context=opportunistic_context(),
+            tls=ClientContexts(ca=config.tls_out.anchors),
             egress=egress_of(config),
         )
 

@@ -21,13 +21,14 @@ from postroad.delivery.deliver import Deliverer
 from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
+from postroad.model.dns import Lookup
 from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
 from postroad.net.addresses import own_endpoints
+from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
 from postroad.net.resolver import Resolver
 from postroad.net.stream import open_stream
-from postroad.net.tls import opportunistic_context
 from postroad.net.turn import Turn
 from postroad.queue.books import Reporting
 from postroad.queue.operator import watched
@@ -41,7 +42,9 @@ from postroad.routing.lanes import fallback_of
 from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
+from postroad.routing.securing import Securing
 from postroad.routing.sites import Sites
+from postroad.routing.tlspolicy import TlsRules
 
 QUESTIONS_SECONDS: Final = 120.0  # plans that began with a resolver may go on asking it for so long
 
@@ -132,7 +135,7 @@ def _router(config: Config, resolver: Resolver, old: Courier | None) -> Router:
     return router_of(config, resolver)
 
 
-def router_of(config: Config, resolver: Resolver) -> Router:
+def router_of(config: Config, resolver: Lookup) -> Router:
     """The router that `config` describes."""
     return Router(
         compile_rules(config.routes, config.egress),
@@ -141,11 +144,24 @@ def router_of(config: Config, resolver: Resolver) -> Router:
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=random.shuffle,
         sites=Sites(config.sites),
+        securing=securing_of(config),
     )
 
 
+def plain_targets(courier: Courier, lane: str) -> tuple[str, ...]:
+    """The targets of `lane` that get plain text for a while, because opportunistic TLS failed with them."""
+    route = courier.router.cached_plan(lane)
+    targets = () if route is None else route.targets
+    return tuple(str(target) for target in targets if courier.deliverer.is_plain(target))
+
+
+def securing_of(config: Config) -> Securing:
+    """Who must have which TLS, as `config` says."""
+    return Securing(TlsRules(config.tls_out.destinations))
+
+
 def _routing_of(config: Config) -> tuple[object, ...]:
-    return config.routes, config.egress, config.sites, config.hostname, list(bound_to(config))
+    return config.routes, config.egress, config.sites, config.hostname, config.tls_out, list(bound_to(config))
 
 
 def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
@@ -157,7 +173,7 @@ def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
         clock=tools.clock,
         open_stream=partial(open_stream, at_turn_end=tools.turn.add),
         capture_folder=config.capture_folder,
-        tls_context=opportunistic_context(),
+        tls=ClientContexts(ca=config.tls_out.anchors),
         egress=egress_of(config),
         emit=tools.emit,
         convert=tools.convert,
@@ -173,7 +189,7 @@ def _sends_alike(old: Config, new: Config) -> bool:
 
 def _sending_of(config: Config) -> tuple[object, ...]:
     paths = config.srs, config.batv, None if config.srs is None and config.batv is None else config.access
-    return config.delivery, config.hostname, config.sources, config.pools, *paths
+    return config.delivery, config.tls_out.ca, config.hostname, config.sources, config.pools, *paths
 
 
 def _shaping(config: Config, old: Courier | None) -> Shaping | None:

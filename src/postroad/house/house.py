@@ -25,7 +25,7 @@ from postroad.house import front as fronts
 from postroad.house.acme import acme_of
 from postroad.house.counting import Counting, LocalCrowd
 from postroad.house.counttable import table_of
-from postroad.house.courier import Courier, Tools, courier_of
+from postroad.house.courier import Courier, Tools, courier_of, plain_targets
 from postroad.house.front import Front, Way, drops_of, front_of
 from postroad.house.guard import Guard
 from postroad.house.guardboard import GuardBoard
@@ -59,7 +59,7 @@ from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.notice import Notices
 from postroad.queue.operator import Operator
 from postroad.queue.suspensions import Suspensions
-from postroad.routing.lanes import lane_named, requiring_tls
+from postroad.routing.lanes import lane_named, with_tls
 from postroad.spool.spool import EmbeddedSpool
 from postroad.store.counts import load as load_counts
 from postroad.store.counts import save as save_counts
@@ -200,6 +200,7 @@ class House:
             running=Running(VERSION, os.getpid(), self.clock.now()),
             rates=RateDesk(lambda: InForce(self.front.choices, self.front.counts), self.clock, self.emit),
             guard=GuardOrders(self.guard, self._operator, self.clock, self.emit),
+            plain=lambda lane: plain_targets(self.courier, lane),
             renew=None if self.acme is None else self.acme.renewing.renew,
         )
 
@@ -307,7 +308,7 @@ class House:
         return self.courier.regime.retries.deadline_of(envelope)
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane, requiring_tls)
+        return Surroundings(self.courier.regime.retries, self.dispatcher.known, self._released_lane, with_tls)
 
     def _monitor(self) -> Monitor | None:
         if self.config.desk is None:

@@ -18,6 +18,7 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError, SpoolFullError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit, MessageAccepted, MessageDiscarded, RecipientDiscarded, Record
+from postroad.model.route import TLS_OPTIONAL
 from postroad.model.work import Stored, Work
 from postroad.policy.adjusting import adjusted, total, with_adjustments
 from postroad.smtp import replies
@@ -193,7 +194,10 @@ class Intake:
                 if head.hops > self._limits.hops
                 else Receipt(replies.HEADERS_TOO_BIG, f"header section of {head.size} octets")
             )
-        elif (
+            return
+        if head.waives_tls and not transaction.tls:
+            transaction.tls = TLS_OPTIONAL  # REQUIRETLS goes before it (RFC 8689 4.2.2)
+        if (
             self._expand is None
             and transaction.stages.message is None
             and not transaction.adjustments
@@ -352,4 +356,5 @@ class Intake:
             ret=mail.ret,
             envid=mail.envid,
             message_id=message_id,
+            tls=transaction.tls,
         )

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from postroad.model.address import Mailbox
 from postroad.model.content import Content
 from postroad.model.envelope import Origin, Recipient
+from postroad.model.route import TLS_REQUIRETLS
 from postroad.policy.context import DataContext, MailContext, MessageContext, Peer, RcptContext
 from postroad.policy.facts import Facts
 from postroad.policy.stages import Stages
@@ -35,6 +36,7 @@ class Transaction:
         "peer",
         "recipients",
         "stages",
+        "tls",
     )
 
     def __init__(self, stages: Stages, peer: Peer, origin: Origin, mail: MailFrom, ground: Facts | None = None) -> None:
@@ -46,6 +48,7 @@ class Transaction:
         self.facts = Facts(ground)
         self.recipients: list[Recipient] = []
         self.adjustments: list[Adjust] = []
+        self.tls = TLS_REQUIRETLS if mail.requiretls else ""  # what the sender asks for, as envelopes have it
         self.discarded = ""  # why, when a policy said yes to throw the message away
         self.left_out: list[tuple[Recipient, str]] = []  # recipients that were taken to be thrown away, and why
         self._before = 0

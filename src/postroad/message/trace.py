@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.message.headers import begins_with_field, header_section
+from postroad.message.headers import begins_with_field, field, header_section
 
 MESSAGE_ID_LIMIT: Final = 256  # octets kept of a Message-ID for logs
 _SUSPICIOUS: Final = 64 << 10  # header sections are not that large
@@ -18,11 +18,15 @@ _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0
 
 
 class Head(Struct, frozen=True, gc=False):
-    """What the header section tells: its size in octets, Received fields, the Message-ID's value."""
+    """What the header section tells: its size in octets, Received fields, the Message-ID's value.
+
+    `waives_tls`: the sender wants the message delivered though the destination asks for TLS (RFC 8689 4.2.2).
+    """
 
     size: int
     hops: int
     message_id: str
+    waives_tls: bool = False
 
 
 class Hop(Struct, frozen=True, gc=False):
@@ -49,7 +53,8 @@ def read_head(content: bytes) -> Head:
     hops = lower.count(b"\nreceived:")
     if lower.startswith(b"received:"):
         hops += 1
-    return Head(len(head), hops, _message_id(head, lower))
+    waives_tls = b"tls-required" in lower and (field(head, b"tls-required") or b"").lower() == b"no"
+    return Head(len(head), hops, _message_id(head, lower), waives_tls)
 
 
 def _message_id(head: bytes, lower: bytes) -> str:

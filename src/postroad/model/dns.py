@@ -42,11 +42,20 @@ class SrvRecord(Struct, frozen=True, gc=False):
     target: str
 
 
+class TlsaRecord(Struct, frozen=True, gc=False):
+    """One TLSA record (RFC 6698 2.1): `usage`, `selector` and `matching` as numbers, `data` in octets."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+
 class Answer(Struct, frozen=True, gc=False):
-    """The records of one question: `MxRecord` for MX, `SrvRecord` for SRV, text for all else."""
+    """The records of one question: `MxRecord` for MX, `SrvRecord` for SRV, `TlsaRecord` for TLSA, text for all else."""
 
     status: DnsStatus
-    records: tuple[str | MxRecord | SrvRecord, ...] = ()
+    records: tuple[str | MxRecord | SrvRecord | TlsaRecord, ...] = ()
     ttl: int = 0
     authentic: bool = False
     canonical: str = ""  # the name after CNAMEs

@@ -60,7 +60,8 @@ class Envelope(Struct, frozen=True, gc=False, omit_defaults=True):
     `ret` is "FULL", "HDRS" or ""; `envid` is in xtext as given (RFC 3461 4.3, 4.4). `eight_bit` tells
     that the content has octets above 127. `message_id` is the header field's value, for the log. Policies have decided
     `tags`, why its recipients are `held` ("": they are not), the name of the `route` they take ("": the first that
-    matches), and what every hop must at least do about `tls` ("required").
+    matches), and what every hop must at least do about `tls` ("required"; the sender may ask for "requiretls" or
+    "optional", see model/route.py).
     """
 
     id: str

@@ -39,6 +39,15 @@ class PeerError(PostroadError):
     """The remote server broke the protocol, or the connection to it broke or timed out."""
 
 
+class DistrustError(PeerError):
+    """The remote server's certificate is not what was demanded; `result` is a result type of RFC 8460 4.3."""
+
+    def __init__(self, words: str, result: str) -> None:
+        """`words` say for people why."""
+        super().__init__(words)
+        self.result = result
+
+
 class EgressError(PeerError):
     """We cannot send from where we were told to: the source's address or its proxy is the trouble, not the peer."""
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from postroad.model.reply import Reply
 from postroad.model.route import Target
+from postroad.model.security import Secured
 
 
 class Scope(Enum):
@@ -24,7 +25,8 @@ class Scope(Enum):
 class Delivered(Struct, frozen=True, gc=False):
     """The next hop took responsibility; `dsn_passed`: reporting success is its part (RFC 3461 5.2.2).
 
-    `source` is the egress source it was sent from, "" for the system's choice, here and in the others.
+    `source` is the egress source it was sent from, "" for the system's choice, here and in the others. `secured` says
+    what TLS was demanded and whether it was verified; None in plain text where nothing else was asked for.
     """
 
     reply: Reply
@@ -32,6 +34,7 @@ class Delivered(Struct, frozen=True, gc=False):
     dsn_passed: bool = False
     tls: str = ""
     source: str = ""
+    secured: Secured | None = None
 
 
 class Deferred(Struct, frozen=True, gc=False):

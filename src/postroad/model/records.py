@@ -17,6 +17,7 @@ from postroad.model.raterecords import CountsFound, CountsLost, RateReached
 from postroad.model.recipientrecords import CatchAllFound, RecipientAsked
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
+from postroad.model.security import Secured
 from postroad.model.shieldrecords import (
     AccountHandled,
     AccountHeld,
@@ -187,7 +188,10 @@ class RecipientExpanded(Record, frozen=True, tag="RecipientExpanded"):
 
 
 class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
-    """The next hop took one recipient, sent from the egress `source` if any; the delays as in Postfix's a/b/c/d."""
+    """The next hop took one recipient, sent from the egress `source` if any; the delays as in Postfix's a/b/c/d.
+
+    `tls` is the version and cipher; `secured` what TLS was demanded, by whom and why, and whether it was verified.
+    """
 
     id: str
     sender: str
@@ -201,6 +205,7 @@ class RecipientDelivered(Record, frozen=True, tag="RecipientDelivered"):
     size: int = 0
     tls: str = ""
     source: str = ""
+    secured: Secured | None = None
 
 
 class RecipientDeferred(Record, frozen=True, tag="RecipientDeferred"):

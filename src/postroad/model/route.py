@@ -3,7 +3,8 @@
 A lane is the text that names a next hop: "mx:example.com", "smtp://mail1.internal:25", or several next hops of a route
 joined by ",", a weight behind one as "*3", and behind "?" what is not the default, joined by "&": `balance`, `source`,
 `fallback` (a lane itself, in percent encoding), with it `after` (seconds, or "never") and `on` (codes joined by ","),
-and `tls` ("required") for mail that a policy lets go by TLS alone:
+and `tls`: "required" for mail that a policy lets go by TLS alone, "requiretls" for mail whose sender requires verified
+TLS all the way, "optional" for mail whose sender waives what the destination asks for (RFC 8689 4.2):
 "smtp://a:25,smtp://b:25*3?balance=weighted&source=news". What a route does instead of sending is a lane too:
 "hold:ROUTE", "hold:(why)" where a policy holds it, "discard:ROUTE", "fail:550 5.7.1 text". Mail of one lane shares
 connections, limits and suspensions; the text alone says all that the plan is made from. `routing.lanes` reads and
@@ -13,6 +14,8 @@ writes it.
 from typing import Final
 
 from msgspec import Struct
+
+from postroad.model.security import Security
 
 SMTP: Final = "smtp"
 SMTPS: Final = "smtps"
@@ -31,6 +34,9 @@ WEIGHTED: Final = "weighted"
 LEAST_BUSY: Final = "least-busy"
 
 TLS_REQUIRED: Final = "required"
+TLS_REQUIRETLS: Final = "requiretls"
+TLS_OPTIONAL: Final = "optional"
+TLS_WORDS: Final = (TLS_REQUIRED, TLS_REQUIRETLS, TLS_OPTIONAL)
 
 
 class NextHop(Struct, frozen=True, gc=False):
@@ -69,6 +75,7 @@ class Target(Struct, frozen=True, gc=False):
 
     Targets of one `tier` stand beside each other and share the mail as the route's balance says, each host by its
     `weight`, which its addresses have in common; the next tier is for when no target of this one takes the mail.
+    `security` is what TLS it must have; None: as `[delivery] tls` says.
     """
 
     scheme: str
@@ -77,6 +84,7 @@ class Target(Struct, frozen=True, gc=False):
     port: int
     weight: int = 1
     tier: int = 0
+    security: Security | None = None
 
     def __str__(self) -> str:
         """`host[address]:port`, as logs have it."""

@@ -27,6 +27,7 @@ class CertificateFacts(Struct, frozen=True, gc=False):
 
 
 ReadFacts = Callable[[bytes], CertificateFacts]
+ReadKey = Callable[[bytes], bytes]
 
 
 def life_of(facts: CertificateFacts) -> Life:

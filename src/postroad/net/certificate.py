@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from postroad.net.certfacts import CertificateFacts, ReadFacts
+from postroad.net.certfacts import CertificateFacts, ReadFacts, ReadKey
 
 _WEAK: Final = frozenset({"md5", "sha1"})
 _COMMON: Final = frozenset(hashlib.algorithms_guaranteed)
@@ -59,4 +60,14 @@ def _micros(moment: datetime) -> int:
     return int(moment.timestamp()) * 1_000_000
 
 
+def _public_key(der: bytes) -> bytes:
+    """The SubjectPublicKeyInfo of the certificate `der`, in DER too; b"" when it cannot be read."""
+    try:
+        key = x509.load_der_x509_certificate(der).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 read_facts: Final[ReadFacts] = _read
+public_key_of: Final[ReadKey] = _public_key

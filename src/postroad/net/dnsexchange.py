@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from postroad.model.errors import PeerError
 from postroad.net.dnscodec import Reading, encode_question, read_answer, read_id
-from postroad.net.stream import describe_error, open_stream
+from postroad.net.faults import describe_error
+from postroad.net.stream import open_stream
 
 SHARED_USES: Final = 1000  # questions that share a socket to a server on the loopback
 _TCP_LIMIT: Final = 65535

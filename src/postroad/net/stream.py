@@ -7,17 +7,16 @@ both ways. Whatever goes wrong with the peer or the network becomes a PeerError 
 
 import asyncio
 import errno
-import os
 import socket
 import ssl
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Final, cast
 
-from postroad.model.errors import EgressError, PeerError
+from postroad.model.errors import DistrustError, EgressError, PeerError
 from postroad.model.option import NEVER
+from postroad.net.faults import describe_error
 from postroad.net.proxy import Proxy, shake_hands
-from postroad.net.tls import describe
+from postroad.net.tls import describe, why_distrusted
 
 AtTurnEnd = Callable[[Callable[[], None]], object]
 
@@ -25,33 +24,6 @@ READ_LIMIT: Final = 256 * 1024  # unread octets above which we stop taking more 
 _CLOSE_TIMEOUT: Final = 5.0  # a peer that takes nothing any more must not hold a closed connection
 _BIND_ADDRESS_NO_PORT: Final = 24  # IP_BIND_ADDRESS_NO_PORT of Linux, which the socket module does not name
 _TIMER_SLACK: Final = 0.002  # loops round timers to milliseconds
-
-_WORDS: Final = MappingProxyType(
-    {
-        errno.ECONNREFUSED: "connection refused",
-        errno.ECONNRESET: "connection reset by peer",
-        errno.EPIPE: "connection closed by peer",
-        errno.ETIMEDOUT: "connection timed out",
-        errno.EHOSTUNREACH: "no route to host",
-        errno.ENETUNREACH: "network is unreachable",
-        errno.EADDRNOTAVAIL: "source address is not on this host",
-        errno.ENOENT: "no such socket",
-        errno.EACCES: "permission denied",
-        errno.EMFILE: "too many open files",
-        errno.ENFILE: "too many open files on this host",
-    }
-)
-
-
-def describe_error(error: OSError) -> str:
-    """`error` in a few words: "connection refused", "no route to host"."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS failed: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
-    if not error.errno:
-        return str(error) or type(error).__name__
-    return _WORDS.get(error.errno) or os.strerror(error.errno).lower()
 
 
 class Stream(asyncio.Protocol):
@@ -78,6 +50,7 @@ class Stream(asyncio.Protocol):
         self._deadline = 0.0
         self._timeout = 0.0
         self._tls = ""
+        self._connection: ssl.SSLObject | None = None
 
     @property
     def peer(self) -> str:
@@ -93,6 +66,11 @@ class Stream(asyncio.Protocol):
     def tls(self) -> str:
         """Protocol and cipher after `start_tls`, "" before."""
         return self._tls
+
+    @property
+    def tls_connection(self) -> ssl.SSLObject | None:
+        """The ssl module's view of it after `start_tls`."""
+        return self._connection
 
     @property
     def is_open(self) -> bool:
@@ -180,13 +158,18 @@ class Stream(asyncio.Protocol):
                 )
         except TimeoutError:
             raise self._broken_tls(f"TLS handshake timed out after {_seconds(timeout)}") from None
+        except ssl.SSLCertVerificationError as error:
+            words, result = why_distrusted(error.verify_code, error.verify_message)
+            self._broken_tls(words)
+            raise DistrustError(words, result) from None
         except OSError as error:
             words = describe_error(error)
             raise self._broken_tls(words if isinstance(error, ssl.SSLError) else f"TLS handshake: {words}") from None
         if transport is None:
             raise self._broken_tls("connection closed by peer during TLS handshake")
         self._transport = transport
-        self._tls = describe(transport.get_extra_info("ssl_object"))
+        self._connection = transport.get_extra_info("ssl_object")
+        self._tls = describe(self._connection)
 
     def close(self) -> None:
         """Send what is written, then close; cut off after a few seconds when the peer takes nothing."""

@@ -5,65 +5,45 @@ RFC 3207 6). Whether a delivery falls back to plain text is delivery's decision,
 """
 
 import ssl
-from pathlib import Path
+from types import MappingProxyType
+from typing import Final, TypeVar
 
-from postroad.model.errors import ConfigError
+NOT_TRUSTED: Final = "certificate-not-trusted"
+EXPIRED: Final = "certificate-expired"
+MISMATCH: Final = "certificate-host-mismatch"
+
+# Why OpenSSL does not accept a certificate, by its number (X509_V_ERR_...), and the result type of RFC 8460 4.3.2.
+_WHY: Final = MappingProxyType(
+    {
+        3: ("no revocation list of who signed the certificate is there", NOT_TRUSTED),
+        10: ("the certificate has expired", EXPIRED),
+        9: ("the certificate is not valid yet", NOT_TRUSTED),
+        12: ("the revocation list has expired", NOT_TRUSTED),
+        18: ("the certificate is signed by itself and by nobody we trust", NOT_TRUSTED),
+        19: ("the certificate leads to an authority that we do not trust", NOT_TRUSTED),
+        20: ("the certificate leads to no authority that we trust", NOT_TRUSTED),
+        21: ("the certificate leads to no authority that we trust", NOT_TRUSTED),
+        23: ("the certificate is revoked", NOT_TRUSTED),
+        62: ("the certificate is for another name", MISMATCH),
+        64: ("the certificate is for another address", MISMATCH),
+    }
+)
 
 
 def opportunistic_context() -> ssl.SSLContext:
-    """A client context without verification, TLS 1.2 or later (RFC 8996 2), sessions resumed where the peer can."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    """A client context without verification, TLS 1.2 or later (RFC 8996 2)."""
+    return without_verification(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
+Context = TypeVar("Context", bound=ssl.SSLContext)
+
+
+def without_verification(context: Context) -> Context:
+    """`context`, a new one for clients, which takes any certificate, and TLS 1.2 or later."""
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-class ClientCertificate:
-    """Opportunistic contexts that prove who we are, made anew when a file of the certificate or key changes.
-
-    A file that cannot be read any more, or a pair half replaced, leaves the last good context in force.
-    """
-
-    def __init__(self, certificate: Path, key: Path) -> None:
-        """Read both files now; ConfigError when that fails."""
-        self._certificate = certificate
-        self._key = key
-        self._seen = self._stamps()
-        self._context = self._load()
-
-    def context(self) -> ssl.SSLContext:
-        """The context for a new connection."""
-        seen = self._stamps()
-        if seen != self._seen:
-            self._seen = seen
-            try:
-                self._context = self._load()
-            except ConfigError:
-                self._seen = ()  # look again with the next connection
-        return self._context
-
-    def _load(self) -> ssl.SSLContext:
-        context = opportunistic_context()
-        try:
-            context.load_cert_chain(self._certificate, self._key, password=_no_password)
-        except (OSError, ValueError) as error:
-            words = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-            raise ConfigError([f"{self._certificate} with the key {self._key}: {words}"]) from None
-        return context
-
-    def _stamps(self) -> tuple[tuple[int, int, int], ...]:
-        try:
-            return tuple(
-                (found.st_mtime_ns, found.st_size, found.st_ino)
-                for found in (self._certificate.stat(), self._key.stat())
-            )
-        except OSError:
-            return ()
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted; store it without a passphrase")
 
 
 def describe(connection: ssl.SSLObject | ssl.SSLSocket | None) -> str:
@@ -73,3 +53,9 @@ def describe(connection: ssl.SSLObject | ssl.SSLSocket | None) -> str:
         return ""
     name, _, bits = cipher
     return f"{connection.version()} with cipher {name} ({bits}/{bits} bits)"
+
+
+def why_distrusted(code: int, message: str) -> tuple[str, str]:
+    """Why a certificate is not accepted, in words for people, and the result type; from OpenSSL's `code` and words."""
+    words, result = _WHY.get(code, ("the certificate is not accepted", NOT_TRUSTED))
+    return f"{words} ({message.rstrip('.')})", result

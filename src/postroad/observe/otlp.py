@@ -32,7 +32,6 @@ from postroad.observe.tracing import Tracing
 
 AGAIN: Final = frozenset({0, 429, 502, 503, 504})  # no answer, or one after which the protocol asks to try again
 SAMPLED: Final = 1  # the flag of W3C Trace Context
-SETTLE_SECONDS: Final = 0.001  # in which the loop notices that a kept connection was closed
 _FIXED: Final = (("Content-Type", "application/x-protobuf"), ("Content-Encoding", "gzip"))
 
 
@@ -115,11 +114,8 @@ class OtlpOutlet:
                 runner.close()
                 return Answer(0, f"{error.filename or 'ca'}: {error.strerror or error}")
             self._runner = runner
-        return self._runner.run(self._exchange())
-
-    async def _exchange(self) -> Answer:
-        await self._clock.sleep(SETTLE_SECONDS)
-        return await self._poster.post(self._body, self._headers)
+        # A kept connection may have been closed meanwhile; spans that come again are the same ones, by their ids.
+        return self._runner.run(self._poster.ask(self._body, self._headers))
 
 
 def refused_part(body: bytes) -> tuple[int, str]:

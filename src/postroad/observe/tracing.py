@@ -213,6 +213,8 @@ def _attempt(record: Attempt, root: Place) -> Span:
     error = ""
     if isinstance(record, r.RecipientDelivered):
         facts |= _tls(record.tls)
+        if record.secured is not None:
+            facts |= {"postroad.tls.level": record.secured.level, "postroad.tls.verified": record.secured.verified}
         if record.size:
             facts["messaging.message.body.size"] = record.size
     else:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.policyrecords import MessageAdjusted
+from postroad.model.route import TLS_REQUIRETLS
 from postroad.policy.verdict import Adjust
 
 
@@ -42,7 +43,8 @@ def with_adjustments(envelope: Envelope, adjust: Adjust) -> Envelope:
     sender = envelope.sender
     if adjust.sender is not None and not sender.is_null:
         sender = adjust.sender
-    return replace(envelope, sender=sender, tags=adjust.tags, held=adjust.hold, route=adjust.route, tls=adjust.tls)
+    tls = envelope.tls if envelope.tls == TLS_REQUIRETLS else adjust.tls or envelope.tls
+    return replace(envelope, sender=sender, tags=adjust.tags, held=adjust.hold, route=adjust.route, tls=tls)
 
 
 def adjusted(envelope: Envelope, adjust: Adjust) -> MessageAdjusted:

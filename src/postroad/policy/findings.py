@@ -64,7 +64,12 @@ class GreylistResult(Struct, frozen=True):
 
 
 class SpfResult(Struct, frozen=True):
-    """What SPF says of a sender (RFC 7208 2.6): `result` is pass, fail, softfail, neutral, none, ... of `domain`."""
+    """What SPF says of a sender (RFC 7208 2.6): `result` is pass, fail, softfail, neutral, none, ... of `domain`.
+
+    `identity` is "mailfrom", or "helo" where there is no sender; `reason` is for people.
+    """
 
     result: str
     domain: str
+    identity: str = "mailfrom"
+    reason: str = ""

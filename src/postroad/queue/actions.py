@@ -48,13 +48,13 @@ class Order(Struct, frozen=True):
 class Surroundings(Struct, frozen=True):
     """What orders need to know: retry schedules, what is `known` of a lane, where what a route held is `placed`.
 
-    `secured` makes of a lane the one for mail that goes by TLS alone.
+    `secured` makes of a lane the one for mail that asks for TLS by a word of its envelope.
     """
 
     retries: Retries
     known: Callable[[str], Known]
     placed: Callable[[Envelope, Recipient], str]
-    secured: Callable[[str], str]
+    secured: Callable[[str, str], str]
 
 
 def carry_out(order: Order, works: list[Work], now: int, around: Surroundings) -> tuple[Settlement, list[Work]]:
@@ -113,7 +113,7 @@ def _change(order: Order, work: Work, now: int, around: Surroundings) -> Change:
 def lane_for(order: Order, work: Work, around: Surroundings) -> str:
     """Where the order leads this recipient; that its mail goes by TLS alone stays so."""
     lane = f"mx:{work.recipient.address.domain}" if order.lane == "mx" else order.lane
-    return around.secured(lane) if work.stored.envelope.tls else lane
+    return around.secured(lane, work.stored.envelope.tls) if work.stored.envelope.tls else lane
 
 
 def _record(order: Order, work: Work, now: int, around: Surroundings) -> RecipientHandled:

@@ -25,6 +25,7 @@ from postroad.message.dsn import (
 )
 from postroad.model.address import NULL_PATH, Mailbox
 from postroad.model.envelope import BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME, NOTIFY_NEVER, Envelope, Recipient
+from postroad.model.route import TLS_REQUIRETLS
 
 COPY: Final = "postmaster-copy"  # the tag of a copy; there are no copies about copies
 
@@ -54,10 +55,11 @@ def returns_content(envelope: Envelope, notices: list[Notice], limit: int) -> bo
     """True when a report carries the whole message: something failed, RET does not object, and `limit` octets hold it.
 
     RFC 3461 4.3: without a failed recipient only the header section goes back. Binary content never does,
-    since the report would need BINARYMIME itself (RFC 3030 3).
+    since the report would need BINARYMIME itself (RFC 3030 3), nor does what requires TLS (RFC 8689 5).
     """
     return (
         envelope.ret != "HDRS"
+        and envelope.tls != TLS_REQUIRETLS
         and envelope.size <= limit
         and envelope.body != BODY_BINARYMIME
         and any(notice.action == FAILED for notice in notices)
@@ -82,5 +84,6 @@ def build(report: Report, *, postmaster: Mailbox | None = None) -> tuple[Envelop
         smtputf8=needs_utf8(report),
         message_id=f"<{report.id}@{report.hostname}>",
         tags=() if postmaster is None else (COPY,),
+        tls=TLS_REQUIRETLS if report.envelope.tls == TLS_REQUIRETLS else "",  # RFC 8689 5
     )
     return envelope, content

@@ -149,7 +149,7 @@ class ShapingSettings(Settings):
     command_timeout: Duration = Field("0s", description='As in `[delivery]`, which "0s" stands for.', ge=0, le=3600)
     data_timeout: Duration = Field("0s", description='As in `[delivery]`, which "0s" stands for.', ge=0, le=3600)
     done_timeout: Duration = Field("0s", description='As in `[delivery]`, which "0s" stands for.', ge=0, le=3600)
-    tls: Literal["", "off", "opportunistic", "required"] = Field(
+    tls: Literal["", "off", "opportunistic", "required", "verified"] = Field(
         "", description='Plain text, TLS where it is offered, or TLS or no delivery; "": as in `[delivery]`.'
     )
     replies: tuple[ReplySettings, ...] = Field(

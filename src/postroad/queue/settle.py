@@ -173,6 +173,7 @@ def _deliver(settlement: Settlement, work: Work, outcome: Delivered, spent: Spen
             size=envelope.size,
             tls=outcome.tls,
             source=outcome.source,
+            secured=outcome.secured,
         )
     )
     if recipient.notify:

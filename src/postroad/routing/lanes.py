@@ -28,7 +28,7 @@ from postroad.model.route import (
     ROUND_ROBIN,
     SMTP,
     SMTP_SRV,
-    TLS_REQUIRED,
+    TLS_WORDS,
     WEIGHTED,
     Fallback,
     NextHop,
@@ -56,7 +56,7 @@ class LaneSpec(Struct, frozen=True):
     """A lane, read: next hops and how they are used, or what is done instead of sending.
 
     `action` is HOLD, DISCARD or FAIL, then `words` is the route's name, for FAIL the reply, for what a policy holds the
-    reason in parentheses; `after` and `on` belong to `fallback`, a lane. `tls` is "" or "required".
+    reason in parentheses; `after` and `on` belong to `fallback`, a lane. `tls` is "" or one of TLS_WORDS.
     """
 
     hops: tuple[NextHop, ...] = ()
@@ -106,8 +106,8 @@ def held_lane(why: str) -> str:
 
 
 @lru_cache(maxsize=4096)  # a pure function of its argument; asked for each recipient that is to have TLS
-def requiring_tls(lane: str) -> str:
-    """`lane` for mail that goes by TLS alone, by its fallback, too; one that sends to no host, or is none, as it is."""
+def with_tls(lane: str, word: str) -> str:
+    """`lane` for mail that asks for TLS by `word`, its fallback too; one that sends to no host is as it was."""
     try:
         spec = parse_lane(lane)
     except ValueError:
@@ -116,8 +116,8 @@ def requiring_tls(lane: str) -> str:
         return lane
     fallback = spec.fallback
     if fallback is not None:
-        fallback = Fallback(requiring_tls(fallback.lane), fallback.after, fallback.on)
-    return format_lane(LaneSpec(spec.hops, spec.balance, spec.source, fallback, tls=TLS_REQUIRED))
+        fallback = Fallback(with_tls(fallback.lane, word), fallback.after, fallback.on)
+    return format_lane(LaneSpec(spec.hops, spec.balance, spec.source, fallback, tls=word))
 
 
 def lane_named(text: str) -> str:
@@ -190,8 +190,8 @@ def _with_options(hops: tuple[NextHop, ...], options: str) -> LaneSpec:
     if balance not in BALANCES:
         raise ValueError(f'"{balance}" is no way to balance')
     tls = found.get("tls", "")
-    if tls not in ("", TLS_REQUIRED):
-        raise ValueError(f'"tls={tls}" says nothing; write "tls={TLS_REQUIRED}"')
+    if tls and tls not in TLS_WORDS:
+        raise ValueError(f'"tls={tls}" says nothing; write "tls={TLS_WORDS[0]}"')
     return LaneSpec(hops, balance, unquote(found.get("source", "")), _parse_fallback(found), tls=tls)
 
 

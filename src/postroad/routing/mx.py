@@ -47,6 +47,7 @@ class Plan(Struct, frozen=True):
     """Targets in order, never empty; `partial` when some host could not be looked up now.
 
     `hosts` are all that may take the mail, also those without an address now. A target's weight is that of its host.
+    `authentic`: DNS proved that these are the hosts.
     """
 
     targets: tuple[Target, ...]
@@ -54,6 +55,7 @@ class Plan(Struct, frozen=True):
     ttl: int
     partial: bool = False
     hosts: tuple[str, ...] = ()
+    authentic: bool = False
 
 
 def choose_exchanges(

@@ -14,7 +14,21 @@ from typing import Final
 from postroad.model.dns import DnsStatus, Lookup
 from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held, Scope
 from postroad.model.reply import Reply
-from postroad.model.route import CAPTURE, DISCARD, FAIL, FAILOVER, HOLD, MX, SMTP_SRV, NextHop, Route, Target, Terms
+from postroad.model.route import (
+    CAPTURE,
+    DISCARD,
+    FAIL,
+    FAILOVER,
+    HOLD,
+    MX,
+    SMTP_SRV,
+    TLS_REQUIRED,
+    TLS_REQUIRETLS,
+    NextHop,
+    Route,
+    Target,
+    Terms,
+)
 from postroad.net.clock import Clock, SystemClock
 from postroad.routing.lanes import LaneSpec, parse_failure, parse_lane
 from postroad.routing.mx import (
@@ -28,9 +42,11 @@ from postroad.routing.mx import (
     targets_of,
 )
 from postroad.routing.rules import Rules
+from postroad.routing.securing import Securing
 from postroad.routing.sites import Sites
 from postroad.routing.srv import choose_services, plan_services, question_of
 from postroad.routing.tiers import HopPlan, string_together
+from postroad.routing.tlspolicy import TlsRules
 
 _SHORTEST: Final = 5.0  # even a record with TTL 0 may serve the messages that are there now
 _LONGEST: Final = 300.0  # equal MX hosts get their share: a new plan shuffles them anew
@@ -54,9 +70,11 @@ class Router:
         own_addresses: Collection[tuple[str, int]],
         shuffle: Shuffle,
         sites: Sites | None = None,
+        securing: Securing | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Without `clock`, the machine's."""
+        self._securing = securing or Securing(TlsRules(()))
         self.place = rules.place
         self.place_released = rules.place_released
         self._lookup = lookup
@@ -89,6 +107,11 @@ class Router:
         if spec.action:
             return _outcome(spec)
         plans = [await self._plan_hop(hop) for hop in spec.hops]
+        if not self._securing.is_idle or spec.tls == TLS_REQUIRETLS:
+            plans = [
+                await self._securing.secure(hop, plan, spec.tls) if isinstance(plan, Plan) else plan
+                for hop, plan in zip(spec.hops, plans, strict=True)
+            ]
         usable = [plan for plan in plans if isinstance(plan, Plan)]
         if not usable:
             return _worst([plan for plan in plans if not isinstance(plan, Plan)])
@@ -99,7 +122,7 @@ class Router:
         targets = string_together([HopPlan(hop, plan.targets) for hop, plan in pairs], spec.balance)
         site = self._sites.site_of([host for plan in usable for host in plan.hosts])
         joint = "; then " if spec.balance == FAILOVER else "; beside "
-        terms = Terms(tls=spec.tls) if spec.tls else None
+        terms = Terms(tls=spec.tls) if spec.tls == TLS_REQUIRED else None
         route = Route(lane, targets, joint.join(reasons), ttl, spec.balance, site, spec.source, terms)
         self._keep(route)
         return route
@@ -130,9 +153,11 @@ class Router:
             return chosen
         located = await asyncio.gather(*(self._locate(exchange.host) for exchange in chosen))
         plan = plan_domain(domain, chosen, located, is_own=self._is_own)
-        if isinstance(plan, Plan) and answer.ttl < plan.ttl:
-            return Plan(plan.targets, plan.reason, answer.ttl, plan.partial, plan.hosts)
-        return plan
+        if not isinstance(plan, Plan):
+            return plan
+        return Plan(
+            plan.targets, plan.reason, min(plan.ttl, answer.ttl), plan.partial, plan.hosts, authentic=answer.authentic
+        )
 
     async def _plan_service(self, name: str) -> Plan | Deferred:
         """RFC 2782: SRV, then the addresses of its hosts."""

@@ -7,6 +7,7 @@ accepted (`routing.rewrite`).
 """
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -14,11 +15,29 @@ from msgspec.structs import replace
 
 from postroad.model.address import Mailbox
 from postroad.model.envelope import Envelope, Recipient
-from postroad.model.route import CAPTURE, FAIL, HOLD, MX, Fallback, NextHop, Placement
-from postroad.routing.lanes import LaneSpec, format_lane, held_lane, parse_next_hop, requiring_tls
+from postroad.model.route import (
+    CAPTURE,
+    FAIL,
+    HOLD,
+    MX,
+    TLS_OPTIONAL,
+    TLS_REQUIRED,
+    TLS_REQUIRETLS,
+    Fallback,
+    NextHop,
+    Placement,
+)
+from postroad.routing.lanes import LaneSpec, format_lane, held_lane, parse_next_hop, with_tls
 from postroad.routing.patterns import Conditions, compile_patterns
 from postroad.routing.settings import EgressSettings, HopSettings, RouteSettings, ThenSettings
 
+_TLS_WORDS: Final = MappingProxyType(
+    {
+        TLS_REQUIRED: "by TLS alone, by policy",
+        TLS_REQUIRETLS: "by verified TLS alone, as the sender requires (REQUIRETLS)",
+        TLS_OPTIONAL: "TLS is not insisted on, as the sender asks (TLS-Required: No)",
+    }
+)
 _REMEMBERED: Final = 10_000  # domains; forgotten all at once, they are quickly found again
 
 
@@ -118,8 +137,9 @@ class Rules:
             placement = Placement(placement.lane, f"{placement.reason}, chosen by policy")
         if placement is None or not envelope.tls:
             return placement
-        lane = requiring_tls(placement.lane)
-        return placement if lane == placement.lane else Placement(lane, f"{placement.reason}; by TLS alone, by policy")
+        lane = with_tls(placement.lane, envelope.tls)
+        why = _TLS_WORDS.get(envelope.tls, "")
+        return placement if lane == placement.lane else Placement(lane, f"{placement.reason}; {why}")
 
     def _remember(self, domain: str) -> Placement | tuple[tuple[Rule, Placement], ...]:
         if len(self._by_domain) >= _REMEMBERED:

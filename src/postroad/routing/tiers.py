@@ -12,6 +12,7 @@ from math import gcd, lcm
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from postroad.model.route import FAILOVER, WEIGHTED, NextHop, Target
 
@@ -72,4 +73,4 @@ def _whole(shares: Sequence[Fraction]) -> list[int]:
 
 
 def _at(target: Target, tier: int, weight: int) -> Target:
-    return Target(target.scheme, target.host, target.address, target.port, weight, tier)
+    return replace(target, weight=weight, tier=tier)

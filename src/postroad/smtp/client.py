@@ -19,6 +19,7 @@ from postroad.model.envelope import (
 )
 from postroad.model.errors import PeerError
 from postroad.model.reply import Reply
+from postroad.model.route import TLS_REQUIRETLS
 from postroad.smtp.clientparse import Extensions, ReplyReader, parse_extensions
 from postroad.smtp.probe import Probe
 from postroad.smtp.transaction import Transaction
@@ -129,7 +130,10 @@ class ClientSession:
 def mail_command(
     envelope: Envelope, extensions: Extensions, *, size: int, body: str = BODY_7BIT, smtputf8: bool = False
 ) -> str:
-    """MAIL with the parameters the peer offers: SIZE, BODY, SMTPUTF8, RET, ENVID; `size` in octets with the prefix."""
+    """MAIL with the parameters that the peer offers: SIZE, BODY, SMTPUTF8, RET, ENVID, REQUIRETLS.
+
+    `size` is in octets with the prefix.
+    """
     text = f"MAIL FROM:<{envelope.sender.text}>"
     if extensions.has_size:
         text = f"{text} SIZE={size}"
@@ -142,6 +146,8 @@ def mail_command(
             text = f"{text} RET={envelope.ret}"
         if envelope.envid:
             text = f"{text} ENVID={envelope.envid}"
+    if extensions.requiretls and envelope.tls == TLS_REQUIRETLS:
+        text = f"{text} REQUIRETLS"  # RFC 8689 4.2.1
     return text
 
 

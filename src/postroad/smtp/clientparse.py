@@ -38,6 +38,7 @@ class Extensions(Struct, frozen=True, gc=False):
     dsn: bool = False  # RFC 3461
     starttls: bool = False  # RFC 3207
     enhanced: bool = False  # RFC 2034
+    requiretls: bool = False  # RFC 8689
     recipients: int = 0  # RFC 9422
     messages: int = 0  # RFC 9422
 
@@ -133,6 +134,7 @@ def parse_extensions(reply: Reply) -> Extensions:
         dsn="DSN" in words,
         starttls="STARTTLS" in words,
         enhanced="ENHANCEDSTATUSCODES" in words,
+        requiretls="REQUIRETLS" in words,
         recipients=_number(limits.get("RCPTMAX", "0")),
         messages=_number(limits.get("MAILMAX", "0")),
     )

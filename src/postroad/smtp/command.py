@@ -1,8 +1,9 @@
 """Command arguments: octets of one line to typed values.
 
 The grammar of RFC 5321 4.1.1 and 4.1.2, SIZE (RFC 1870 3), BODY (RFC 6152 2, RFC 3030 3), SMTPUTF8
-(RFC 6531 3.4), DSN parameters (RFC 3461 4). A space after the colon and a path without brackets are
-taken, since printers and scripts send them. What cannot be parsed raises `RefusalError` with the reply.
+(RFC 6531 3.4), DSN parameters (RFC 3461 4), REQUIRETLS (RFC 8689 2). A space after the colon and a path
+without brackets are taken, since printers and scripts send them. What cannot be parsed raises `RefusalError`
+with the reply.
 """
 
 from typing import Final
@@ -30,12 +31,18 @@ class RefusalError(CommandError):
         self.reply = reply
 
 
-def parse_mail(argument: bytes, *, auth: bool = False) -> MailFrom:
-    """MAIL's argument, "FROM:<path> parameters" (RFC 5321 4.1.1.2); with `auth` one may be AUTH=."""
+def parse_mail(argument: bytes, *, auth: bool = False, requiretls: bool = False) -> MailFrom:
+    """MAIL's argument, "FROM:<path> parameters" (RFC 5321 4.1.1.2); with `auth` one may be AUTH=.
+
+    With `requiretls`, which is for sessions under TLS alone, one may be REQUIRETLS (RFC 8689 2).
+    """
     raw, parameters = _split(argument, b"FROM:")
     if not parameters:
         return MailFrom(_mailbox(raw, sender=True, utf8=False))
-    known = _keywords(parameters, _MAIL_KEYWORDS_AUTH if auth else _MAIL_KEYWORDS)
+    allowed = _MAIL_KEYWORDS_AUTH if auth else _MAIL_KEYWORDS
+    known = _keywords(parameters, allowed | _REQUIRETLS if requiretls else allowed)
+    if known.get("REQUIRETLS"):
+        raise RefusalError(replies.SYNTAX, "REQUIRETLS takes no value")
     smtputf8 = "SMTPUTF8" in known
     if known.get("SMTPUTF8"):
         raise RefusalError(replies.SYNTAX, "SMTPUTF8 takes no value")
@@ -54,7 +61,7 @@ def parse_mail(argument: bytes, *, auth: bool = False) -> MailFrom:
         raise RefusalError(replies.SYNTAX, "ENVID is not xtext of at most 100 characters")
     if "AUTH" in known:
         _refuse_submitter(known["AUTH"])
-    return MailFrom(path, int(size), body, smtputf8, ret, envid)
+    return MailFrom(path, int(size), body, smtputf8, ret, envid, "REQUIRETLS" in known)
 
 
 def parse_rcpt(argument: bytes, *, utf8: bool) -> RcptTo:
@@ -116,6 +123,7 @@ def is_xtext(text: str) -> bool:
 
 _MAIL_KEYWORDS: Final = frozenset(("SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"))
 _MAIL_KEYWORDS_AUTH: Final = _MAIL_KEYWORDS | {"AUTH"}
+_REQUIRETLS: Final = frozenset(("REQUIRETLS",))
 _RCPT_KEYWORDS: Final = frozenset(("NOTIFY", "ORCPT"))
 
 

@@ -32,6 +32,7 @@ class MailFrom(Struct, frozen=True, gc=False):
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    requiretls: bool = False
 
 
 class RcptTo(Struct, frozen=True, gc=False):

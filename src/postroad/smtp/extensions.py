@@ -1,8 +1,8 @@
 """EHLO keywords we offer, built once for each listener.
 
 SIZE RFC 1870, PIPELINING RFC 2920, 8BITMIME RFC 6152, SMTPUTF8 RFC 6531, CHUNKING and BINARYMIME
-RFC 3030, DSN RFC 3461, AUTH RFC 4954, STARTTLS RFC 3207 4, ENHANCEDSTATUSCODES RFC 2034, LIMITS RFC 9422, HELP
-RFC 5321 4.1.1.8.
+RFC 3030, DSN RFC 3461, AUTH RFC 4954, STARTTLS RFC 3207 4, REQUIRETLS RFC 8689 2, ENHANCEDSTATUSCODES RFC 2034,
+LIMITS RFC 9422, HELP RFC 5321 4.1.1.8.
 """
 
 from functools import lru_cache
@@ -48,7 +48,7 @@ class Offer(Struct, frozen=True, gc=False):
 
     def keywords(self) -> tuple[str, ...]:
         """The keywords in the order they are sent."""
-        tls = ("STARTTLS",) if self.starttls else ()
+        tls = ("STARTTLS",) if self.starttls else ("REQUIRETLS",) if self.is_secured else ()
         return (
             "PIPELINING",
             f"SIZE {self.message_size}",

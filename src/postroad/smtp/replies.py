@@ -58,6 +58,10 @@ BAD_SENDER_DOMAIN: Final = Reply(550, "5.1.8", "Sender domain cannot be reached 
 BAD_SENDER_DOMAIN_FOR_NOW: Final = Reply(450, "4.1.8", "Sender domain cannot be reached by mail, try again later")
 SENDER_TAKES_NO_MAIL: Final = Reply(550, "5.7.27", "Sender domain takes no mail")
 SENDER_TAKES_NO_MAIL_FOR_NOW: Final = Reply(450, "4.7.27", "Sender domain takes no mail, try again later")
+SPF_FAILED: Final = Reply(550, "5.7.23", "SPF validation failed")
+SPF_FAILED_FOR_NOW: Final = Reply(451, "4.7.23", "SPF validation failed, try again later")
+SPF_BROKEN: Final = Reply(550, "5.7.24", "SPF validation error")
+SPF_UNAVAILABLE: Final = Reply(451, "4.7.24", "SPF validation error, try again later")
 DKIM_FAILED: Final = Reply(550, "5.7.20", "No passing DKIM signature found")
 DKIM_FAILED_FOR_NOW: Final = Reply(450, "4.7.20", "No passing DKIM signature found, try again later")
 PASSWORD_EXPIRED: Final = Reply(432, "4.7.12", "A password transition is needed")
@@ -220,6 +224,10 @@ CATALOGUE: Final = (
     Entry("BAD_SENDER_DOMAIN_FOR_NOW", BAD_SENDER_DOMAIN_FOR_NOW, "`sender_domain`: the same, deferred."),
     Entry("SENDER_TAKES_NO_MAIL", SENDER_TAKES_NO_MAIL, "`sender_domain`: it has a null MX (RFC 7505 4.2)."),
     Entry("SENDER_TAKES_NO_MAIL_FOR_NOW", SENDER_TAKES_NO_MAIL_FOR_NOW, "`sender_domain`: the same, deferred."),
+    Entry("SPF_FAILED", SPF_FAILED, "`spf`: the sender's domain does not allow the client (RFC 7372 3.2)."),
+    Entry("SPF_FAILED_FOR_NOW", SPF_FAILED_FOR_NOW, "`spf`: the same, deferred."),
+    Entry("SPF_BROKEN", SPF_BROKEN, "`spf`: the record of the sender's domain cannot be read (RFC 7372 3.2)."),
+    Entry("SPF_UNAVAILABLE", SPF_UNAVAILABLE, "`spf`: DNS does not answer, or the record cannot be read; deferred."),
     Entry("DKIM_FAILED", DKIM_FAILED, "`dkim`: the message is signed, and no signature holds (RFC 7372 3.1)."),
     Entry(
         "DKIM_FAILED_FOR_NOW", DKIM_FAILED_FOR_NOW, "`dkim`: the same, deferred; or DNS could not be asked for keys."

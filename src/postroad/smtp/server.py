@@ -192,7 +192,7 @@ class ServerSession(Dialogue):
             return None
         if self.needs_login:
             raise RefusalError(replies.AUTH_REQUIRED, "no log-in")
-        event = parse_mail(argument, auth=self._offer.auth)
+        event = parse_mail(argument, auth=self._offer.auth, requiretls=self._offer.is_secured)
         if event.size > self._offer.message_size:
             raise RefusalError(replies.MESSAGE_TOO_BIG, f"declared {event.size} octets")
         return event

@@ -60,7 +60,7 @@ def test_certificates_are_read_beside_the_configuration(tmp_path: Path) -> None:
     assert found(config) == []
     (source,) = egress_of(config).order("a", 0.0)
     assert source.tls is not None
-    assert source.tls().get_ca_certs() == []
+    assert source.tls.of(None).get_ca_certs() == []
 
 
 def test_an_encrypted_key_is_told_and_asks_nobody(tmp_path: Path) -> None:

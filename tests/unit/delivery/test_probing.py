@@ -15,9 +15,9 @@ from postroad.delivery.probing import IDLE, Prober, Replies, share_of
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.errors import AddressError, PeerError
 from postroad.model.route import CAPTURE, LMTP, SMTP, Route, Target
+from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import SystemClock
 from postroad.net.stream import open_stream
-from postroad.net.tls import opportunistic_context
 from postroad.smtp.clientparse import ReplyReader
 from postroad.smtp.probe import Probe
 from tests.support.peer import Drop, Hang, Peer, Raw, Step, certificate
@@ -50,7 +50,7 @@ class Kit:
                 hostname="relay.example.com",
                 clock=SystemClock(),
                 open_stream=open_stream,
-                tls_context=opportunistic_context(),
+                tls=ClientContexts(),
                 egress=Egress({"other": Source("other", ipv4="127.0.0.9", hostname="other.example.com")}, {}),
             )
         )

@@ -11,7 +11,7 @@ from postroad.delivery.egress import Egress, Source
 from postroad.model.outcome import Deferred, Delivered, Scope
 from postroad.model.records import SourceResumed, SourceSuspended
 from postroad.model.route import SMTPS, Target, Terms
-from postroad.net.tls import ClientCertificate
+from postroad.net.clienttls import ClientContexts
 from tests.support.clock import ManualClock
 from tests.support.delivering import Sender, make_works, to
 from tests.support.peer import Hang, Peer, Raw, Step, certificate
@@ -139,7 +139,7 @@ async def test_client_certificate(tmp_path: Path) -> None:
     context = certificate(tmp_path)
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cert)
-    known = Source("known", tls=ClientCertificate(cert, key).context)
+    known = Source("known", tls=ClientContexts(cert, key))
     egress = Egress({"known": known, "bare": Source("bare")}, {})
     async with Peer(extensions=["STARTTLS"], tls=context) as peer, Sender(egress=egress) as sender:
         (outcome,) = await sender.send(to(peer, source="known", terms=REQUIRED))
@@ -152,18 +152,18 @@ async def test_client_certificate(tmp_path: Path) -> None:
 
 def test_a_changed_certificate_is_read_again(tmp_path: Path) -> None:
     cert, key = make_pair(tmp_path, "client")
-    pair = ClientCertificate(cert, key)
-    first = pair.context()
-    assert pair.context() is first
+    pair = ClientContexts(cert, key)
+    first = pair.of(None)
+    assert pair.of(None) is first
     other_cert, other_key = make_pair(tmp_path, "other")
     other_cert.replace(cert)
-    assert pair.context() is first  # half of a pair
+    assert pair.of(None) is first  # half of a pair
     other_key.replace(key)
-    second = pair.context()
+    second = pair.of(None)
     assert second is not first
-    assert pair.context() is second
+    assert pair.of(None) is second
     key.unlink()
-    assert pair.context() is second
+    assert pair.of(None) is second
 
 
 async def test_terms_of_a_lane() -> None:

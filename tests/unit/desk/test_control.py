@@ -70,6 +70,7 @@ class Desk:
             running=RUNNING,
             rates=self.rates(),
             guard=self.guard,
+            plain=lambda lane: (f"mx.{lane}[192.0.2.1]:25",),
         )
 
     def tell(self, record: Record) -> None:

@@ -1,5 +1,7 @@
 """Key records: which are keys, which are none, and why."""
 
+from itertools import count
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -33,6 +35,7 @@ def pkcs1() -> str:
         (f"v=DKIM1; s=*; t=s; p={RSA}", "rsa", (False, True)),
         (f"v=DKIM1; p={pkcs1()}", "rsa", (False, False)),
     ],
+    ids=count(),
 )
 def test_a_key_is_read(text: str, kind: str, flags: tuple[bool, bool]) -> None:
     found = read_key(text)
@@ -69,6 +72,7 @@ def numbers(bits: int, exponent: int) -> str:
         (f"v=DKIM1; p={numbers(2048, 2**40 + 1)}", "policy", "its exponent is too large"),
         ("; ".join(f"a{n}=" for n in range(70)), "permerror", "it has more than 64 tags"),
     ],
+    ids=count(),
 )
 def test_what_is_no_key_is_told(text: str, result: str, reason: str) -> None:
     assert read_key(text) == KeyProblem(result, reason)

@@ -149,16 +149,16 @@ async def test_a_bind_does_not_change_who_searches(slapd: Slapd, kit: Kit) -> No
 
 async def test_a_certificate_for_another_name_is_refused(slapd: Slapd, kit: Kit) -> None:
     for url in (f"ldap://127.0.0.2:{slapd.port}", f"ldaps://127.0.0.2:{slapd.tls_port}"):
-        with pytest.raises(DirectoryError, match=r"TLS failed: .*not valid for '127\.0\.0\.2'"):
+        with pytest.raises(DirectoryError, match=r"another address .*not valid for '127\.0\.0\.2'"):
             await mails(kit(url, ca=str(slapd.ca)))
-        with pytest.raises(DirectoryError, match="TLS failed"):
+        with pytest.raises(DirectoryError, match="another address"):
             await kit(url, ca=str(slapd.ca)).bind(ALICE, PASSWORD)
 
 
 async def test_a_certificate_of_another_ca_is_refused(servers: tuple[Slapd, Slapd], kit: Kit) -> None:
     for url in (servers[0].url, servers[0].tls_url):
         for ca in (str(servers[1].ca), ""):
-            with pytest.raises(DirectoryError, match="TLS failed: "):
+            with pytest.raises(DirectoryError, match="leads to"):
                 await mails(kit(url, ca=ca))
 
 

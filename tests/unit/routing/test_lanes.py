@@ -17,7 +17,7 @@ from postroad.routing.lanes import (
     parse_failure,
     parse_lane,
     parse_next_hop,
-    requiring_tls,
+    with_tls,
 )
 
 
@@ -302,7 +302,7 @@ def test_what_is_no_code(text: str) -> None:
     ],
 )
 def test_a_lane_that_requires_tls(lane: str, secure: str) -> None:
-    assert requiring_tls(lane) == secure
+    assert with_tls(lane, "required") == secure
     if secure != lane:
         assert parse_lane(secure).tls == "required"
         assert format_lane(parse_lane(secure)) == secure

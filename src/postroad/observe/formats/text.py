@@ -12,6 +12,7 @@ import msgspec
 
 from postroad.model import records as r
 from postroad.model.records import Record
+from postroad.model.security import BY_DEFAULT, Secured
 from postroad.observe.formats.lines import Encode, Stamp, plural, printable, seconds
 
 
@@ -39,7 +40,17 @@ def _outcome(word: str, record: r.RecipientDelivered | r.RecipientDeferred | r.R
 
 
 def _delivered(record: r.RecipientDelivered) -> str:
-    return _outcome("delivered", record) + (f" ({record.tls})" if record.tls else "")
+    how = _encryption(record.tls, record.secured)
+    return _outcome("delivered", record) + (f" ({how})" if how else "")
+
+
+def _encryption(tls: str, secured: Secured | None) -> str:
+    """What TLS there was: version and cipher, whether it was verified, who demanded it, what was not met."""
+    if secured is None:
+        return tls
+    parts = [tls] * bool(tls) + ["verified"] * secured.verified + ["resumed"] * secured.resumed
+    parts += [secured.reason] * (secured.source != BY_DEFAULT) + [secured.words] * bool(secured.words)
+    return ", ".join(parts)
 
 
 def _deferred(record: r.RecipientDeferred) -> str:

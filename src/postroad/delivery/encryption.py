@@ -1,0 +1,130 @@
+"""TLS of one connection as its target demands it: what is asked of OpenSSL, what is looked at beside, and what was met.
+
+The demand is the target's own, or what `[delivery] tls` says. OpenSSL verifies the chain, and the name where there is
+one; several names, fingerprints and TLSA records (RFC 7672 3.1) are compared here, before anything is said under TLS. A
+resumed session was looked at when it was agreed on, under the same demand to the same target.
+"""
+
+import ssl
+from types import MappingProxyType
+from typing import Final
+
+from postroad.delivery.dialing import Dialing, MatchTlsa
+from postroad.delivery.settings import DeliverySettings
+from postroad.model.errors import DistrustError
+from postroad.model.route import Target
+from postroad.model.security import (
+    BY_DEFAULT,
+    DANE,
+    FINGERPRINT,
+    NONE,
+    OPPORTUNISTIC,
+    REQUIRED,
+    VERIFIED,
+    Secured,
+    Security,
+)
+from postroad.net.clienttls import ClientContext, ClientContexts, Trust
+from postroad.net.peerchain import chain_of, digests_of
+from postroad.net.peernames import carries, names_shown
+from postroad.net.stream import Stream
+from postroad.net.tls import MISMATCH, NOT_TRUSTED
+
+_LEVELS: Final = MappingProxyType(
+    {"off": NONE, "opportunistic": OPPORTUNISTIC, "required": REQUIRED, "verified": VERIFIED}
+)
+_DEFAULTS: Final = MappingProxyType(
+    {word: Security(level, BY_DEFAULT, f'delivery.tls = "{word}"') for word, level in _LEVELS.items()}
+)
+
+
+def demand_of(target: Target, settings: DeliverySettings) -> Security:
+    """What `target` must have."""
+    demand = target.security
+    if demand is not None:
+        return demand
+    return _DEFAULTS[settings.tls]
+
+
+def is_strict(demand: Security) -> bool:
+    """True when mail does not go without TLS."""
+    return demand.level not in (NONE, OPPORTUNISTIC)
+
+
+def context_for(contexts: ClientContexts, demand: Security) -> ClientContext:
+    """The context for a connection that meets `demand`; ConfigError when a file of it cannot be read."""
+    if demand.level != VERIFIED:
+        return contexts.of(None)
+    return contexts.of(Trust(len(demand.names) < 2, demand.ca, demand.crl))
+
+
+async def begin_tls(
+    dialing: Dialing, stream: Stream, context: ClientContext, demand: Security, target: Target
+) -> Secured:
+    """Begin TLS; DistrustError when the server is not who it must be, PeerError when there is no TLS with it."""
+    seconds = dialing.settings.command_timeout
+    with context.asking(_asked_name(demand, target), target) as name:
+        await stream.start_tls(context, name, seconds)
+    connection = stream.tls_connection
+    assert connection is not None
+    if connection.session_reused:
+        return Secured(demand.level, demand.source, demand.reason, _is_verified(demand), resumed=True)
+    try:
+        _look_at(connection, demand, target, dialing.match_tlsa)
+    except DistrustError:
+        stream.abort()
+        raise
+    return Secured(demand.level, demand.source, demand.reason, _is_verified(demand))
+
+
+def keep_session(stream: Stream, context: ClientContext, target: Target) -> None:
+    """Let the next connection to `target` resume what this one has agreed on; the server's ticket has come by now."""
+    connection = stream.tls_connection
+    if connection is not None:
+        context.sessions.keep(target, connection)
+
+
+def _is_verified(demand: Security) -> bool:
+    return demand.level in (VERIFIED, FINGERPRINT, DANE)
+
+
+def _names(demand: Security, target: Target) -> tuple[str, ...]:
+    return demand.names or (target.host,)
+
+
+def _asked_name(demand: Security, target: Target) -> str | None:
+    """The name to ask for (SNI), and OpenSSL's to compare where it is the only one."""
+    if demand.level == VERIFIED:
+        names = _names(demand, target)
+        return target.host if target.host in names else names[0]
+    if demand.level == DANE and demand.names:
+        return demand.names[0]  # RFC 7672 8.1: the name that the records stand at
+    return server_name(target)
+
+
+def server_name(target: Target) -> str | None:
+    """The name of `target` for SNI, which takes names alone (RFC 6066 3)."""
+    host = target.host
+    return host if host and host != target.address and not host.startswith("[") and "/" not in host else None
+
+
+def _look_at(connection: ssl.SSLObject, demand: Security, target: Target, match_tlsa: MatchTlsa | None) -> None:
+    """DistrustError when the certificate is not what OpenSSL could not be told to ask for."""
+    level = demand.level
+    if level == VERIFIED:
+        names = _names(demand, target)
+        if len(names) > 1:
+            certificate = connection.getpeercert() or {}
+            if not carries(certificate, names):
+                wanted, shown = ", ".join(names), names_shown(certificate)
+                raise DistrustError(f"the certificate is for another name ({shown}; wanted {wanted})", MISMATCH)
+    elif level == FINGERPRINT:
+        octets = connection.getpeercert(binary_form=True)
+        digests = digests_of(octets) if octets else ()
+        if not set(digests) & set(demand.fingerprints):
+            shown = digests[0] if digests else "none"
+            raise DistrustError(f"the certificate has another fingerprint ({shown})", NOT_TRUSTED)
+    elif level == DANE:
+        words = "TLSA records cannot be compared" if match_tlsa is None else match_tlsa(demand, chain_of(connection))
+        if words:
+            raise DistrustError(words, "validation-failure")

@@ -1,0 +1,89 @@
+"""Gives the targets of a plan what TLS they must have: asks the rules, then what DNS says, for each host once.
+
+Without rules, finders or a message that asks for TLS nobody comes here. A host that may not be used is left out, with
+the reason in the plan; when none is left, the reason is the outcome, a deferral before a failure.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from postroad.model.outcome import Deferred, Failed
+from postroad.model.route import CAPTURE, MX, NextHop, Target
+from postroad.model.security import Security
+from postroad.routing.mx import Plan
+from postroad.routing.tlspolicy import Found, TlsRules, decide
+
+
+class Find(Protocol):
+    """What the world says about a host: DANE, MTA-STS."""
+
+    async def __call__(self, domain: str, host: str, port: int, *, authentic: bool) -> Found:
+        """The demand on `host`, to which mail for `domain` goes; `authentic`: DNS, or we, proved that it does."""
+
+
+class Securing:
+    """Knows the rules, and whom to ask beside them."""
+
+    def __init__(self, rules: TlsRules, finders: Sequence[Find] = ()) -> None:
+        """Of `finders`, in order, the first one with an answer counts."""
+        self._rules = rules
+        self._finders = tuple(finders)
+
+    @property
+    def is_idle(self) -> bool:
+        """True when only a message can ask for something."""
+        return not self._rules and not self._finders
+
+    async def secure(self, hop: NextHop, plan: Plan, asked: str) -> Plan | Deferred | Failed:
+        """`plan`, which is for `hop`, with the security of its targets; `asked` is the lane's word."""
+        targets = [target for target in plan.targets if target.port]
+        if not targets or hop.scheme == CAPTURE:
+            return plan
+        domain = hop.host if hop.scheme == MX else ""
+        pairs = list(dict.fromkeys((target.host, target.port, target.address) for target in targets))
+        found = await self._found(domain or hop.host, targets, authentic=plan.authentic or hop.scheme != MX)
+        decided: dict[tuple[str, int, str], Found | Failed] = {}
+        for host, port, address in pairs:
+            rule = self._rules.find(domain, host, address)
+            decided[host, port, address] = decide(
+                rule, found.get((host, port)), asked, host=host, is_named=hop.scheme != MX
+            )
+        return _with(plan, decided)
+
+    async def _found(self, domain: str, targets: Sequence[Target], *, authentic: bool) -> dict[tuple[str, int], Found]:
+        if not self._finders:
+            return {}
+        hosts = list(dict.fromkeys((target.host, target.port) for target in targets))
+        answers = await asyncio.gather(*(self._ask(domain, host, port, authentic=authentic) for host, port in hosts))
+        return dict(zip(hosts, answers, strict=True))
+
+    async def _ask(self, domain: str, host: str, port: int, *, authentic: bool) -> Found:
+        for find in self._finders:
+            found = await find(domain, host, port, authentic=authentic)
+            if found is not None:
+                return found
+        return None
+
+
+def _with(plan: Plan, decided: dict[tuple[str, int, str], Found | Failed]) -> Plan | Deferred | Failed:
+    kept: list[Target] = []
+    refused: dict[str, Deferred | Failed] = {}
+    for target in plan.targets:
+        security = decided.get((target.host, target.port, target.address))
+        if isinstance(security, Deferred | Failed):
+            refused.setdefault(target.host, security)
+        else:
+            kept.append(target if security is None else _secured(target, security))
+    if not kept:
+        return next((one for one in refused.values() if isinstance(one, Deferred)), next(iter(refused.values())))
+    if not refused:
+        return plan if kept == list(plan.targets) else replace(plan, targets=tuple(kept))
+    reasons = (plan.reason, *(f"{host} left out: {one.reply.text}" for host, one in refused.items()))
+    return replace(plan, targets=tuple(kept), reason="; ".join(reasons), partial=True)
+
+
+def _secured(target: Target, security: Security) -> Target:
+    return replace(target, security=security)

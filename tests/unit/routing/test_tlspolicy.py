@@ -1,0 +1,187 @@
+"""Who says what TLS a host must have: a configured destination, then DNS, then nobody; and what a message may ask."""
+
+from typing import Any
+
+import pytest
+
+from postroad.model.dns import Answer, DnsStatus, MxRecord
+from postroad.model.outcome import Deferred, Failed, Scope
+from postroad.model.reply import Reply
+from postroad.model.route import Route
+from postroad.model.security import (
+    BY_DANE,
+    BY_POLICY,
+    BY_REQUIRETLS,
+    BY_STS,
+    DANE,
+    FINGERPRINT,
+    NONE,
+    REQUIRED,
+    VERIFIED,
+    Security,
+)
+from postroad.routing.router import Router
+from postroad.routing.rules import compile_rules
+from postroad.routing.securing import Find, Securing
+from postroad.routing.settings import RouteSettings
+from postroad.routing.tlspolicy import Found, TlsRules, decide
+from postroad.routing.tlssettings import DestinationSettings
+from tests.support.clock import ManualClock
+
+BY_TLSA = Security(DANE, BY_DANE, "DANE of mx1.example.com")
+BY_MTA_STS = Security(VERIFIED, BY_STS, "MTA-STS of example.com")
+TESTING = Security(VERIFIED, BY_STS, "MTA-STS of example.com", testing=True)
+LATER = Deferred(Reply(451, "4.4.3", "TLSA of mx1.example.com: SERVFAIL"), Scope.HOST)
+
+
+def rule(**fields: Any) -> DestinationSettings:
+    return DestinationSettings.model_validate({"domains": ("example.com",), **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "is_found"),
+    [
+        ({"domains": ("example.com",)}, ("example.com", "mx1.example.net", "192.0.2.1"), True),
+        ({"domains": ("example.com",)}, ("a.example.com", "mx1.example.net", "192.0.2.1"), False),
+        ({"domains": ("*.example.com",)}, ("a.b.example.com", "mx1.example.net", "192.0.2.1"), True),
+        ({"domains": ("example.com",)}, ("", "example.com", "192.0.2.1"), False),
+        ({"domains": (), "hosts": ("*.example.net",)}, ("example.com", "mx1.example.net", "192.0.2.1"), True),
+        ({"domains": (), "hosts": ("mx1.example.net",)}, ("", "mx1.example.net", "192.0.2.1"), True),
+        ({"domains": (), "hosts": ("192.0.2.1",)}, ("example.org", "mx1.example.net", "192.0.2.1"), True),
+        ({"domains": (), "hosts": ("2001:DB8::1",)}, ("", "2001:db8::1", "2001:db8::1"), True),
+        ({"domains": (), "hosts": ("192.0.2.1",)}, ("example.org", "mx1.example.net", "192.0.2.2"), False),
+    ],
+)
+def test_whom_a_destination_is_for(fields: dict[str, Any], asked: tuple[str, str, str], is_found: bool) -> None:
+    found = TlsRules([rule(level="required", **fields)]).find(*asked)
+    assert (found is not None) == is_found
+
+
+def test_the_first_that_matches_wins() -> None:
+    rules = TlsRules([rule(domains=("*.example.com",), level="none"), rule(domains=("*.com",), level="required")])
+    first, second = rules.find("a.example.com", "mx", "192.0.2.1"), rules.find("example.com", "mx", "192.0.2.1")
+    assert first is not None
+    assert second is not None
+    assert (first.level, first.reason) == (NONE, "tls_out.destinations[0]")
+    assert (second.level, second.reason) == (REQUIRED, "tls_out.destinations[1]")
+    assert rules.find("example.org", "mx", "192.0.2.1") is None
+
+
+PLAIN = Security(NONE, "rule", "tls_out.destinations[0]")
+PINNED = Security(FINGERPRINT, "rule", "tls_out.destinations[0]", fingerprints=("00",))
+
+
+@pytest.mark.parametrize(
+    ("configured", "found", "asked", "level", "source"),
+    [
+        (None, None, "", None, None),
+        (PLAIN, BY_TLSA, "", NONE, "rule"),
+        (PINNED, LATER, "", FINGERPRINT, "rule"),
+        (None, BY_TLSA, "", DANE, BY_DANE),
+        (None, TESTING, "", VERIFIED, BY_STS),
+        (PLAIN, None, "required", REQUIRED, BY_POLICY),
+        (None, None, "required", None, None),
+        (None, TESTING, "required", REQUIRED, BY_POLICY),
+        (None, BY_TLSA, "required", DANE, BY_DANE),
+        (None, BY_TLSA, "requiretls", DANE, BY_REQUIRETLS),
+        (None, BY_MTA_STS, "requiretls", VERIFIED, BY_REQUIRETLS),
+        (PINNED, None, "requiretls", FINGERPRINT, BY_REQUIRETLS),
+        (None, BY_TLSA, "optional", None, None),
+        (None, LATER, "optional", None, None),
+        (PINNED, BY_TLSA, "optional", FINGERPRINT, "rule"),
+    ],
+)
+def test_who_decides(
+    configured: Security | None, found: Found, asked: str, level: str | None, source: str | None
+) -> None:
+    decided = decide(configured, found, asked, host="mx1.example.com", is_named=False)
+    assert not isinstance(decided, Deferred | Failed)
+    assert (None if decided is None else decided.level) == level
+    assert (None if decided is None else decided.source) == source
+
+
+@pytest.mark.parametrize("asked", ["", "required", "requiretls"])
+def test_what_cannot_be_known_now_is_a_deferral(asked: str) -> None:
+    assert decide(None, LATER, asked, host="mx1.example.com", is_named=False) is LATER
+
+
+@pytest.mark.parametrize("configured", [None, PLAIN, Security(REQUIRED, "rule", "r"), TESTING])
+def test_requiretls_goes_to_nobody_who_is_not_verified(configured: Security | None) -> None:
+    decided = decide(configured, None, "requiretls", host="mx1.example.com", is_named=configured is not None)
+    assert isinstance(decided, Failed)
+    assert decided.reply.enhanced == "5.7.30"
+    assert "mx1.example.com" in decided.reply.text
+
+
+def test_requiretls_goes_to_a_host_that_the_route_names() -> None:
+    decided = decide(None, None, "requiretls", host="mail.internal", is_named=True)
+    assert isinstance(decided, Security)
+    assert (decided.level, decided.names, decided.source) == (VERIFIED, ("mail.internal",), BY_REQUIRETLS)
+
+
+class World:
+    """Two hosts of one domain, and what is said about them."""
+
+    def __init__(self, **said: Found) -> None:
+        self.said = said
+        self.asked: list[tuple[str, str, int, bool]] = []
+
+    async def lookup(self, name: str, kind: str) -> Answer:
+        if kind == "MX":
+            records = (MxRecord(10, "mx1.example.com"), MxRecord(20, "mx2.example.com"))
+            return Answer(DnsStatus.FOUND, records, 300, authentic=True)
+        if kind == "A":
+            return Answer(DnsStatus.FOUND, ("192.0.2.1" if "1" in name else "192.0.2.2",), 300)
+        return Answer(DnsStatus.NO_DATA, (), 300)
+
+    async def find(self, domain: str, host: str, port: int, *, authentic: bool) -> Found:
+        self.asked.append((domain, host, port, authentic))
+        return self.said.get(host.partition(".")[0])
+
+    async def plan(self, lane: str, *rules: DestinationSettings, finders: tuple[Find, ...] | None = None) -> Any:
+        router = Router(
+            compile_rules((RouteSettings(next_hops=("mx",)),), ()),
+            self.lookup,
+            own_names=(),
+            own_addresses=(),
+            shuffle=lambda _: None,
+            securing=Securing(TlsRules(rules), (self.find,) if finders is None else finders),
+            clock=ManualClock(),
+        )
+        return await router.plan(lane)
+
+
+async def test_targets_carry_what_was_decided() -> None:
+    world = World(mx1=BY_TLSA, mx2=BY_MTA_STS)
+    route = await world.plan("mx:example.com")
+    assert isinstance(route, Route)
+    assert [target.security for target in route.targets] == [BY_TLSA, BY_MTA_STS]
+    assert world.asked == [("example.com", "mx1.example.com", 25, True), ("example.com", "mx2.example.com", 25, True)]
+    ruled = await world.plan("mx:example.com", rule(level="required"))
+    assert [target.security.level for target in ruled.targets] == [REQUIRED, REQUIRED]
+    waived = await world.plan("mx:example.com?tls=optional")
+    assert [target.security for target in waived.targets] == [None, None]
+    named = await world.plan("smtp://mx1.example.com:25")
+    assert [target.security for target in named.targets] == [BY_TLSA]
+
+
+async def test_a_host_that_may_not_be_used_is_left_out() -> None:
+    route = await World(mx1=LATER, mx2=BY_TLSA).plan("mx:example.com")
+    assert isinstance(route, Route)
+    assert [target.host for target in route.targets] == ["mx2.example.com"]
+    assert "mx1.example.com left out: TLSA of mx1.example.com: SERVFAIL" in route.reason
+    assert await World(mx1=LATER, mx2=LATER).plan("mx:example.com") == LATER
+
+
+async def test_requiretls_fails_at_once_where_nobody_can_be_verified() -> None:
+    failed = await World().plan("mx:example.com?tls=requiretls", finders=())
+    assert isinstance(failed, Failed)
+    assert failed.reply.enhanced == "5.7.30"
+    some = await World(mx2=BY_TLSA).plan("mx:example.com?tls=requiretls")
+    assert [target.host for target in some.targets] == ["mx2.example.com"]
+    assert some.targets[0].security.source == BY_REQUIRETLS
+
+
+async def test_without_rules_nothing_is_changed() -> None:
+    route = await World().plan("mx:example.com", finders=())
+    assert [target.security for target in route.targets] == [None, None]
