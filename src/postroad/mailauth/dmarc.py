@@ -66,6 +66,7 @@ async def evaluate(
         return Dmarc("permerror", reason="the message has no author with a domain that can be read")
     if len(authors) > AUTHORS_LIMIT:
         return Dmarc("permerror", reason=f"its authors are of more than {AUTHORS_LIMIT} domains")
+    identifiers = sorted(identifiers, key=_is_no_pass)[:IDENTIFIERS_LIMIT]  # what proves something comes first
     discovery = Discovery(lookup, organization)
     if len(authors) == 1:
         return await _evaluate(discovery, authors[0], identifiers, roll)
@@ -78,7 +79,7 @@ async def _evaluate(discovery: Discovery, author: str, identifiers: Sequence[Ide
         record, where = await discovery.policy_of(author)
         if record is None or not record.policy:
             return Dmarc(NOTHING, author, f"{author} has no DMARC policy")
-        aligned, unsure = await _aligned(discovery, author, record, identifiers[:IDENTIFIERS_LIMIT])
+        aligned, unsure = await _aligned(discovery, author, record, identifiers)
         if aligned:
             reason = f"{author} is proven by {_shown(aligned)}"
             policy = record.policy if where == author else record.sub_policy
@@ -128,6 +129,10 @@ async def _aligned(
         if await discovery.organization_of(one.domain) == top:
             fitting[one.result].append(one)
     return fitting["pass"], fitting["temperror"]
+
+
+def _is_no_pass(one: Identifier) -> bool:
+    return one.result != "pass"
 
 
 def _strictness(found: Dmarc) -> tuple[int, bool]:
