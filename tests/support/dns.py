@@ -11,7 +11,7 @@ name and type, is SERVFAIL or times out.
 
 from collections.abc import Iterable, Mapping
 
-from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord
+from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord, TlsaRecord
 
 Question = tuple[str, str]
 
@@ -66,7 +66,10 @@ class FakeLookup:
         return Answer(status, (), self.ttl, authentic, canonical)
 
 
-def _record(value: str, kind: str) -> str | MxRecord | SrvRecord:
+def _record(value: str, kind: str) -> str | MxRecord | SrvRecord | TlsaRecord:
+    if kind == "TLSA":
+        usage, selector, matching, data = value.split()
+        return TlsaRecord(int(usage), int(selector), int(matching), bytes.fromhex(data))
     if kind == "SRV":
         priority, weight, port, target = value.split()
         return SrvRecord(int(priority), int(weight), int(port), target.lower().removesuffix("."))

@@ -4,7 +4,8 @@ r"""A private DNS server with test zones: Knot on a free loopback port, and Unbo
         ResolverSettings(nameservers=(server.nameserver,))
 
 Zone texts are master files without SOA and NS, which are added (negative TTL 30). Zones in `broken` answer
-SERVFAIL, those in `signed` are signed, and Unbound validates them. Needs the Debian packages `knot` and, for
+SERVFAIL, those in `signed` are signed, and Unbound validates them; the signatures of those in `expired` have ended.
+What Unbound asks about zones of `by` goes to the port that stands there. Needs the Debian packages `knot` and, for
 `recursive`, `unbound`. All files are in a temporary folder; every wait is bounded; processes die with `stop`.
 """
 
@@ -20,6 +21,7 @@ from typing import Self
 
 from postroad.net.dnscodec import encode_question, read_answer
 from tests.support.ports import free_dual_port
+from tests.support.zonesigning import sign_expired
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -38,15 +40,21 @@ class DnsServer:
         *,
         broken: Iterable[str] = (),
         signed: Iterable[str] = (),
+        expired: Iterable[str] = (),
+        by: Mapping[str, int] | None = None,
         recursive: bool = False,
     ) -> None:
         self.zones = {**zones, PROBE: "@ A 127.0.0.1"}
         self.broken = tuple(broken)
         self.signed = frozenset(signed)
+        self.expired = frozenset(expired)
+        self.by = dict(by or {})
         self.recursive = recursive
         self.port = 0
         self.authority_port = 0
         self._folder = Path()
+        self._anchors: list[str] = []
+        self.on_authority: Callable[[int], None] = lambda _port: None  # told where the authority is
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -66,6 +74,7 @@ class DnsServer:
         self._folder = Path(tempfile.mkdtemp(prefix="postroad-dns-"))
         try:
             self.port = self.authority_port = self._launch(self._start_knot)
+            self.on_authority(self.port)
             if self.recursive:
                 self.port = self._launch(self._start_unbound)
         except BaseException:
@@ -83,6 +92,8 @@ class DnsServer:
                 process.kill()
                 process.wait()
         self._processes.clear()
+        self._anchors.clear()
+        self.authority_port = 0
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _launch(self, start: Callable[[int], "subprocess.Popen[bytes]"]) -> int:
@@ -101,7 +112,7 @@ class DnsServer:
     def _answers(self, process: "subprocess.Popen[bytes]", port: int) -> bool:
         """True once every zone is served."""
         end = time.monotonic() + START_SECONDS
-        waiting = list(self.zones)
+        waiting = [zone for zone in self.zones if not self.authority_port or not self._is_behind(zone)]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(0.2)
             sock.connect(("127.0.0.1", port))
@@ -132,7 +143,11 @@ class DnsServer:
         (folder / "db").mkdir(exist_ok=True)
         zones = []
         for zone, text in self.zones.items():
-            (folder / f"{zone}.zone").write_text(ZONE_HEAD.format(zone=zone) + text + "\n")
+            whole = ZONE_HEAD.format(zone=zone) + text + "\n"
+            if zone in self.expired:
+                whole, anchor = sign_expired(zone, whole)
+                self._anchors.append(anchor)
+            (folder / f"{zone}.zone").write_text(whole)
             zones.append(f"  - domain: {zone}\n    file: {zone}.zone\n    zonefile-sync: -1\n")
             if zone in self.signed:
                 zones.append("    dnssec-signing: on\n    dnssec-policy: plain\n")
@@ -151,10 +166,11 @@ class DnsServer:
     def _start_unbound(self, port: int) -> "subprocess.Popen[bytes]":
         folder = self._folder
         stubs = "".join(
-            f"stub-zone:\n  name: {zone}\n  stub-addr: 127.0.0.1@{self.authority_port}\n"
+            f"stub-zone:\n  name: {zone}\n  stub-addr: 127.0.0.1@{self.by.get(zone, self.authority_port)}\n"
             for zone in (*self.zones, *self.broken)
         )
-        anchors = "".join(f'  trust-anchor: "{self._anchor(zone)}"\n' for zone in sorted(self.signed))
+        found = [*(self._anchor(zone) for zone in sorted(self.signed)), *self._anchors]
+        anchors = "".join(f'  trust-anchor: "{anchor}"\n' for anchor in found)
         modules = "validator iterator" if self.signed else "iterator"
         (folder / "unbound.conf").write_text(
             f"server:\n  interface: 127.0.0.1@{port}\n  interface: ::1@{port}\n  directory: {folder}\n"
@@ -164,6 +180,10 @@ class DnsServer:
             f"{anchors}remote-control:\n  control-enable: no\n{stubs}"
         )
         return self._spawn(["unbound", "-d", "-c", str(folder / "unbound.conf")], "unbound")
+
+    def _is_behind(self, zone: str) -> bool:
+        """True for a zone that the resolver cannot answer for, or not yet."""
+        return zone in self.expired or zone in self.by
 
     def _anchor(self, zone: str) -> str:
         command = ["keymgr", "-c", str(self._folder / "knot.conf"), f"{zone}.", "ds"]

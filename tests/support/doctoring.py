@@ -12,6 +12,7 @@ from postroad.doctor.finding import Finding
 from postroad.doctor.talk import Talk
 from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord
 from postroad.net.clock import Clock, SystemClock
+from postroad.net.validation import Proof, conclusion, prove
 
 Records = Mapping[tuple[str, str], tuple[str | MxRecord, ...]]
 
@@ -31,11 +32,20 @@ async def no_dns(name: str, kind: str) -> Answer:
     return Answer(DnsStatus.TIMED_OUT)
 
 
+async def no_proof() -> Proof:
+    """Nothing could be found out."""
+    return Proof(None, "nobody was asked")
+
+
 def around_of(
     config: Config, lookup: Lookup = no_dns, clock: Clock | None = None, nameservers: tuple[str, ...] = ()
 ) -> Around:
     """What a check is given that begins no session."""
-    return Around(config, lookup, clock or SystemClock(), nameservers, _nobody)
+
+    async def prove_each() -> Proof:
+        return conclusion([await prove(server, lookup, config.resolver) for server in nameservers])
+
+    return Around(config, lookup, clock or SystemClock(), nameservers, _nobody, prove_each)
 
 
 def dns(records: Records, *, authentic: bool = False, invented: str = "") -> Lookup:

@@ -24,8 +24,6 @@ from postroad.model.records import (
     ConnectionSecured,
     DeliveryFaulted,
     DeskFaulted,
-    DirectoryFaulted,
-    DirectoryRecovered,
     DropSetAside,
     DropsFaulted,
     DsnQueued,
@@ -76,6 +74,7 @@ from postroad.model.reply import Reply
 from postroad.model.security import Secured
 from postroad.smtp import replies
 from tests.support.acmerecords import ACME
+from tests.support.dnsrecords import DNS_RECORDS
 from tests.support.raterecords import rate_samples
 from tests.support.shieldrecords import AT as SHIELD_AT
 from tests.support.shieldrecords import SHIELD
@@ -374,10 +373,7 @@ SAMPLES: tuple[Record, ...] = (
     ),
     CatchAllFound(at=AT, domain="example.org", target="mail.example.org[192.0.2.7]:25"),
     TableRefused(at=AT, table="/etc/postroad/virtual", line=7, reason='"a b": not an address', problems=2),
-    DirectoryFaulted(
-        at=AT, directory="ad", server="ldaps://dc1.example.com:636", reason="connection refused", pause=2.0
-    ),
-    DirectoryRecovered(at=AT, directory="ad", server="ldaps://dc1.example.com:636"),
+    *DNS_RECORDS,
     DeliveryFaulted(at=AT, lane="mx:example.net", detail="Traceback:\n  line 1\nValueError: x"),
     WorkFailed(
         at=AT, job="message.mime.to_quoted_printable", cause="timeout", reason="not done within 5 s", seconds=5.1

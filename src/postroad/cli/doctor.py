@@ -6,6 +6,7 @@ configuration is broken. It may run beside the server, and before its first star
 
 import asyncio
 import sys
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Final
 
@@ -25,6 +26,7 @@ from postroad.house.stranger import Strangers
 from postroad.net.clock import SystemClock
 from postroad.net.resolver import Resolver
 from postroad.net.systemdns import system_nameservers
+from postroad.net.validation import prove_all
 
 FOUND: Final = 1  # there is a problem
 _MARKS: Final = MappingProxyType(
@@ -69,7 +71,7 @@ async def _examine(config: Config, only: frozenset[str], *, as_json: bool, every
     def stranger(listener: str, ip: str) -> Talk:
         return MemoryTalk(strangers.terms_of(listener), ip)
 
-    around = Around(config, resolver, clock, servers, stranger)
+    around = Around(config, resolver, clock, servers, stranger, partial(prove_all, config.resolver, clock))
     findings = []
     try:
         async for finding in examine(around, only):

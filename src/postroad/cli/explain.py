@@ -32,6 +32,7 @@ from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
 from postroad.model.option import parse_size
 from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held
+from postroad.model.records import Record, ValidationProved, ValidationRefuted
 from postroad.model.route import CAPTURE, FAILOVER, Fallback, Route, Target
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
@@ -116,6 +117,7 @@ class Explanation(Struct):
     now: LaneNow | None = None  # the running server's view of the lane
     stopped: str = ""
     judged: Judged | None = None
+    dnssec: str = ""  # whether the resolver validates, where it matters
     leaves_as: str = ""  # the reverse-path, where it changes
 
 
@@ -217,6 +219,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         access, envelope = _ruled_access(access, ruled), after(envelope, ruled)
     resolver = Resolver(config.resolver, SystemClock())
     lookup = NotingLookup(resolver)
+    noted: list[Record] = []
     router = Router(
         compile_rules(config.routes, config.egress),
         lookup,
@@ -224,7 +227,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=_as_they_are,
         sites=Sites(config.sites),
-        securing=securing_of(config),
+        securing=securing_of(config, lookup, SystemClock(), noted.append),
     )
     recipient = envelope.recipients[0]
     aliases = await trace_aliases(config, recipient.address)
@@ -262,6 +265,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         rules=rules,
         policies=await explain_policies(config, envelope),
         leaves_as=leaves_as(config, envelope, recipient),
+        dnssec="; ".join(one.reason for one in noted if isinstance(one, ValidationProved | ValidationRefuted)),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
 
@@ -351,6 +355,8 @@ def _lines(found: Explanation) -> list[str]:
         out.append(f"next hop  {found.lane}")
     if found.stopped:
         out.append(f"stopped   {printable(found.stopped)}")
+    if found.dnssec:
+        out.append(f"dnssec    {printable(found.dnssec)}")
     if found.plan is not None:
         out += _plan_lines(found.plan)
     beyond = found.fallback

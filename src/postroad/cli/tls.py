@@ -27,6 +27,7 @@ from postroad.model.outcome import Held
 from postroad.model.route import CAPTURE, Route
 from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import SystemClock
+from postroad.net.danecheck import TlsaCheck
 from postroad.net.proxy import Proxy
 from postroad.net.resolver import Resolver
 from postroad.net.stream import Stream, open_stream
@@ -114,7 +115,7 @@ async def _probe(config: Config, destination: str, timeout: float) -> Probe:
     resolver = Resolver(config.resolver, clock)
     lookup = NotingLookup(resolver)
     try:
-        router = router_of(config, lookup)
+        router = router_of(config, lookup, clock)
         lane = _lane(router, destination)
         planned = await router.plan(lane)
     finally:
@@ -131,6 +132,7 @@ async def _probe(config: Config, destination: str, timeout: float) -> Probe:
         open_stream=streams.open,
         tls=ClientContexts(ca=config.tls_out.anchors),
         monotonic=clock.monotonic,
+        match_tlsa=TlsaCheck(clock),
     )
     dialing = dialings.of(sources[0] if sources else None, planned.terms)
     targets = [target for target in planned.targets if target.scheme != CAPTURE][:MOST]

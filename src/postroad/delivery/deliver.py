@@ -48,7 +48,7 @@ from postroad.model.outcome import Deferred, Failed, Outcome, Scope
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
 from postroad.model.route import CAPTURE, LEAST_BUSY, TLS_REQUIRETLS, Route, Target
-from postroad.model.security import TlsObserver
+from postroad.model.security import BY_REQUIRETLS, TlsObserver
 from postroad.model.work import Work
 from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
@@ -174,7 +174,6 @@ class Deliverer:
             self._probe_due(dialing)
             if not targets and route.targets:
                 host = _no_family(route, dialing)
-        is_final = attempt.cargo.envelope.tls == TLS_REQUIRETLS and len(targets) == len(route.targets)
         for target in targets:
             if is_counted:
                 failure = await self._counted(target, attempt, left)
@@ -182,7 +181,9 @@ class Deliverer:
                 failure = await self._to_target(target, attempt, left)
             if failure is None:
                 break
-            final = when_no_host_may(failure) if is_final else None
+            final = None
+            if attempt.cargo.envelope.tls == TLS_REQUIRETLS and len(targets) == len(route.targets):
+                final = when_no_host_may(failure)
             if final is None:
                 host = failure
             elif host is _NO_TARGET:
@@ -343,6 +344,8 @@ class Deliverer:
         elif opened.lacks_tls:
             demand = demand_of(target, dialing.settings)
             failure = from_missing_tls(opened.words, target, demand, is_distrusted=opened.is_distrusted)
+            if demand.source == BY_REQUIRETLS:
+                return failure  # what one sender asks for says nothing about the host to others
         else:
             failure = from_fault(opened.words, opened.command, target)
         if has_choice:

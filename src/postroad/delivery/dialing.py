@@ -16,13 +16,14 @@ from postroad.model.reply import Reply
 from postroad.model.route import Target, Terms
 from postroad.model.security import Security
 from postroad.net.clienttls import ClientContexts
+from postroad.net.danewords import Mismatch
 from postroad.net.proxy import Proxy
 from postroad.net.stream import Stream
 
 KEPT: Final = 1000
 
-# Why a chain (in DER, the server's own first) does not match the TLSA records of a demand; "": it does (RFC 7672 3.1).
-MatchTlsa = Callable[[Security, Sequence[bytes]], str]
+# Why a chain (in DER, the server's own first) does not match TLSA records of a demand; None: it does (RFC 7672 3.1).
+MatchTlsa = Callable[[Security, Sequence[bytes]], Mismatch | None]
 PoolKey = Target | tuple[Target, str, Terms | None]
 
 

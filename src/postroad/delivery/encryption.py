@@ -25,6 +25,7 @@ from postroad.model.security import (
     Security,
 )
 from postroad.net.clienttls import ClientContext, ClientContexts, Trust
+from postroad.net.danewords import INVALID
 from postroad.net.peerchain import chain_of, digests_of
 from postroad.net.peernames import carries, names_shown
 from postroad.net.stream import Stream
@@ -125,6 +126,8 @@ def _look_at(connection: ssl.SSLObject, demand: Security, target: Target, match_
             shown = digests[0] if digests else "none"
             raise DistrustError(f"the certificate has another fingerprint ({shown})", NOT_TRUSTED)
     elif level == DANE:
-        words = "TLSA records cannot be compared" if match_tlsa is None else match_tlsa(demand, chain_of(connection))
-        if words:
-            raise DistrustError(words, "validation-failure")
+        if match_tlsa is None:
+            raise DistrustError("TLSA records cannot be compared", INVALID)
+        mismatch = match_tlsa(demand, chain_of(connection))
+        if mismatch is not None:
+            raise DistrustError(mismatch.words, mismatch.result)

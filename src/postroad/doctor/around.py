@@ -3,7 +3,7 @@
 All of it comes from outside, so that a check can be shown any world; none of them changes anything.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
@@ -11,12 +11,13 @@ from postroad.config.schema import Config
 from postroad.doctor.talk import Talk
 from postroad.model.dns import Lookup
 from postroad.net.clock import Clock
+from postroad.net.validation import Proof
 
 
 class Around(Struct, frozen=True):
     """For all checks: `stranger` begins a session in memory, at a listener, from an address.
 
-    `nameservers` are those that are asked, as text.
+    `nameservers` are those that are asked, as text; `prove` finds out whether they validate, each asked apart.
     """
 
     config: Config
@@ -24,3 +25,4 @@ class Around(Struct, frozen=True):
     clock: Clock
     nameservers: tuple[str, ...]
     stranger: Callable[[str, str], Talk]
+    prove: Callable[[], Awaitable[Proof]]

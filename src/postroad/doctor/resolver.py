@@ -6,13 +6,13 @@ lists; without a validating one on this host nothing that DNSSEC protects can be
 
 import secrets
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
 from typing import Final
 
 from postroad.doctor.around import Around
 from postroad.doctor.finding import Finding, ok, problem, unknown, warning
 from postroad.model.dns import DnsStatus
 from postroad.model.option import parse_endpoint
+from postroad.net.addresses import is_loopback
 
 ABOUT: Final = "resolver"
 SLOW: Final = 0.5  # seconds for an answer that nobody has in a cache
@@ -39,7 +39,7 @@ async def check_resolver(around: Around) -> AsyncIterator[Finding]:
     else:
         yield ok(ABOUT, f"{servers}: answers within {took * 1000:.0f} ms")
     yield await _honesty(around)
-    yield _validation(around, is_authentic=answer.authentic)
+    yield await _validation(around)
 
 
 async def _honesty(around: Around) -> Finding:
@@ -54,15 +54,17 @@ async def _honesty(around: Around) -> Finding:
     return ok(about, "it says that they do not exist")
 
 
-def _validation(around: Around, *, is_authentic: bool) -> Finding:
+async def _validation(around: Around) -> Finding:
     about = f"{ABOUT}: DNSSEC"
-    if is_authentic:
-        return ok(about, "answers are validated on this host")
-    local = all(ip_address(parse_endpoint(text, default_port=53)[0]).is_loopback for text in around.nameservers)
+    proof = await around.prove()
+    if proof.validates:
+        return ok(about, f"{proof.words}: what DNSSEC protects can be relied on, DANE first of all")
+    if proof.validates is None:
+        return unknown(about, proof.words, "see to it that the resolver answers for what resolver.signed_name names")
+    local = all(is_loopback(parse_endpoint(text, default_port=53)[0]) for text in around.nameservers)
     mend = (
         "let it validate (unbound: auto-trust-anchor-file)"
         if local
-        else "run a validating resolver on this host and name it in resolver.nameservers"
+        else "run a validating resolver on this host and name it, and no other, in resolver.nameservers"
     )
-    what = "answers are not validated" if local else "only a resolver on this host can be believed that it validated"
-    return warning(about, f"{what}: what DNSSEC protects, DANE first of all, is not used", mend)
+    return warning(about, f"{proof.words}: what DNSSEC protects, DANE first of all, is not used", mend)

@@ -20,6 +20,7 @@ from postroad.model.records import Emit
 from postroad.model.route import NextHop, Route
 from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
+from postroad.net.danecheck import TlsaCheck
 from postroad.net.directories import make_directory, tell
 from postroad.net.ldap import Directory
 from postroad.net.resolver import Resolver
@@ -42,7 +43,7 @@ class Asker:
         self._clock = clock
         self._emit = emit
         self._resolver = Resolver(config.resolver, clock)
-        self._router = router_of(config, self._resolver)
+        self._router = router_of(config, self._resolver, clock)
         self._rewriter = compile_rewriter(config.routes)
         self._prober = Prober(
             config.delivery,
@@ -51,6 +52,7 @@ class Asker:
             open_stream=open_stream,
             tls=ClientContexts(ca=config.tls_out.anchors),
             egress=egress_of(config),
+            match_tlsa=TlsaCheck(clock),
         )
 
     def call_ahead(self, settings: CallAheadSettings) -> CallAhead:

@@ -18,6 +18,7 @@ from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.cargo import Convert
 from postroad.delivery.deliver import Deliverer
+from postroad.house.dane import dane_of
 from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
@@ -27,6 +28,7 @@ from postroad.model.records import Emit
 from postroad.net.addresses import own_endpoints
 from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
+from postroad.net.danecheck import TlsaCheck
 from postroad.net.resolver import Resolver
 from postroad.net.stream import open_stream
 from postroad.net.turn import Turn
@@ -74,7 +76,7 @@ class Courier(Struct, frozen=True, kw_only=True):
 def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Courier:
     """The courier that `config` describes, after `old`."""
     resolver = _resolver(config, tools, old)
-    router = _router(config, resolver, old)
+    router = _router(config, resolver, tools, old)
     deliverer = _deliverer(config, tools, old)
     shaping = _shaping(config, old)
     plan, cached_plan = router.plan, router.cached_plan
@@ -129,14 +131,14 @@ def _resolver(config: Config, tools: Tools, old: Courier | None) -> Resolver:
     return Resolver(config.resolver, tools.clock)
 
 
-def _router(config: Config, resolver: Resolver, old: Courier | None) -> Router:
+def _router(config: Config, resolver: Resolver, tools: Tools, old: Courier | None) -> Router:
     if old is not None and old.resolver is resolver and _routing_of(old.config) == _routing_of(config):
         return old.router
-    return router_of(config, resolver)
+    return router_of(config, resolver, tools.clock, tools.emit)
 
 
-def router_of(config: Config, resolver: Lookup) -> Router:
-    """The router that `config` describes."""
+def router_of(config: Config, resolver: Lookup, clock: Clock, emit: Emit | None = None) -> Router:
+    """The router that `config` describes; what it finds out about the resolver is told by `emit`."""
     return Router(
         compile_rules(config.routes, config.egress),
         resolver,
@@ -144,7 +146,7 @@ def router_of(config: Config, resolver: Lookup) -> Router:
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=random.shuffle,
         sites=Sites(config.sites),
-        securing=securing_of(config),
+        securing=securing_of(config, resolver, clock, emit),
     )
 
 
@@ -155,9 +157,9 @@ def plain_targets(courier: Courier, lane: str) -> tuple[str, ...]:
     return tuple(str(target) for target in targets if courier.deliverer.is_plain(target))
 
 
-def securing_of(config: Config) -> Securing:
-    """Who must have which TLS, as `config` says."""
-    return Securing(TlsRules(config.tls_out.destinations))
+def securing_of(config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None) -> Securing:
+    """Who must have which TLS, as `config` and DNS say."""
+    return Securing(TlsRules(config.tls_out.destinations), proven=dane_of(config, lookup, clock, emit))
 
 
 def _routing_of(config: Config) -> tuple[object, ...]:
@@ -177,6 +179,7 @@ def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
         egress=egress_of(config),
         emit=tools.emit,
         convert=tools.convert,
+        match_tlsa=TlsaCheck(tools.clock),
         paths=paths_of(config, tools.clock.now),
     )
 

@@ -9,6 +9,7 @@ from postroad.model.acmerecords import CertificateNotObtained, CertificateObtain
 from postroad.model.authrecords import Authenticated, AuthFailed
 from postroad.model.checkrecords import CheckFaulted
 from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
+from postroad.model.dnsrecords import ValidationProved, ValidationRefuted
 from postroad.model.envelope import Origin
 from postroad.model.operatorrecords import OperatorActed, RecipientHandled
 from postroad.model.policyrecords import MessageAdjusted, MessageDiscarded, RecipientDiscarded
@@ -91,6 +92,8 @@ __all__ = [
     "TableLoaded",
     "TableRefused",
     "UserLineIgnored",
+    "ValidationProved",
+    "ValidationRefuted",
     "WorkFailed",
 ]
 

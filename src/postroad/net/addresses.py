@@ -25,6 +25,11 @@ def host_addresses() -> list[str]:
     return sorted(found)
 
 
+def is_loopback(address: str) -> bool:
+    """True when what is said to the IP address `address` does not leave this host."""
+    return ip_address(address.partition("%")[0]).is_loopback
+
+
 def is_own_address(address: str) -> bool:
     """True when a connection can be made from the IP address `address`: the kernel is asked, nothing is sent."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord
+from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord, TlsaRecord
 
 KINDS: Final = MappingProxyType(
     {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "TLSA": 52}
@@ -239,7 +239,7 @@ def _escape(label: bytes) -> str:
     return "".join(chr(octet) if octet in _PLAIN[:-1] else f"\\{octet:03d}" for octet in label).lower()
 
 
-def _read_value(data: bytes, record: _Record) -> str | MxRecord | SrvRecord:
+def _read_value(data: bytes, record: _Record) -> str | MxRecord | SrvRecord | TlsaRecord:
     """The record's data in the form of model/dns.py; ValueError when it is malformed."""
     start, end = record.start, record.end
     match record.kind:
@@ -257,8 +257,8 @@ def _read_value(data: bytes, record: _Record) -> str | MxRecord | SrvRecord:
         case 33:
             priority, weight, port = _SRV.unpack_from(data, start)
             return SrvRecord(priority, weight, port, _whole_name(data, start + 6, end))
-        case 52 if end - start > 3:
-            return f"{data[start]} {data[start + 1]} {data[start + 2]} {data[start + 3 : end].hex()}"
+        case 52:
+            return _read_tlsa(data[start:end])
         case 6:
             return _read_soa(data, start, end)
     raise ValueError("record has an impossible length")
@@ -281,6 +281,12 @@ def _read_text(data: bytes, start: int, end: int) -> str:
     if start != end:
         raise ValueError("text does not fill its record")
     return b"".join(parts).decode("latin-1")
+
+
+def _read_tlsa(data: bytes) -> TlsaRecord:
+    """What is too short is a record all the same, one that nothing can match: not absent (RFC 7671 4.1)."""
+    usage, selector, matching = data[:3] if len(data) > 2 else b"\xff\xff\xff"
+    return TlsaRecord(usage, selector, matching, data[3:])
 
 
 def _read_soa(data: bytes, start: int, end: int) -> str:

@@ -5,7 +5,7 @@ and a wildcard stands for exactly one whole label, the first. An address is comp
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 _SHOWN: Final = 5  # names of a certificate in an error
@@ -14,7 +14,7 @@ _SHOWN: Final = 5  # names of a certificate in an error
 def carries(certificate: Mapping[str, object], names: Sequence[str]) -> bool:
     """True when `certificate`, as `SSLObject.getpeercert` gives it, is for one of `names`."""
     held = list(_held(certificate))
-    return any(_is_same(kind, pattern, name.lower()) for kind, pattern in held for name in names)
+    return any(_is_held(held, name.lower()) for name in names)
 
 
 def names_shown(certificate: Mapping[str, object]) -> str:
@@ -31,11 +31,17 @@ def _held(certificate: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield str(one[0]), str(one[1]).lower().rstrip(".")
 
 
-def _is_same(kind: str, pattern: str, name: str) -> bool:
-    if kind == "DNS":
-        first, _, rest = name.partition(".")
-        return pattern == name or (bool(first and rest) and pattern == f"*.{rest}")
+def _is_held(held: Sequence[tuple[str, str]], name: str) -> bool:
+    address = _address(name)
+    if address is not None:
+        return any(kind != "DNS" and _address(one) == address for kind, one in held)
+    first, _, rest = name.partition(".")
+    wanted = {name, f"*.{rest}"} if first and rest else {name}
+    return any(kind == "DNS" and one in wanted for kind, one in held)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(pattern) == ip_address(name)
+        return ip_address(text)
     except ValueError:
-        return False
+        return None

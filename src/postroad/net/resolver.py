@@ -7,7 +7,6 @@ may say that an answer is authentic: the way to any other is open to forgery (RF
 
 import asyncio
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +14,7 @@ from msgspec import Struct
 from postroad.model.dns import Answer, DnsStatus
 from postroad.model.errors import PeerError
 from postroad.model.option import parse_endpoint
+from postroad.net.addresses import is_loopback
 from postroad.net.clock import Clock
 from postroad.net.dnscache import DnsCache
 from postroad.net.dnscodec import FORMAT_ERROR, NOT_IMPLEMENTED, TTL_LIMIT, Reading, encode_question, read_answer
@@ -43,7 +43,7 @@ class Resolver:
         self._turns = asyncio.Semaphore(ASKING_LIMIT)
         given = [parse_endpoint(text, default_port=53) for text in settings.nameservers]
         self._servers = [
-            _Server(Exchange(*endpoint), _is_loopback(endpoint[0])) for endpoint in given or system_nameservers()
+            _Server(Exchange(*endpoint), is_loopback(endpoint[0])) for endpoint in given or system_nameservers()
         ]
 
     def cached(self, name: str, kind: str) -> Answer | None:
@@ -187,7 +187,3 @@ async def _over_tcp(exchange: Exchange, question: bytes, kind: str, timeout: flo
 
 def _normal(name: str) -> str:
     return name.lower().removesuffix(".")
-
-
-def _is_loopback(address: str) -> bool:
-    return ip_address(address.partition("%")[0]).is_loopback

@@ -7,8 +7,20 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from postroad.model.address import parse_domain
+from postroad.model.errors import AddressError
 from postroad.model.option import Duration, Nameserver, Secret, SecretText, Settings, Size
 from postroad.net.ldapserver import parse_server
+
+
+def _known_name(text: str) -> str:
+    try:
+        return text if text in ("", ".") else parse_domain(text)
+    except AddressError as error:
+        raise ValueError(f"not a name: {error}") from None
+
+
+KnownName = Annotated[str, AfterValidator(_known_name)]
 
 
 class ResolverSettings(Settings):
@@ -21,6 +33,17 @@ class ResolverSettings(Settings):
     timeout: Duration = Field("3s", description="Wait for one answer of one server before the next try.", ge=0.1, le=60)
     attempts: int = Field(
         3, description="Tries in all over the servers before a question counts as timed out.", ge=1, le=10
+    )
+    signed_name: KnownName = Field(
+        ".",
+        description="A name that is signed and that the servers must call authentic before DANE counts; asked for its "
+        "SOA record now and then.",
+        min_length=1,
+    )
+    bogus_name: KnownName = Field(
+        "",
+        description="A name whose signatures are wrong, for which a server that validates has no answer.",
+        json_schema_extra={"default": "none: it is not tried"},
     )
     cache_size: int = Field(20_000, description="Answers kept in memory.", ge=0, le=1_000_000)
     negative_ttl: Duration = Field("5m", description="Longest time an answer of absence is kept.", ge=0, le=3600)

@@ -34,6 +34,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.CertificateNotObtained: WARNING,
         r.UserLineIgnored: WARNING,
         r.DirectoryFaulted: WARNING,
+        r.ValidationRefuted: WARNING,
         r.LaneSuspended: WARNING,
         r.TargetSuspended: WARNING,
         r.SourceSuspended: WARNING,

@@ -169,9 +169,10 @@ class Router:
             return chosen
         located = await asyncio.gather(*(self._locate(service.host) for service in chosen))
         plan = plan_services(name, chosen, located, is_own=self._is_own)
-        if isinstance(plan, Plan) and answer.ttl < plan.ttl:
-            return Plan(plan.targets, plan.reason, answer.ttl, plan.partial, plan.hosts)
-        return plan
+        if not isinstance(plan, Plan):
+            return plan
+        ttl = min(plan.ttl, answer.ttl)
+        return Plan(plan.targets, plan.reason, ttl, plan.partial, plan.hosts, authentic=answer.authentic)
 
     async def _plan_host(self, hop: NextHop) -> Plan | Deferred:
         """A host that the configuration names: not to find it is never the recipient's fault, so never a failure."""

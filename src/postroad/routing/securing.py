@@ -6,15 +6,17 @@ the reason in the plan; when none is left, the reason is the outcome, a deferral
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from postroad.model.outcome import Deferred, Failed
-from postroad.model.route import CAPTURE, MX, NextHop, Target
+from postroad.model.route import CAPTURE, MX, SMTP_SRV, TLS_REQUIRETLS, NextHop, Target
 from postroad.model.security import Security
 from postroad.routing.mx import Plan
 from postroad.routing.tlspolicy import Found, TlsRules, decide
+
+_LOOKED_UP: Final = (MX, SMTP_SRV)  # DNS says which hosts these are, and has to prove it
 
 
 class Find(Protocol):
@@ -27,24 +29,29 @@ class Find(Protocol):
 class Securing:
     """Knows the rules, and whom to ask beside them."""
 
-    def __init__(self, rules: TlsRules, finders: Sequence[Find] = ()) -> None:
-        """Of `finders`, in order, the first one with an answer counts."""
+    def __init__(self, rules: TlsRules, finders: Sequence[Find] = (), *, proven: Sequence[Find] = ()) -> None:
+        """The first answer counts: of `proven`, if DNS proves which hosts these are, then of `finders`."""
         self._rules = rules
         self._finders = tuple(finders)
+        self._proven = (*proven, *finders)
 
     @property
     def is_idle(self) -> bool:
         """True when only a message can ask for something."""
-        return not self._rules and not self._finders
+        return not self._rules and not self._proven
 
     async def secure(self, hop: NextHop, plan: Plan, asked: str) -> Plan | Deferred | Failed:
         """`plan`, which is for `hop`, with the security of its targets; `asked` is the lane's word."""
+        authentic = plan.authentic or hop.scheme not in _LOOKED_UP
+        finders = self._proven if authentic else self._finders
+        if not finders and not self._rules and asked != TLS_REQUIRETLS:
+            return plan
         targets = [target for target in plan.targets if target.port]
         if not targets or hop.scheme == CAPTURE:
             return plan
         domain = hop.host if hop.scheme == MX else ""
         pairs = list(dict.fromkeys((target.host, target.port, target.address) for target in targets))
-        found = await self._found(domain or hop.host, targets, authentic=plan.authentic or hop.scheme != MX)
+        found = await _found(finders, domain or hop.host, targets, authentic=authentic)
         decided: dict[tuple[str, int, str], Found | Failed] = {}
         for host, port, address in pairs:
             rule = self._rules.find(domain, host, address)
@@ -53,19 +60,23 @@ class Securing:
             )
         return _with(plan, decided)
 
-    async def _found(self, domain: str, targets: Sequence[Target], *, authentic: bool) -> dict[tuple[str, int], Found]:
-        if not self._finders:
-            return {}
-        hosts = list(dict.fromkeys((target.host, target.port) for target in targets))
-        answers = await asyncio.gather(*(self._ask(domain, host, port, authentic=authentic) for host, port in hosts))
-        return dict(zip(hosts, answers, strict=True))
 
-    async def _ask(self, domain: str, host: str, port: int, *, authentic: bool) -> Found:
-        for find in self._finders:
-            found = await find(domain, host, port, authentic=authentic)
-            if found is not None:
-                return found
-        return None
+async def _found(
+    finders: Sequence[Find], domain: str, targets: Sequence[Target], *, authentic: bool
+) -> dict[tuple[str, int], Found]:
+    if not finders:
+        return {}
+    hosts = list(dict.fromkeys((target.host, target.port) for target in targets))
+    answers = await asyncio.gather(*(_ask(finders, domain, host, port, authentic=authentic) for host, port in hosts))
+    return dict(zip(hosts, answers, strict=True))
+
+
+async def _ask(finders: Sequence[Find], domain: str, host: str, port: int, *, authentic: bool) -> Found:
+    for find in finders:
+        found = await find(domain, host, port, authentic=authentic)
+        if found is not None:
+            return found
+    return None
 
 
 def _with(plan: Plan, decided: dict[tuple[str, int, str], Found | Failed]) -> Plan | Deferred | Failed:

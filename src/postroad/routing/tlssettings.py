@@ -102,6 +102,12 @@ class DestinationSettings(Settings):
 class TlsOutSettings(Settings):
     """TLS to next hops; what all have to do without being named here is `delivery.tls`."""
 
+    dane: bool = Field(
+        True,
+        description="Ask for TLSA records (DANE), and obey them whatever `delivery.tls` says, where DNSSEC proves that "
+        "mail goes to a host; needs a resolver on this host that validates, which is tried out "
+        "(`resolver.signed_name`), and does nothing without.",
+    )
     ca: File = Field(
         NONE,
         description="File of the certificates in PEM of the authorities that we trust; read again when it changes.",

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from postroad.delivery.egress import Egress, Source
 from postroad.delivery.probing import IDLE, Prober, Replies, share_of
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.errors import AddressError, PeerError
 from postroad.model.route import CAPTURE, LMTP, SMTP, Route, Target
+from postroad.model.security import BY_RULE, VERIFIED, Security
 from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import SystemClock
 from postroad.net.stream import open_stream
@@ -235,3 +237,12 @@ def test_any_octets_are_replies_or_an_error(octets: bytes, is_pipelined: bool) -
     except PeerError:
         return
     assert len(probe.recipients) == 1
+
+
+async def test_nothing_is_asked_of_who_does_not_have_the_tls_that_is_demanded(kit: Kit, tmp_path: Path) -> None:
+    async with Peer(extensions=("STARTTLS",), tls=certificate(tmp_path)) as peer:
+        demand = Security(VERIFIED, BY_RULE, "tls_out.destinations[0]")
+        replies = await ask(kit(), replace(target(peer), security=demand))
+        assert replies.target is None
+        assert "the certificate is signed by itself" in replies.words
+        assert not {"MAIL", "RCPT"} & set(peer.verbs())

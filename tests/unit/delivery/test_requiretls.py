@@ -84,6 +84,18 @@ async def test_nobody_is_verified(authority: Authority) -> None:
     assert wrong.taken == plain.taken == []
 
 
+async def test_hosts_stay_in_use_for_other_mail(authority: Authority) -> None:
+    tls = server(authority, "other.example.net")
+    async with Peer(extensions=OFFERED, tls=tls) as one, Peer(extensions=OFFERED, tls=tls) as two, Sender() as sender:
+        for _ in range(3):
+            assert isinstance(await send(sender, at(one, authority), at(two, authority)), Failed)
+        targets = tuple(Target(SMTP, HOST, peer.host, peer.port) for peer in (one, two))
+        (outcome,) = await sender.send(Route("lane", targets, "test"))
+    assert isinstance(outcome, Delivered)
+    assert len(one.taken) == 1
+    assert sender.records == []
+
+
 async def test_a_host_that_may_come_back_is_waited_for(authority: Authority, tmp_path: Path) -> None:
     gone = Target(SMTP, HOST, "127.0.0.1", 9, security=demand(authority))
     async with Peer(extensions=WITHOUT, tls=server(authority)) as peer, Sender(tmp_path, tls="off") as sender:

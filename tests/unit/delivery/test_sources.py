@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from postroad.delivery.dialing import with_terms
 from postroad.delivery.egress import Egress, Source
+from postroad.delivery.settings import DeliverySettings
 from postroad.model.outcome import Deferred, Delivered, Scope
 from postroad.model.records import SourceResumed, SourceSuspended
 from postroad.model.route import SMTPS, Target, Terms
@@ -240,3 +242,10 @@ async def test_tls_off_for_a_lane(tmp_path: Path) -> None:
     assert isinstance(plain, Delivered)
     assert secure.tls
     assert not plain.tls
+
+
+def test_terms_never_lower_what_is_verified() -> None:
+    verified = DeliverySettings(tls="verified")
+    assert with_terms(verified, Terms(tls="required")).tls == "verified"
+    assert with_terms(verified, Terms(tls="off")).tls == "off"  # a rule of ours may
+    assert with_terms(DeliverySettings(), Terms(tls="verified")).tls == "verified"

@@ -26,6 +26,7 @@ from postroad.model.security import (
     TlsOutcome,
 )
 from postroad.net.clienttls import SESSION_SECONDS
+from postroad.net.danewords import Mismatch
 from postroad.net.peerchain import digests_of
 from tests.support.authority import Authority, Issued
 from tests.support.clock import ManualClock
@@ -163,9 +164,9 @@ async def test_a_certificate_that_is_not_pinned(place: Place, wrong: Security) -
 async def test_dane_compares_the_chain_as_the_server_sent_it(place: Place) -> None:
     seen: list[tuple[Security, list[bytes]]] = []
 
-    def match(security: Security, chain: Any) -> str:
+    def match(security: Security, chain: Any) -> Mismatch | None:
         seen.append((security, list(chain)))
-        return "" if security.names == (HOST,) else "no TLSA record matches"
+        return None if security.names == (HOST,) else Mismatch("no TLSA record matches")
 
     security = Security(DANE, BY_DANE, "DANE of mx.example.net", names=(HOST,))
     other = Security(DANE, BY_DANE, "DANE of mx.example.net", names=("b.example.net",))

@@ -156,6 +156,10 @@ async def test_suspensions_and_lanes(desk: Desk) -> None:
 async def test_a_lane_that_is_suspended_is_told_as_such_though_nothing_of_it_is_in_memory(desk: Desk) -> None:
     await desk.ask({"do": "suspend", "kind": "next-hop", "name": "one.*", "seconds": 0, "reason": "r"})
     (answer,) = await desk.ask({"do": "lanes", "names": ["mx:one.example", "mx:two.example"]})
+    assert {one["plain"][0] for one in answer["lanes"]} == {
+        "mx.mx:one.example[192.0.2.1]:25",
+        "mx.mx:two.example[192.0.2.1]:25",
+    }
     assert {one["name"]: one.get("wait") for one in answer["lanes"]} == {
         "mx:one.example": "an operator has suspended the next hop",
         "mx:two.example": "nothing is ready",

@@ -16,14 +16,14 @@ from postroad.doctor.hops import check_hops
 from postroad.doctor.machine import _kind_of, check_machine
 from postroad.doctor.names import check_names, check_reverse
 from postroad.doctor.resolver import check_resolver
-from postroad.model.dns import MxRecord
+from postroad.model.dns import Answer, DnsStatus, MxRecord
 from tests.support.clock import ManualClock
-from tests.support.doctoring import Records, around_of, config_of, dns, look
+from tests.support.doctoring import Records, around_of, config_of, dns, look, no_dns
 from tests.support.peer import Peer
 from tests.support.ports import free_port
 from tests.support.slapd import READER, READER_PASSWORD, Slapd
 
-ROOT = {("org", "NS"): ("a0.org.example",)}
+ROOT = {("org", "NS"): ("a0.org.example",), (".", "SOA"): ("a.root.example nstld.example 1 2 3 4 5",)}
 
 
 def test_a_resolver_that_is_well() -> None:
@@ -37,6 +37,44 @@ def test_a_resolver_that_makes_up_names() -> None:
     assert "192.0.2.80" in found["resolver: names that do not exist"].what
     assert found["resolver: DNSSEC"].level is Level.WARNING
     assert "run a validating resolver on this host" in found["resolver: DNSSEC"].mend
+
+
+BOGUS = '[resolver]\nbogus_name = "bogus.example"\n'
+
+
+@pytest.mark.parametrize(
+    ("records", "nameservers", "level", "words", "mend"),
+    [
+        ({}, ("127.0.0.1:53",), Level.OK, "127.0.0.1:53 validates", ""),
+        ({}, ("127.0.0.1:53", "192.0.2.53:53"), Level.WARNING, "192.0.2.53:53 is not on this host", "and no other"),
+        ({("bogus.example", "SOA"): ("x",)}, ("127.0.0.1:53",), Level.WARNING, "bogus.example", "let it validate"),
+    ],
+)
+def test_whether_it_validates(
+    records: Records, nameservers: tuple[str, ...], level: Level, words: str, mend: str
+) -> None:
+    known = dns({**ROOT, **records}, authentic=True)
+
+    async def look_up(name: str, kind: str) -> Answer:
+        is_bogus = name == "bogus.example" and not records
+        return Answer(DnsStatus.FAILED) if is_bogus else await known(name, kind)
+
+    found = look(check_resolver, config=config_of(BOGUS), lookup=look_up, nameservers=nameservers)["resolver: DNSSEC"]
+    assert found.level is level
+    assert words in found.what
+    assert mend in found.mend
+
+
+def test_whether_it_validates_cannot_be_told() -> None:
+    found = look(check_resolver, lookup=dns({("org", "NS"): ("x",)}, authentic=True))
+    assert found["resolver: DNSSEC"].level is Level.WARNING  # "." does not exist there
+    silent = look(check_resolver, lookup=_but_for_the_root)
+    assert silent["resolver: DNSSEC"].level is Level.UNKNOWN
+    assert "signed_name" in silent["resolver: DNSSEC"].mend
+
+
+async def _but_for_the_root(name: str, kind: str) -> Answer:
+    return await (no_dns if name == "." else dns(ROOT, authentic=True))(name, kind)
 
 
 def test_a_resolver_that_is_dead() -> None:

@@ -15,7 +15,7 @@ from postroad.policy.context import RcptContext
 from postroad.policy.verdict import Accept, Answer, Reject
 from tests.support.clock import ManualClock
 from tests.support.conversation import Desk
-from tests.support.doctoring import config_of, no_dns
+from tests.support.doctoring import config_of, no_dns, no_proof
 
 DOMAINS = '[access]\nrelay_domains = ["*.example.net", "example.com"]\n'
 Policy = Callable[[RcptContext], Answer | None]
@@ -30,7 +30,7 @@ def findings(policy: Policy | None = None, access: str = "") -> list[Finding]:
         def stranger(_listener: str, ip: str) -> MemoryTalk:
             return MemoryTalk(desk.terms(), ip)
 
-        around = Around(config_of(access or DOMAINS), no_dns, ManualClock(), ("127.0.0.1:9",), stranger)
+        around = Around(config_of(access or DOMAINS), no_dns, ManualClock(), ("127.0.0.1:9",), stranger, no_proof)
         return [finding async for finding in check_relay(around)]
 
     return asyncio.run(look())
@@ -69,7 +69,7 @@ def test_who_is_not_even_greeted_cannot_relay() -> None:
     async def look() -> list[Finding]:
         desk = Desk()
         terms = desk.terms(enter=lambda _guest: Reply(554, "5.7.1", "not you"))
-        around = Around(config_of(), no_dns, ManualClock(), (), lambda _name, ip: MemoryTalk(terms, ip))
+        around = Around(config_of(), no_dns, ManualClock(), (), lambda _name, ip: MemoryTalk(terms, ip), no_proof)
         return [finding async for finding in check_relay(around)]
 
     (found,) = asyncio.run(look())
@@ -85,7 +85,7 @@ def test_a_session_that_answers_nothing_is_told() -> None:
             talk.close()
             return talk
 
-        around = Around(config_of(), no_dns, ManualClock(), (), stranger)
+        around = Around(config_of(), no_dns, ManualClock(), (), stranger, no_proof)
         return [finding async for finding in check_relay(around)]
 
     (found,) = asyncio.run(look())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord
+from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord, TlsaRecord
 from postroad.net.dnscodec import CHAIN_LIMIT, KINDS, TTL_LIMIT, Reading, encode_name, encode_question, read_answer
 
 SOA = "ns.example.com. hostmaster.example.com. 1 3600 600 86400 30"
@@ -60,13 +60,31 @@ def test_questions_are_what_dnspython_reads(kind: str) -> None:
         ("SRV", "0 5 587 Submission.Example.com.", SrvRecord(0, 5, 587, "submission.example.com")),
         ("SRV", "65535 65534 65533 a.example.net.", SrvRecord(65535, 65534, 65533, "a.example.net")),
         ("SRV", "0 0 0 .", SrvRecord(0, 0, 0, "")),
-        ("TLSA", f"3 1 1 {'d2ab' * 16}", f"3 1 1 {'d2ab' * 16}"),
+        ("TLSA", f"3 1 1 {'d2ab' * 16}", TlsaRecord(3, 1, 1, b"\xd2\xab" * 16)),
+        ("TLSA", "2 0 0 00", TlsaRecord(2, 0, 0, b"\0")),
         ("SOA", SOA, "ns.example.com hostmaster.example.com 1 3600 600 86400 30"),
     ],
 )
-def test_every_kind(kind: str, data: str, expected: str | MxRecord | SrvRecord) -> None:
+def test_every_kind(kind: str, data: str, expected: str | MxRecord | SrvRecord | TlsaRecord) -> None:
     reading = ask(kind, f"example.com. 300 {kind} {data}")
     assert reading.answer == Answer(DnsStatus.FOUND, (expected,), 300, authentic=False, canonical="example.com")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"\3\1\2", TlsaRecord(3, 1, 2, b"")),
+        (b"\3\1", TlsaRecord(255, 255, 255, b"")),
+        (b"", TlsaRecord(255, 255, 255, b"")),
+    ],
+)
+def test_a_record_that_is_too_short_is_there(data: bytes, expected: TlsaRecord) -> None:
+    question = encode_question(77, "_25._tcp.example.com", "TLSA", edns=False)
+    record = b"\xc0\x0c\0\x34\0\1\0\0\0\x3c" + len(data).to_bytes(2, "big") + data
+    message = question[:2] + b"\x81\xa0\0\1\0\1\0\0\0\0" + question[12:] + record
+    assert read_answer(message, question, "TLSA").answer == Answer(
+        DnsStatus.FOUND, (expected,), 60, authentic=True, canonical="_25._tcp.example.com"
+    )
 
 
 def test_aliases_are_followed_with_the_shortest_ttl() -> None:

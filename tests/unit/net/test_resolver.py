@@ -14,6 +14,7 @@ import uvloop
 
 from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord
 from postroad.net import resolver as under_test
+from postroad.net.addresses import is_loopback
 from postroad.net.dnsexchange import SHARED_USES
 from postroad.net.resolver import Resolver
 from postroad.net.settings import ResolverSettings
@@ -315,9 +316,9 @@ def test_authentic_only_from_the_loopback(run: Run) -> None:
             ask._servers[0].is_trusted = False
             assert not (await ask("b.example", "A")).authentic
             ask.close()
-        assert under_test._is_loopback("::1")
-        assert not under_test._is_loopback("192.0.2.53")
-        assert not under_test._is_loopback("fe80::1%eth0")
+        assert is_loopback("::1")
+        assert not is_loopback("192.0.2.53")
+        assert not is_loopback("fe80::1%eth0")
 
     run(scene())
 

@@ -198,6 +198,7 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
         r.RecipientAsked: lambda e, p: (f"verify[{p}]: to=<{e.recipient}>, relay={e.target}, {e.answer} ({e.reply})",),
         r.CatchAllFound: lambda e, p: (f"verify[{p}]: warning: {e.target} takes mail for any name in {e.domain}",),
         r.DirectoryFaulted: lambda e, p: (f"smtpd[{p}]: warning: directory {e.directory}: {e.server}: {e.reason}",),
+        r.ValidationRefuted: lambda e, p: (f"smtp[{p}]: warning: no DANE: {e.reason}",),
         r.DeliveryFaulted: lambda e, p: (f"qmgr[{p}]: warning: delivery to {e.lane} failed by a bug: {e.detail}",),
         r.DeskFaulted: lambda e, p: (f"master[{p}]: warning: desk page {e.page} failed by a bug: {e.detail}",),
         r.RecordsDropped: lambda e, p: (

@@ -248,6 +248,8 @@ _WORDS: MappingProxyType[type[Record], Callable[[Any], str]] = MappingProxyType(
             f"directory {e.directory}: {e.server} does not work: {e.reason}; not asked for {seconds(e.pause)}s"
         ),
         r.DirectoryRecovered: lambda e: f"directory {e.directory}: {e.server} works again",
+        r.ValidationProved: lambda e: f"dns       DANE counts: {e.reason}",
+        r.ValidationRefuted: lambda e: f"dns       NO DANE: {e.reason}",
         r.OperatorActed: _acted,
         r.RecipientHandled: lambda e: (
             f"operator  {e.id} {e.action} of <{e.recipient}> for {e.lane} by {e.by}{_because(e.reason)}"

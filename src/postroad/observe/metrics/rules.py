@@ -174,6 +174,8 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.CatchAllFound: PLAIN,
         r.DirectoryFaulted: Rule(("directory", "server")),
         r.DirectoryRecovered: Rule(("directory", "server")),
+        r.ValidationProved: PLAIN,
+        r.ValidationRefuted: PLAIN,
         r.OperatorActed: Rule(("action",)),
         r.RecipientHandled: Rule(("action",)),
         r.DeliveryFaulted: PLAIN,
