@@ -11,6 +11,7 @@ from postroad.model.late import Late
 from postroad.policy.bind import BuiltIn
 
 _DKIM: Final = Late[BuiltIn]("postroad.policies.dkim", "POLICY")
+_DMARC: Final = Late[BuiltIn]("postroad.policies.dmarc", "POLICY")
 _DNSBL: Final = Late[BuiltIn]("postroad.policies.dnsbl", "POLICY")
 _GREYLIST: Final = Late[BuiltIn]("postroad.policies.greylist", "POLICY")
 _HELO: Final = Late[BuiltIn]("postroad.policies.helo", "POLICY")
@@ -21,6 +22,7 @@ _SENDER_DOMAIN: Final = Late[BuiltIn]("postroad.policies.sender_domain", "POLICY
 BUILT_INS: Final[Mapping[str, Late[BuiltIn]]] = MappingProxyType(
     {
         "dkim": _DKIM,
+        "dmarc": _DMARC,
         "dnsbl": _DNSBL,
         "greylist": _GREYLIST,
         "helo": _HELO,

@@ -1,7 +1,7 @@
 """One message on its way out: prefix and content, and the forms of it that lesser peers can take.
 
-The octets sent are the prefix and then the content as it was received; only a peer without 8BITMIME or
-BINARYMIME makes another form necessary, made once and kept for the attempt. RFC 6152 3, RFC 3030 3.
+The octets sent are the prefix and then the content as it was received, but for what the envelope cuts out; only a peer
+without 8BITMIME or BINARYMIME makes another form necessary, made once and kept for the attempt. RFC 6152 3, RFC 3030 3.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Final
 
 from postroad.message.headers import header_section
 from postroad.message.mime import is_line_text, to_quoted_printable
-from postroad.model.content import Content
+from postroad.model.content import Content, without
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import SpoolError
 
@@ -46,8 +46,15 @@ class Cargo:
         "size",
     )
 
-    def __init__(self, envelope: Envelope, recipients: Sequence[Recipient], content: Content) -> None:
-        """The message of `envelope` for those of its `recipients` that this attempt is for."""
+    def __init__(
+        self, envelope: Envelope, recipients: Sequence[Recipient], content: Content, *, is_cut: bool = False
+    ) -> None:
+        """The message of `envelope` for those of its `recipients` that this attempt is for.
+
+        `is_cut`: what the envelope cuts out of the content is out already.
+        """
+        if envelope.cuts and not is_cut:
+            content = without(content, envelope.cuts)
         self.envelope = envelope
         self.recipients = recipients
         addresses = [recipient.address.text for recipient in recipients]
@@ -69,7 +76,8 @@ class Cargo:
             else:
                 converted = to_quoted_printable(content)
             self._line_text = is_line_text(content)
-            self._seven_bit = None if converted is None else Cargo(self.envelope, self.recipients, converted)
+            if converted is not None:
+                self._seven_bit = Cargo(self.envelope, self.recipients, converted, is_cut=True)
             self._was_converted = True
         return self._seven_bit
 

@@ -16,6 +16,7 @@ from postroad.house.courier import bound_to
 from postroad.model.dns import Lookup
 from postroad.model.errors import ConfigError
 from postroad.model.greylisting import Greylist
+from postroad.model.late import Late
 from postroad.model.records import Emit
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import Clock
@@ -23,9 +24,12 @@ from postroad.net.resolver import Resolver
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.bind import bound
 from postroad.policy.chain import Policy
+from postroad.policy.context import MessageContext
 from postroad.policy.strangers import Faults, Ourselves
 from postroad.store.greylist import GreylistFile
 
+STAMP: Final = Late[Callable[[str], Policy[MessageContext]]]("postroad.policies.stamp", "MAKE")
+STAMPED: Final = frozenset({"spf", "dkim", "dmarc"})  # what they find out goes into Authentication-Results
 GREYLIST_PAIRS: Final = 1_000_000  # about 100 MB
 
 
@@ -66,6 +70,14 @@ class Asked:
             if prepared.declaration.stage == "rcpt" and prepared.concerns(listener):
                 yield policy
 
+    def stamps(self, listener: str) -> tuple[Policy[MessageContext], ...]:
+        """What writes down what was found out of mail that comes in by a listener, if anybody finds out anything."""
+        return (
+            (self._stamp,)
+            if any(one.entry.use in STAMPED and one.concerns(listener) for one, _ in self._policies)
+            else ()
+        )
+
     def close(self) -> None:
         """Let go of what was made; nobody is asked any more."""
         if "_resolver" in self.__dict__:
@@ -91,6 +103,10 @@ class Asked:
     @cached_property
     def _greylist(self) -> GreylistFile:
         return GreylistFile(self._config.greylist_file, GREYLIST_PAIRS, self._clock.now)
+
+    @cached_property
+    def _stamp(self) -> Policy[MessageContext]:
+        return STAMP.load()(self._config.hostname)
 
     def _ourselves(self) -> Ourselves:
         control = self._control

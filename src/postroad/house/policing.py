@@ -126,14 +126,15 @@ class Policing:
             connect = (*connect, rules.rules_at_connect) if rules.has_connect else connect
             mail = (*mail, rules.rules_at_mail)
             message = (*message, rules.rules_at_message) if rules.has_message else message
+        last = (rates.message,) if rates is not None and rates.at_message else ()
         return Stages(
-            rcpt=self._chain("rcpt", rcpt, rates.rcpt if rates is not None and rates.at_rcpt else None),
+            rcpt=self._chain("rcpt", rcpt, (rates.rcpt,) if rates is not None and rates.at_rcpt else ()),
             connect=self._some("connect", connect),
             hello=self._some("hello", self._named("hello", listener, HelloContext)),
             auth=self._some("auth", self._named("auth", listener, AuthContext)),
-            mail=self._some("mail", mail, rates.mail if rates is not None and rates.at_mail else None),
+            mail=self._some("mail", mail, (rates.mail,) if rates is not None and rates.at_mail else ()),
             data=self._some("data", self._named("data", listener, DataContext)),
-            message=self._some("message", message, rates.message if rates is not None and rates.at_message else None),
+            message=self._some("message", message, (*last, *self._asked.stamps(listener))),
         )
 
     def _rates_of(self, listener: str) -> RateControl | None:
@@ -152,15 +153,15 @@ class Policing:
         return tuple(cast("Policy[Context]", policy) for policy in self._asked.of(stage, listener))
 
     def _some(
-        self, stage: str, policies: tuple[Policy[Context], ...], seal: Policy[Context] | None = None
+        self, stage: str, policies: tuple[Policy[Context], ...], seals: tuple[Policy[Context], ...] = ()
     ) -> Chain[Context] | None:
         """The chain of a stage, if anybody has a say there."""
-        return self._chain(stage, policies, seal) if policies or seal is not None else None
+        return self._chain(stage, policies, seals) if policies or seals else None
 
     def _chain(
-        self, stage: str, policies: tuple[Policy[Context], ...], seal: Policy[Context] | None = None
+        self, stage: str, policies: tuple[Policy[Context], ...], seals: tuple[Policy[Context], ...] = ()
     ) -> Chain[Context]:
         emit, now = self._emit, self._clock.now
-        if seal is not None:
-            return Sealed[Context](stage, policies, seal, timeout=POLICY_SECONDS, emit=emit, now=now)
+        if seals:
+            return Sealed[Context](stage, policies, seals, timeout=POLICY_SECONDS, emit=emit, now=now)
         return Chain[Context](stage, policies, timeout=POLICY_SECONDS, emit=emit, now=now)

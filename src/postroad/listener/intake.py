@@ -264,7 +264,8 @@ class Intake:
         if transaction.adjustments:
             adjust = total(transaction.adjustments)
             envelope = with_adjustments(envelope, adjust)
-            notes = [adjusted(envelope, adjust)]
+            if adjust.reason or not adjust.is_stamp:
+                notes = [adjusted(envelope, adjust)]
         for recipient, why in transaction.left_out:
             left = RecipientDiscarded(at=envelope.arrived, id=envelope.id, recipient=recipient.address.text, reason=why)
             notes = [*notes, left]
@@ -333,9 +334,9 @@ class Intake:
             self._date = format_date(now)
         mail, origin, given = transaction.mail, transaction.origin, transaction.recipients
         queue_id = queue_id or self._queue_ids.new(now)
-        only = (
-            given[0].address.text if len(given) == 1 and not transaction.adjustments else ""
-        )  # never what an alias hides
+        adjustments = transaction.adjustments
+        is_plain = not adjustments or all(one.is_stamp for one in adjustments)  # else never what an alias hides
+        only = given[0].address.text if is_plain and len(given) == 1 else ""
         protocol = origin.protocol
         if mail.smtputf8 and protocol != "HTTP":  # RFC 6531 4.3; a drop says "local"
             protocol = f"UTF8{protocol.removeprefix('E')}" if protocol.startswith("E") else "UTF8SMTP"

@@ -23,6 +23,7 @@ from postroad.mailauth.fields import Fields
 from postroad.message.addresslist import addresses
 from postroad.message.headers import header_section
 from postroad.model.address import parse_domain
+from postroad.model.content import cut
 from postroad.model.days import seconds_of
 from postroad.model.envelope import Envelope
 from postroad.model.errors import AddressError, SpoolError
@@ -79,7 +80,7 @@ class Signer:
             signed(envelope, None)
             return
         section = header_section(beginning)
-        fields = Fields(envelope.prefix.encode() + section)
+        fields = Fields(envelope.prefix.encode() + cut(section, envelope.cuts))
         now = envelope.arrived // _SECOND
         authors = authors_of(fields)
         keys = keys_for(self._uses, authors, envelope, now)

@@ -61,7 +61,8 @@ class Envelope(Struct, frozen=True, gc=False, omit_defaults=True):
     that the content has octets above 127. `message_id` is the header field's value, for the log. Policies have decided
     `tags`, why its recipients are `held` ("": they are not), the name of the `route` they take ("": the first that
     matches), and what every hop must at least do about `tls` ("required"; the sender may ask for "requiretls" or
-    "optional", see model/route.py).
+    "optional", see model/route.py). `cuts` are the octets of the content, from and up to, that do not leave: ascending,
+    and none touches the next (decision 32).
     """
 
     id: str
@@ -81,3 +82,4 @@ class Envelope(Struct, frozen=True, gc=False, omit_defaults=True):
     held: str = ""
     route: str = ""
     tls: str = ""
+    cuts: tuple[tuple[int, int], ...] = ()

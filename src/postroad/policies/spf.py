@@ -1,21 +1,19 @@
 """Senders that their own domain does not allow to send from where they do: SPF (RFC 7208).
 
-Checked is the domain of the sender, and for reports, which have none, the name that the client gave itself (RFC 7208
-2.4). What was found out stays with the transaction as `SpfResult`: greylisting lets pass who passes here, rules can ask
-for it. A fault of DNS refuses nobody for good (RFC 7208 8.6). RFC 7208 8 (results), RFC 7372 3.2 (codes).
+What was found out (`policies/checking`) stays with the transaction as `SpfResult`: greylisting lets pass who passes
+here, rules can ask for it. A fault of DNS refuses nobody for good (RFC 7208 8.6). RFC 7208 8 (results), RFC 7372 3.2
+(codes).
 """
 
-import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Annotated, Final
 
-from msgspec import Struct
 from pydantic import Field
 
-from postroad.mailauth.spf import Spf, check_host
 from postroad.model.dns import Lookup
 from postroad.model.option import Duration
 from postroad.net.clock import Clock
+from postroad.policies.checking import check_sender
 from postroad.policy.bind import BuiltIn
 from postroad.policy.context import RcptContext
 from postroad.policy.findings import SpfResult
@@ -23,19 +21,8 @@ from postroad.policy.strangers import Action, Networks, Ourselves, Refusal, answ
 from postroad.policy.verdict import Answer
 from postroad.smtp import replies
 
-_SECOND: Final = 1_000_000  # microseconds
 _REFUSAL: Final = Refusal(replies.SPF_FAILED, replies.SPF_FAILED_FOR_NOW)
 _ERROR: Final = Refusal(replies.SPF_BROKEN, replies.SPF_UNAVAILABLE)
-
-
-class _Asked(Struct, frozen=True):
-    """What is checked, and for how long."""
-
-    domain: str
-    sender: str
-    identity: str
-    timeout: float
-    actions: Mapping[str, Action]
 
 
 def spf(  # noqa: PLR0913  options
@@ -66,26 +53,11 @@ def spf(  # noqa: PLR0913  options
     known = ctx.facts.get(SpfResult)
     if known is not None:
         return _answer(known, actions)
-    sender, helo = ctx.sender, ctx.origin.helo
-    if sender.is_null:
-        asked = _Asked(helo.lower(), f"postmaster@{helo}", "helo", timeout, actions)
-    else:
-        asked = _Asked(sender.domain, f"{sender.local}@{sender.domain}", "mailfrom", timeout, actions)
-    return _check(ctx, dns, asked, ourselves.hostname, clock.now() // _SECOND)
+    return _later(check_sender(ctx, dns, ourselves.hostname, clock, timeout=timeout), actions)
 
 
-async def _check(ctx: RcptContext, dns: Lookup, asked: _Asked, hostname: str, now: int) -> Answer | None:
-    try:
-        async with asyncio.timeout(asked.timeout):
-            found = await check_host(
-                dns, ctx.peer.ip, asked.domain, asked.sender, helo=ctx.origin.helo, receiver=hostname, now=now
-            )
-    except TimeoutError:
-        found = Spf("temperror", asked.domain, reason=f"DNS took longer than {asked.timeout:g} s")
-    words = f"{found.reason} (its explanation: {found.explanation})" if found.explanation else found.reason
-    result = SpfResult(found.result, found.domain, asked.identity, words)
-    ctx.facts.put(result)
-    return _answer(result, asked.actions)
+async def _later(pending: Awaitable[SpfResult], actions: Mapping[str, Action]) -> Answer | None:
+    return _answer(await pending, actions)
 
 
 def _answer(found: SpfResult, actions: Mapping[str, Action]) -> Answer | None:

@@ -4,7 +4,7 @@ Tags add up, whatever asks for TLS is heeded, and where only one can be heeded (
 sends it) the first policy that said so is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -22,10 +22,23 @@ def total(adjustments: Sequence[Adjust]) -> Adjust:
         hold=next((one.hold for one in adjustments if one.hold), ""),
         route=next((one.route for one in adjustments if one.route), ""),
         tls=next((one.tls for one in adjustments if one.tls), ""),
+        headers=tuple(header for one in adjustments for header in one.headers),
+        cuts=joined(cut for one in adjustments for cut in one.cuts),
         sender=next((one.sender for one in adjustments if one.sender is not None), None),
         redirect=next((one.redirect for one in adjustments if one.redirect), ()),
         add=tuple(dict.fromkeys(mailbox for one in adjustments for mailbox in one.add)),
     )
+
+
+def joined(cuts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """`cuts` in order, those that meet made one."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(cuts):
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], last)
+        elif 0 <= first < last:
+            found.append((first, last))
+    return tuple(found)
 
 
 def recipients_after(recipients: Sequence[Recipient], adjust: Adjust) -> list[Recipient]:
@@ -44,7 +57,24 @@ def with_adjustments(envelope: Envelope, adjust: Adjust) -> Envelope:
     if adjust.sender is not None and not sender.is_null:
         sender = adjust.sender
     tls = envelope.tls if envelope.tls == TLS_REQUIRETLS else adjust.tls or envelope.tls
-    return replace(envelope, sender=sender, tags=adjust.tags, held=adjust.hold, route=adjust.route, tls=tls)
+    size = envelope.size
+    return replace(
+        envelope,
+        sender=sender,
+        tags=adjust.tags,
+        held=adjust.hold,
+        route=adjust.route,
+        tls=tls,
+        prefix="".join(map(field_of, adjust.headers)) + envelope.prefix,
+        cuts=tuple((first, min(last, size)) for first, last in adjust.cuts if first < size),
+    )
+
+
+def field_of(header: str) -> str:
+    """A header field with its CRLFs, whatever line ends it came with: a line of it can never be a field of its own."""
+    first, *others = header.splitlines() or [""]
+    lines = [line if line[:1] in (" ", "\t") else f"\t{line}" for line in others if line.strip()]
+    return "\r\n".join([first, *lines]) + "\r\n" if first.strip() else ""
 
 
 def adjusted(envelope: Envelope, adjust: Adjust) -> MessageAdjusted:

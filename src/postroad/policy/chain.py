@@ -78,7 +78,7 @@ class Chain(Generic[Context]):
 
 
 class Sealed(Chain[Context]):
-    """A chain with a last word: `seal` is asked of what all others take, and can only speak against it.
+    """A chain with a last word: `seals` are asked of what all others take, and can only speak against it or adjust it.
 
     So what is counted there is what is taken, whoever took it.
     """
@@ -87,7 +87,7 @@ class Sealed(Chain[Context]):
         self,
         stage: str,
         policies: tuple[Policy[Context], ...],
-        seal: Policy[Context],
+        seals: tuple[Policy[Context], ...],
         *,
         timeout: float,
         emit: Emit,
@@ -96,7 +96,7 @@ class Sealed(Chain[Context]):
         """See `Chain`."""
         super().__init__(stage, policies, timeout=timeout, emit=emit, now=now)
         self._accepts_silently = stage != "rcpt"
-        self._seal = Chain[Context](stage, (seal,), timeout=timeout, emit=emit, now=now)
+        self._seal = Chain[Context](stage, seals, timeout=timeout, emit=emit, now=now)
 
     def decide(self, context: Context, adjustments: list[Adjust]) -> Verdict | Awaitable[Verdict | None] | None:
         """See `Chain`."""

@@ -73,3 +73,18 @@ class SpfResult(Struct, frozen=True):
     domain: str
     identity: str = "mailfrom"
     reason: str = ""
+
+
+class DmarcResult(Struct, frozen=True):
+    """What DMARC says of the author's `domain`: `result` is pass, fail, none, temperror or permerror, and why.
+
+    `policy` is what the domain asks for, `disposition` what is to be done ("none", "quarantine", "reject"), and
+    `override` why that is not done here, "" when it is.
+    """
+
+    result: str
+    domain: str = ""
+    policy: str = ""
+    disposition: str = "none"
+    reason: str = ""
+    override: str = ""

@@ -9,6 +9,7 @@ from typing import Final
 
 from postroad.policy.facts import Facts
 from postroad.policy.findings import (
+    DmarcResult,
     DnsListResult,
     GreylistResult,
     HeloResult,
@@ -17,7 +18,7 @@ from postroad.policy.findings import (
     SpfResult,
 )
 
-KINDS: Final = ("dnsbl", "helo", "ptr", "sender", "greylist", "spf")
+KINDS: Final = ("dnsbl", "helo", "ptr", "sender", "greylist", "spf", "dmarc")
 
 
 def check_finding(text: str) -> None:
@@ -45,3 +46,6 @@ def _words(facts: Facts) -> Iterator[str]:
         yield f"greylist:{greylist.state}"
     if spf is not None:
         yield f"spf:{spf.result}"
+    dmarc = facts.get(DmarcResult)
+    if dmarc is not None:
+        yield f"dmarc:{dmarc.result}"

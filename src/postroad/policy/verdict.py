@@ -17,9 +17,10 @@ class Adjust(Struct, frozen=True):
     """What is to be done to a message: the empty value of each field changes nothing.
 
     `tags` are added; `hold` is why its recipients are held instead of sent; `route` names the route they take; `tls` is
-    what every hop must at least do ("required"); `sender` takes the place of the reverse-path, but for a null one: what
-    is a report stays one (RFC 5321 4.5.5). At stage rcpt `redirect` stands for that recipient alone, at stage
-    message for all of them; `add` are further recipients.
+    what every hop must at least do ("required"). `headers` are fields, each whole, that go on top of the message, and
+    `cuts` octets of its content, from and up to, that are not sent on. `sender` takes the place of the reverse-path,
+    but for a null one: what is a report stays one (RFC 5321 4.5.5). At stage rcpt `redirect` stands for that recipient
+    alone, at stage message for all of them; `add` are further recipients.
     """
 
     reason: str
@@ -27,9 +28,17 @@ class Adjust(Struct, frozen=True):
     hold: str = ""
     route: str = ""
     tls: str = ""
+    headers: tuple[str, ...] = ()
+    cuts: tuple[tuple[int, int], ...] = ()
     sender: Mailbox | None = None
     redirect: tuple[Mailbox, ...] = ()
     add: tuple[Mailbox, ...] = ()
+
+    @property
+    def is_stamp(self) -> bool:
+        """True when it is about header fields alone."""
+        rest = (self.tags, self.hold, self.route, self.tls, self.sender, self.redirect, self.add)
+        return bool(self.headers) and not any(rest)
 
 
 class Accept(Struct, frozen=True, gc=False):

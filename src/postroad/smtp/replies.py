@@ -64,6 +64,8 @@ SPF_BROKEN: Final = Reply(550, "5.7.24", "SPF validation error")
 SPF_UNAVAILABLE: Final = Reply(451, "4.7.24", "SPF validation error, try again later")
 DKIM_FAILED: Final = Reply(550, "5.7.20", "No passing DKIM signature found")
 DKIM_FAILED_FOR_NOW: Final = Reply(450, "4.7.20", "No passing DKIM signature found, try again later")
+DMARC_FAILED: Final = Reply(550, "5.7.1", "Refused by the DMARC policy of the author's domain")
+DMARC_UNKNOWN_FOR_NOW: Final = Reply(451, "4.7.1", "Author's domain cannot be checked for now, try again later")
 PASSWORD_EXPIRED: Final = Reply(432, "4.7.12", "A password transition is needed")
 AUTH_UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure, try again later")
 AUTH_LINE_TOO_LONG: Final = Reply(500, "5.5.6", "Authentication exchange line is too long")
@@ -232,6 +234,8 @@ CATALOGUE: Final = (
     Entry(
         "DKIM_FAILED_FOR_NOW", DKIM_FAILED_FOR_NOW, "`dkim`: the same, deferred; or DNS could not be asked for keys."
     ),
+    Entry("DMARC_FAILED", DMARC_FAILED, "`dmarc`: nothing proves the author's domain, which asks to refuse such mail."),
+    Entry("DMARC_UNKNOWN_FOR_NOW", DMARC_UNKNOWN_FOR_NOW, '`dmarc`: DNS did not answer, with `on_fault` "defer".'),
     Entry(
         "listed",
         listed("192.0.2.1", "zen.example.org", "see https://zen.example.org/192.0.2.1"),

@@ -33,7 +33,7 @@ async def asked(
 ) -> tuple[Verdict | None, list[Adjust]]:
     adjustments: list[Adjust] = []
     emit = (records if records is not None else []).append
-    chain = Sealed[str](stage, tuple(answers), seal, timeout=5, emit=emit, now=lambda: 0)  # type: ignore[arg-type]
+    chain = Sealed[str](stage, tuple(answers), (seal,), timeout=5, emit=emit, now=lambda: 0)  # type: ignore[arg-type]
     pending = chain.decide("context", adjustments)
     verdict = pending if pending is None or isinstance(pending, VERDICTS) else await pending
     return verdict, adjustments
