@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests wait more than they compute: one process more than there are cores; files stay together, with their servers.
+BESIDE := -n $(shell echo $$(($$(nproc) + 1))) --dist loadfile
 COMPILED := smtp listener queue delivery spool net policy policies observe model
 
 .PHONY: run
@@ -18,9 +20,9 @@ test: $(VENV)/.dev.stamp ## install what the tests need and run them all (LONG=1
 	@tools/debian.sh tests
 	@$(if $(LONG),tools/debian.sh image)
 	@tools/node.sh tests/interop/node
-	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m pytest $(ARGS)
+	@$(if $(LONG),POSTROAD_LONG=1) $(BIN)/python -m pytest $(or $(ARGS),$(BESIDE))
 	@$(if $(ARGS),,folder=$$($(BIN)/python tools/compile.py) && echo "What touches compiled modules, compiled:" && \
-		PYTHONPATH=$$folder $(BIN)/python -m pytest tests/dialogs tests/fuzz $(wildcard tests/scenarios/test_queue_*.py) \
+		PYTHONPATH=$$folder $(BIN)/python -m pytest $(BESIDE) tests/dialogs tests/fuzz $(wildcard tests/scenarios/test_queue_*.py) \
 			tests/scenarios/test_delivery_hosts.py $(COMPILED:%=tests/unit/%))
 
 .PHONY: check

@@ -17,7 +17,7 @@ from tests.bench.load import Sink, Source
 from tests.bench.measure import Sampler, cpu_seconds, percentile, pss_bytes
 from tests.bench.relays import Relay, make_relay
 from tests.bench.scenarios import Scenario
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 PATIENCE = 30.0
 SETTLE = 0.5

@@ -14,7 +14,7 @@ from tests.bench.load import Sink, Source
 from tests.bench.measure import Sampler
 from tests.bench.relays import Relay, make_relay
 from tests.bench.scenarios import KIB, Scenario
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 BATCH = 10_000
 BATCH_SECONDS = 600.0

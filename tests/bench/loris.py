@@ -16,7 +16,7 @@ from tests.bench.load import Sink, Source
 from tests.bench.measure import Sampler, cpu_seconds
 from tests.bench.relays import PostroadRelay
 from tests.bench.scenarios import Scenario
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 OPEN_SECONDS = 120.0
 PATIENCE = 30.0

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from tests.support.postfix import TUNED, Postfix, free_port, smtp_to
+from tests.support.ports import free_port
+from tests.support.postfix import TUNED, Postfix, smtp_to
 
 COMPILE = Path(__file__).resolve().parents[2] / "tools" / "compile.py"
 START_SECONDS = 30.0

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import QUICK_RETRY, Relay, route, wait_until
 
 MESSAGES = 120  # of a round

@@ -20,7 +20,7 @@ import pytest
 from postroad.net.exporter import Exporter
 from tests.support.authority import Authority, Issued
 from tests.support.logins import scram_line, write_lines
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import CAPTURE, Relay
 from tests.support.saslclient import ScramClient
 from tests.support.tlssite import trusting

@@ -12,7 +12,8 @@ from postroad.model.outcome import Deferred, Delivered, Failed
 from postroad.model.route import LMTP, SMTP, Target
 from tests.support.delivering import CONTENT, PREFIX, Large, Sender, make_works, to
 from tests.support.dovecot import Dovecot
-from tests.support.postfix import MAILDIR, Postfix, free_port, program
+from tests.support.ports import free_port
+from tests.support.postfix import MAILDIR, Postfix, program
 
 EIGHT_BIT = CONTENT + "Grüße\r\n".encode() + b"x" * 990 + b"\r\n"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.loginservice import LoginService
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.processes import MakeRelay
 from tests.support.relay import CAPTURE, Relay, wait_until
 from tests.support.slapd import READER, READER_PASSWORD, SUFFIX, Slapd, folder_of, group, user

@@ -25,7 +25,8 @@ from postroad.net.settings import ResolverSettings
 from postroad.net.systemdns import HostsFile
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
-from tests.support.dnsserver import DnsServer, free_port
+from tests.support.dnsserver import DnsServer
+from tests.support.ports import free_dual_port
 
 ZONES = {
     "example.com": """
@@ -249,7 +250,7 @@ async def test_silence_is_a_deferral_and_the_next_server_helps(server: DnsServer
 
 
 async def test_nobody_listening_is_a_deferral() -> None:
-    async with resolving(f"127.0.0.1:{free_port()}") as resolver:
+    async with resolving(f"127.0.0.1:{free_dual_port()}") as resolver:
         assert isinstance(await router(resolver).plan("mx:example.com"), Deferred)
 
 

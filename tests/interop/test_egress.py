@@ -15,7 +15,7 @@ from postroad.model.route import SMTP, Target
 from postroad.net.proxy import parse_proxy
 from tests.support.delivering import CONTENT, SENT, Large, Sender, make_works, to
 from tests.support.peer import Peer, certificate
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.proxies import dante, haproxy, microsocks
 from tests.support.relay import CAPTURE, Relay
 

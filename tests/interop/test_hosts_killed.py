@@ -32,7 +32,8 @@ from postroad.queue.settings import QueueSettings
 from tests.support.delivering import CONTENT, PREFIX, Sender
 from tests.support.dovecot import Dovecot
 from tests.support.memoryspool import MemorySpool
-from tests.support.postfix import MAILDIR, Postfix, free_port
+from tests.support.ports import free_port
+from tests.support.postfix import MAILDIR, Postfix
 
 KEEPS = {"defer_transports": "virtual", "local_header_rewrite_clients": "", "smtpd_client_connection_count_limit": "0"}
 PARALLEL = 12

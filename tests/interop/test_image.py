@@ -16,7 +16,7 @@ import pytest
 from postroad.config.load import inspect_config
 from tests.meta.source import TOP
 from tests.support.image import Builder, instructions
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import CAPTURE, STOP_SECONDS, greets, wait_until
 
 FILE = instructions((TOP / "Containerfile").read_text())

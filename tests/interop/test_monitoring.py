@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.meta.source import TOP
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.processes import MakeRelay, Processes, keep_records
 from tests.support.relay import BODY_CANARY, Relay, route, wait_until
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import run_command
-from tests.support.postfix import MAILDIR, Postfix, free_port
+from tests.support.ports import free_port
+from tests.support.postfix import MAILDIR, Postfix
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.processes import Processes
 from tests.support.relay import CAPTURE, Relay, route, wait_until

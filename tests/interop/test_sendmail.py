@@ -23,7 +23,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.postfix import Postfix, free_port, program, smtp_to
+from tests.support.ports import free_port
+from tests.support.postfix import Postfix, program, smtp_to
 from tests.support.relay import CAPTURE, Relay, route, wait_until
 
 PROGRAMS = {"sendmail": "sendmail", "mailq": "postqueue:main_mailq", "postqueue": "postqueue", "postsuper": "postsuper"}

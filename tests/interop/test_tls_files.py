@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.authority import Authority, replace
 from tests.support.command import run_command
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.processes import MakeRelay, Processes
 from tests.support.relay import CAPTURE, Relay
 from tests.support.tlssite import send, trusting

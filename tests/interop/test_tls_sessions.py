@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.authority import Authority
-from tests.support.postfix import Postfix, free_port, smtp_to
+from tests.support.ports import free_port
+from tests.support.postfix import Postfix, smtp_to
 from tests.support.relay import CAPTURE, Relay, wait_until
 from tests.support.tlssite import (
     MESSAGE,

@@ -11,7 +11,7 @@ import pytest
 
 from postroad.net.proxyproto import encode_header
 from tests.support.authority import Authority
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.proxies import haproxy_in_front
 from tests.support.relay import CAPTURE, Relay
 from tests.support.tlssite import trusting

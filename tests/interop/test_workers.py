@@ -5,7 +5,7 @@ import smtplib
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import Relay, route, wait_until
 from tests.support.sink import EXTENSIONS, Sink
 

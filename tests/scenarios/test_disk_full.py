@@ -15,7 +15,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import QUICK_RETRY, Relay, route, wait_until
 from tests.support.sink import Sink
 

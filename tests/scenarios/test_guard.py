@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.command import run_command
 from tests.support.logins import argon2_line, write_lines
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.processes import Processes
 from tests.support.relay import CAPTURE, Relay, wait_until
 

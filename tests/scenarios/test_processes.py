@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import run_command
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.processes import Processes, is_alive, keep_records
 from tests.support.relay import CAPTURE, greets, wait_until
 

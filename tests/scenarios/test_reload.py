@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.support.command import run_command
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.processes import MakeRelay
 from tests.support.relay import CAPTURE, STOP_SECONDS, Relay, greets, wait_until
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import postroad
 from tests.meta.source import TOP
 from tests.support.command import run_command
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import CAPTURE, STOP_SECONDS, WAIT_SECONDS, Relay, greets, wait_until
 
 UPGRADES = 4 if not os.environ.get("POSTROAD_LONG") else 40

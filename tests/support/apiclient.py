@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from postroad.api.problem import ApiError
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import CAPTURE, Relay
 
 KEY = "k" * 20 + "0123456789abcdefghij"  # may do everything

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2 as proto
 
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 KEY = "x-api-key"
 SECRET = "q9-a-key-that-no-log-may-have"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from postroad.net.dnscodec import encode_question, read_answer
+from tests.support.ports import free_dual_port
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -87,7 +88,7 @@ class DnsServer:
     def _launch(self, start: Callable[[int], "subprocess.Popen[bytes]"]) -> int:
         """Start on a free port, and on another one when somebody took it meanwhile."""
         for _ in range(5):
-            port = free_port()
+            port = free_dual_port()
             process = start(port)
             if self._answers(process, port):
                 self._processes.append(process)
@@ -170,19 +171,3 @@ class DnsServer:
         assert program is not None
         found = subprocess.run([program, *command[1:]], check=True, capture_output=True, text=True)
         return found.stdout.splitlines()[0]
-
-
-def free_port() -> int:
-    """A loopback port that is free for UDP and TCP, IPv4 and IPv6, right now."""
-    while True:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as tcp:
-            tcp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            tcp.bind(("::", 0))
-            port = int(tcp.getsockname()[1])
-            try:
-                with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
-                    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                    udp.bind(("::", port))
-                    return port
-            except OSError:
-                continue

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.postfix import descendants, free_port, send_signal
+from tests.support.ports import free_port
+from tests.support.postfix import descendants, send_signal
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 
 class Delivery(NamedTuple):

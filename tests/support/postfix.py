@@ -24,6 +24,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
+from tests.support.ports import free_port
+
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 PROGRAM_FOLDERS = ("/usr/sbin", "/usr/lib/postfix/sbin", "/usr/libexec/postfix")
@@ -147,13 +149,6 @@ def lmtp_to(port: int, host: str = "127.0.0.1") -> str:
 def lmtp_socket(path: Path) -> str:
     """Transport: everything to one LMTP server on a Unix socket; the user `postfix` must be able to reach it."""
     return f"lmtp:unix:{path}"
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def program(name: str) -> str:

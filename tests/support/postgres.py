@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 USER = "postroad"
 PASSWORD = "a secret: no log has it"

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import wait_until
 
 PASSWORD = "kQ-of-the-counts"

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 START_SECONDS = 20.0
 STOP_SECONDS = 40.0  # longer than the relay's own drain

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 SUFFIX: Final = "dc=example,dc=com"
 ADMIN: Final = f"cn=admin,{SUFFIX}"  # sees and changes everything

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.authority import Authority, Issued
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import CAPTURE, Relay
 
 MESSAGE = "Subject: {}\r\n\r\nHello\r\n"

@@ -206,7 +206,7 @@ def _parse_ascii_domain(raw: bytes) -> tuple[str, str]:
         raise AddressError("domain has a character that is not allowed")
     if len(raw) > DOMAIN_LIMIT:
         raise AddressError(f"domain is longer than {DOMAIN_LIMIT} octets")
-    if raw[:1] in b".-" or raw[-1:] == b"-" or b".." in raw or b".-" in raw or b"-." in raw:
+    if raw[:1] in b".-" or raw[-1:] in (b"-", b".") or b".." in raw or b".-" in raw or b"-." in raw:
         raise AddressError("domain has an empty label, or a label with a hyphen at an end")
     text = raw.decode("ascii")
     if len(text) > 63 and any(len(label) > 63 for label in text.split(".")):

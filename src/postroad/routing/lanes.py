@@ -296,7 +296,8 @@ def _ipv6(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    if not text:
+    text = text.removesuffix(".")
+    if not text or text.endswith("."):
         raise ValueError("it has no host")
     if not text.rpartition(".")[2].isdigit():  # no top-level domain is a number, so this is meant as an address
         return _domain(text)

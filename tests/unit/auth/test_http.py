@@ -20,7 +20,7 @@ from postroad.model.identity import Identity
 from postroad.model.option import Secret
 from postroad.net.http import BODY_LIMIT, Answer
 from tests.support.loginservice import Answered, LoginService
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.slapd import make_ca
 
 PASSWORD = 'a "secret" ünïcode'

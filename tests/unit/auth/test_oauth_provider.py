@@ -17,7 +17,7 @@ from postroad.auth.source import Unavailable
 from postroad.model.identity import Identity
 from tests.support.identityprovider import DISCOVERY, IdentityProvider
 from tests.support.oauth import ATTEMPT, NO_KEY, Kit, reason, say
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 # -- keys that change, and providers that do not answer --------------------------------------------------
 

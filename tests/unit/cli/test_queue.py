@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import Done, run_command
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import Relay, route, wait_until
 
 _TEXT = "Subject: Hello\r\nMessage-ID: <one@example.com>\r\n\r\nIt waits.\r\n"

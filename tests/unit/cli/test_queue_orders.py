@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Done, run_command
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import Relay, route, wait_until
 
 _TEXT = "Subject: Hello\r\nX-Note: a\tb\r\n\r\nIt waits.\r\n"

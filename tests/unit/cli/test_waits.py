@@ -19,7 +19,7 @@ from postroad.queue.lane import WaitReason
 from postroad.spool.filters import DUE, READY
 from postroad.spool.listing import Listed, ListedRecipient
 from tests.support.command import run_command
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.relay import Relay, route, wait_until
 from tests.support.sink import Sink
 

@@ -21,7 +21,7 @@ from postroad.net.stream import open_stream
 from postroad.smtp.clientparse import ReplyReader
 from postroad.smtp.probe import Probe
 from tests.support.peer import Drop, Hang, Peer, Raw, Step, certificate
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 
 MAIL = "MAIL FROM:<>"
 ANN, BOB = "RCPT TO:<ann@x.example>", "RCPT TO:<bob@x.example>"

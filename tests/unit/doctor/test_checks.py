@@ -20,7 +20,7 @@ from postroad.model.dns import MxRecord
 from tests.support.clock import ManualClock
 from tests.support.doctoring import Records, around_of, config_of, dns, look
 from tests.support.peer import Peer
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.slapd import READER, READER_PASSWORD, Slapd
 
 ROOT = {("org", "NS"): ("a0.org.example",)}

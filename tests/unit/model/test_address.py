@@ -66,6 +66,7 @@ def test_valid(raw: bytes, text: str, local: str, domain: str) -> None:
             b"a@c.d\n",
             b'"a\rb"@c.d',
             b"a(b)@c.d",
+            b"a@c.d..",
         ),
         *(b"x" * 65 + b"@c.d", b"a@" + b"l" * 64 + b".c", b"a@" + b"l." * 130 + b"c"),
         *(b"@a.b:", b"@a.b,c:u@d.e", b"\xc3\xbc@c.d", b"a@\xff.d"),

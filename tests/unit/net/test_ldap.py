@@ -20,7 +20,7 @@ from postroad.net.ldapserver import parse_server
 from postroad.net.settings import DirectorySettings
 from tests.support.clock import ManualClock
 from tests.support.directories import Kit
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.slapd import READER, SUFFIX, Slapd, folder_of, group, user
 
 USERS = f"cn=users,{SUFFIX}"

@@ -1,7 +1,7 @@
 """Next hops and lanes as text: what is written is read back, and everything else is refused with words for people."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postroad.model.option import NEVER
@@ -94,6 +94,9 @@ def test_what_is_no_next_hop(text: str, words: str) -> None:
 
 
 @given(st.text(max_size=40))
+@example("0.")
+@example("0..")
+@example("a..")
 def test_any_text_is_a_next_hop_or_a_value_error(text: str) -> None:
     for candidate in (text, f"smtp://{text}", f"lmtp://{text}", f"mx:{text}"):
         try:

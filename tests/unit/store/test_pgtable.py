@@ -10,7 +10,7 @@ from postroad.aliases.load import DatabaseTable
 from postroad.model.errors import TableError
 from postroad.store.pgtable import CONNECTIONS, PostgresTable
 from postroad.store.sqltable import ROWS_LIMIT
-from tests.support.postfix import free_port
+from tests.support.ports import free_port
 from tests.support.postgres import PASSWORD, USER, Postgres
 
 QUERY = "SELECT target FROM alias WHERE address = $1 ORDER BY target"
