@@ -19,6 +19,7 @@ from postroad.cli.explainpolicies import Named, explain_policies, policy_lines
 from postroad.cli.explainreturns import leaves_as, turn_back
 from postroad.cli.explainrules import Asked, Judged, after, judge, judged, judged_lines, peer_of
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
+from postroad.cli.explainsts import sts_text
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue_suspend import stopped_text
@@ -27,6 +28,7 @@ from postroad.config.describe import duration_text
 from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow
 from postroad.house.courier import bound_to, securing_of
+from postroad.house.mtasts import sts_of
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
@@ -108,6 +110,7 @@ class Explanation(Struct):
     aliases: AliasTrace
     policies: list[Named] = []
     rules: Shaped | None = None
+    mta_sts: str = ""  # what is known of the policy of the domain that mail goes to, with [tls_out] mta_sts
     now: LaneNow | None = None  # the running server's view of the lane
     stopped: str = ""
     judged: Judged | None = None
@@ -219,7 +222,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=_as_they_are,
         sites=Sites(config.sites),
-        securing=securing_of(config),
+        securing=securing_of(config, sts := sts_of(config, lookup, SystemClock(), _unheard, reads_only=True)),
     )
     recipient = envelope.recipients[0]
     aliases = await trace_aliases(config, recipient.address)
@@ -240,6 +243,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
                 told = msgspec.structs.replace(envelope, recipients=(recipient,))
                 rules = explain_rules(config, told, placement.lane, planned if isinstance(planned, Route) else None)
     finally:
+        policy = await sts_text(sts, placement.lane if placement else "", SystemClock().now())
         resolver.close()
     return Explanation(
         sender=str(envelope.sender),
@@ -256,6 +260,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         aliases=aliases,
         rules=rules,
         policies=await explain_policies(config, envelope),
+        mta_sts=policy,
         leaves_as=leaves_as(config, envelope, recipient),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
@@ -266,6 +271,10 @@ async def _beyond(router: Router, fallback: Fallback | None, lookup: "NotingLook
         return None
     after = duration_text(fallback.after)
     return Beyond(fallback.lane, after, list(fallback.on), _plan(await router.plan(fallback.lane), lookup))
+
+
+def _unheard(_: object) -> None:
+    """What goes wrong with the file of policies is the server's to tell."""
 
 
 def _as_they_are(hosts: list[str]) -> None:
@@ -337,6 +346,7 @@ def _lines(found: Explanation) -> list[str]:
         out.append(f"next hop  {found.lane}")
     if found.stopped:
         out.append(f"stopped   {printable(found.stopped)}")
+    out += [f"mta-sts   {printable(found.mta_sts)}"] * bool(found.mta_sts)
     if found.plan is not None:
         out += _plan_lines(found.plan)
     beyond = found.fallback

@@ -283,6 +283,11 @@ class Config(Settings):
         return self.data_dir / "greylist.db"
 
     @property
+    def sts_file(self) -> Path:
+        """Where MTA-STS policies of domains are kept."""
+        return self.data_dir / "mta-sts.db"
+
+    @property
     def sent_file(self) -> Path:
         """Where it is written down what came in by the API."""
         return self.data_dir / "api.db"

@@ -18,6 +18,7 @@ from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.cargo import Convert
 from postroad.delivery.deliver import Deliverer
+from postroad.house.mtasts import Sts, sts_of
 from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
@@ -41,7 +42,7 @@ from postroad.routing.lanes import fallback_of
 from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
-from postroad.routing.securing import Securing
+from postroad.routing.securing import Find, Securing
 from postroad.routing.sites import Sites
 from postroad.routing.tlspolicy import TlsRules
 
@@ -68,12 +69,18 @@ class Courier(Struct, frozen=True, kw_only=True):
     rewrite: Rewrite | None
     deliverer: Deliverer
     regime: Regime
+    sts: Sts | None = None
 
 
 def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Courier:
     """The courier that `config` describes, after `old`."""
     resolver = _resolver(config, tools, old)
-    router = _router(config, resolver, old)
+    keeps_router = old is not None and old.resolver is resolver and _routing_of(old.config) == _routing_of(config)
+    if old is not None and keeps_router:
+        router, sts = old.router, old.sts
+    else:
+        sts = sts_of(config, resolver, tools.clock, tools.emit)
+        router = router_of(config, resolver, sts)
     deliverer = _deliverer(config, tools, old)
     shaping = _shaping(config, old)
     plan, cached_plan = router.plan, router.cached_plan
@@ -100,6 +107,7 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
         rewrite=compile_rewriter(config.routes),
         deliverer=deliverer,
         regime=regime,
+        sts=sts,
     )
 
 
@@ -113,13 +121,16 @@ async def retire(old: Courier, new: Courier, clock: Clock) -> None:
     """Close what `old` had and `new` has not; deliveries that run have their connections until they end."""
     if old.deliverer is not new.deliverer:
         await old.deliverer.close()
-    if old.resolver is not new.resolver:
+    if old.resolver is not new.resolver or old.sts is not new.sts:
         try:
             await clock.sleep(QUESTIONS_SECONDS)
         except asyncio.CancelledError:
             pass  # the process ends
         finally:
-            old.resolver.close()
+            if old.sts is not None and old.sts is not new.sts:
+                await old.sts.close()
+            if old.resolver is not new.resolver:
+                old.resolver.close()
 
 
 def _resolver(config: Config, tools: Tools, old: Courier | None) -> Resolver:
@@ -128,14 +139,8 @@ def _resolver(config: Config, tools: Tools, old: Courier | None) -> Resolver:
     return Resolver(config.resolver, tools.clock)
 
 
-def _router(config: Config, resolver: Resolver, old: Courier | None) -> Router:
-    if old is not None and old.resolver is resolver and _routing_of(old.config) == _routing_of(config):
-        return old.router
-    return router_of(config, resolver)
-
-
-def router_of(config: Config, resolver: Resolver) -> Router:
-    """The router that `config` describes."""
+def router_of(config: Config, resolver: Resolver, sts: Sts | None = None) -> Router:
+    """The router that `config` describes; without `sts` it knows of no MTA-STS policies."""
     return Router(
         compile_rules(config.routes, config.egress),
         resolver,
@@ -143,13 +148,14 @@ def router_of(config: Config, resolver: Resolver) -> Router:
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=random.shuffle,
         sites=Sites(config.sites),
-        securing=securing_of(config),
+        securing=securing_of(config, sts),
     )
 
 
-def securing_of(config: Config) -> Securing:
-    """Who must have which TLS, as `config` says."""
-    return Securing(TlsRules(config.tls_out.destinations))
+def securing_of(config: Config, sts: Sts | None = None) -> Securing:
+    """Who must have which TLS, as `config` and, by `sts`, domains say."""
+    finders: list[Find] = [] if sts is None else [sts.policies.find]
+    return Securing(TlsRules(config.tls_out.destinations), finders)
 
 
 def _routing_of(config: Config) -> tuple[object, ...]:

@@ -276,6 +276,8 @@ class House:
         if self.monitor is not None:
             await self.monitor.stop()
         await self.spool.close()
+        if self.courier.sts is not None:
+            await self.courier.sts.close()
         self.courier.resolver.close()
 
     def _drop_parts(self, front: Front) -> Parts:
