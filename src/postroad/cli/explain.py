@@ -34,7 +34,7 @@ from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
 from postroad.model.option import parse_size
 from postroad.model.outcome import Decided, Deferred, Delivered, Failed, Held
-from postroad.model.route import CAPTURE, FAILOVER, Fallback, Route
+from postroad.model.route import CAPTURE, FAILOVER, Fallback, Route, Target
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.resolver import Resolver
@@ -59,11 +59,16 @@ class Access(Struct):
 
 
 class Aim(Struct):
-    """One target: where it stands among the others, and its share of the mail where the route is balanced by weight."""
+    """One target: where it stands among the others, its share of the mail where the route is balanced by weight.
+
+    `tls` is what TLS it must have, `tls_by` who says so, and why.
+    """
 
     target: str
     tier: int
     weight: int
+    tls: str = ""
+    tls_by: str = ""
 
 
 class Plan(Struct):
@@ -314,7 +319,7 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
     match result:
         case Route(targets=targets, reason=reason):
             aims = [
-                Aim("captured into a folder" if one.scheme == CAPTURE else str(one), one.tier, one.weight)
+                Aim("captured into a folder" if one.scheme == CAPTURE else str(one), one.tier, one.weight, *_tls(one))
                 for one in targets
             ]
             return Plan("route", reason, result.balance, result.site, result.source, aims, dns)
@@ -326,6 +331,15 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
             return Plan("discarded", str(reply))
         case Held(reason=reason):
             return Plan("held", reason)
+
+
+def _tls(target: Target) -> tuple[str, str]:
+    """What TLS `target` must have, and who says so; nothing where it is as `[delivery] tls` says."""
+    security = target.security
+    if security is None:
+        return "", ""
+    testing = " (testing)" if security.testing else ""
+    return f"{security.level}{testing}", f"{security.source}: {security.reason}"
 
 
 def _lines(found: Explanation) -> list[str]:
@@ -372,5 +386,6 @@ def _plan_lines(plan: Plan) -> list[str]:
     out += [f"balance   {plan.balance}"] * balanced
     for number, aim in enumerate(plan.targets, 1):
         place = f" (tier {aim.tier + 1}, weight {aim.weight})" if balanced else ""
-        out.append(f"target {number:<2} {aim.target}{place}")
+        tls = f"; TLS {aim.tls}, by {aim.tls_by}" if aim.tls else ""
+        out.append(f"target {number:<2} {aim.target}{place}{tls}")
     return out

@@ -24,6 +24,7 @@ from postroad.cli import (
     reload,
     serve,
     spool,
+    tls,
     upgrade,
     user,
 )
@@ -82,6 +83,7 @@ def build() -> typer.Typer:
     program.add_typer(importing.build(), name="import")
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")
+    program.add_typer(tls.build(), name="tls")
     program.add_typer(user.build(), name="user")
     return program
 

@@ -170,6 +170,7 @@ class Deliverer:
             self._probe_due(dialing)
             if not targets and route.targets:
                 host = _no_family(route, dialing)
+        is_final = attempt.cargo.envelope.tls == TLS_REQUIRETLS and len(targets) == len(route.targets)
         for target in targets:
             if is_counted:
                 failure = await self._counted(target, attempt, left)
@@ -177,7 +178,7 @@ class Deliverer:
                 failure = await self._to_target(target, attempt, left)
             if failure is None:
                 break
-            final = when_no_host_may(failure) if attempt.cargo.envelope.tls == TLS_REQUIRETLS else None
+            final = when_no_host_may(failure) if is_final else None
             if final is None:
                 host = failure
             elif host is _NO_TARGET:

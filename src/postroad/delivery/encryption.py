@@ -24,7 +24,7 @@ from postroad.model.security import (
     Secured,
     Security,
 )
-from postroad.net.clienttls import Asked, ClientContext, ClientContexts, Trust
+from postroad.net.clienttls import ClientContext, ClientContexts, Trust
 from postroad.net.peerchain import chain_of, digests_of
 from postroad.net.peernames import carries, names_shown
 from postroad.net.stream import Stream
@@ -63,7 +63,8 @@ async def begin_tls(
 ) -> Secured:
     """Begin TLS; DistrustError when the server is not who it must be, PeerError when there is no TLS with it."""
     seconds = dialing.settings.command_timeout
-    await stream.start_tls(context, Asked(_asked_name(demand, target), target), seconds)
+    with context.asking(_asked_name(demand, target), target) as name:
+        await stream.start_tls(context, name, seconds)
     connection = stream.tls_connection
     assert connection is not None
     if connection.session_reused:

@@ -22,6 +22,7 @@ from postroad.house.mtasts import Sts, sts_of
 from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
+from postroad.model.dns import Lookup
 from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
 from postroad.net.addresses import own_endpoints
@@ -139,7 +140,7 @@ def _resolver(config: Config, tools: Tools, old: Courier | None) -> Resolver:
     return Resolver(config.resolver, tools.clock)
 
 
-def router_of(config: Config, resolver: Resolver, sts: Sts | None = None) -> Router:
+def router_of(config: Config, resolver: Lookup, sts: Sts | None = None) -> Router:
     """The router that `config` describes; without `sts` it knows of no MTA-STS policies."""
     return Router(
         compile_rules(config.routes, config.egress),

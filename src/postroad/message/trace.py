@@ -53,7 +53,7 @@ def read_head(content: bytes) -> Head:
     hops = lower.count(b"\nreceived:")
     if lower.startswith(b"received:"):
         hops += 1
-    waives_tls = b"tls-required:" in lower and (field(head, b"tls-required") or b"").lower() == b"no"
+    waives_tls = b"tls-required" in lower and (field(head, b"tls-required") or b"").lower() == b"no"
     return Head(len(head), hops, _message_id(head, lower), waives_tls)
 
 

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from msgspec import Struct
 
@@ -35,31 +35,29 @@ class Trust(Struct, frozen=True):
     crl: str = ""
 
 
-class Asked(str):
-    """The name that a server is asked for, as the event loop hands it on; `name` is None where there is none.
-
-    `key` is what the session is kept under. The text is never empty, whatever the name is.
-    """
-
-    __slots__ = ("key", "name")
-
-    def __new__(cls, name: str | None, key: Hashable) -> Self:
-        """For a connection to what `key` says."""
-        made = super().__new__(cls, name or "-")
-        made.name = name
-        made.key = key
-        return made
-
-    name: str | None
-    key: Hashable
-
-
 class ClientContext(ssl.SSLContext):
     """One context and the sessions agreed on under it."""
 
     sessions: "Sessions"
+    _asked: dict[str, tuple[str | None, Hashable]]
+    _number: int
 
-    def wrap_bio(  # as it is in the library
+    @contextmanager
+    def asking(self, name: str | None, key: Hashable) -> Iterator[str]:
+        """What to give the event loop as the server's name, so that the session kept under `key` is resumed.
+
+        `name` is what the server is asked for, if anything. The event loop takes nothing but text and hands it on as
+        it is, so the text stands for both; it is good for one handshake within the context.
+        """
+        self._number += 1
+        text = f"{name or ''}\0{self._number}"
+        self._asked[text] = name, key
+        try:
+            yield text
+        finally:
+            self._asked.pop(text, None)
+
+    def wrap_bio(
         self,
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
@@ -68,9 +66,10 @@ class ClientContext(ssl.SSLContext):
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
         """As the library does, with the session that was kept for who is asked."""
-        if isinstance(server_hostname, Asked):
-            session = self.sessions.find(server_hostname.key)
-            server_hostname = server_hostname.name
+        asked = self._asked.pop(server_hostname, None) if isinstance(server_hostname, str) else None
+        if asked is not None:
+            server_hostname, key = asked
+            session = self.sessions.find(key)
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
@@ -173,8 +172,7 @@ class ClientContexts:
         return given if self._pair is None else (*self._pair, *given)
 
     def _load(self, trust: Trust | None) -> ClientContext:
-        context = without_verification(ClientContext(ssl.PROTOCOL_TLS_CLIENT))
-        context.sessions = Sessions(self._monotonic)
+        context = without_verification(_new(Sessions(self._monotonic)))
         if self._pair is not None:
             certificate, key = self._pair
             with _telling(f"{certificate} with the key {key}"):
@@ -182,6 +180,14 @@ class ClientContexts:
         if trust is not None:
             _verify(context, trust.ca or self._ca, trust)
         return context
+
+
+def _new(sessions: Sessions) -> ClientContext:
+    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sessions = sessions
+    context._asked = {}  # noqa: SLF001  # the class has no __init__: the library makes its instances by __new__
+    context._number = 0  # noqa: SLF001
+    return context
 
 
 def _verify(context: ssl.SSLContext, ca: str, trust: Trust) -> None:
