@@ -25,6 +25,7 @@ from postroad.model.address import parse_mailbox
 from postroad.model.dns import Lookup
 from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
+from postroad.model.security import TlsObserver
 from postroad.net.addresses import own_endpoints
 from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
@@ -59,6 +60,7 @@ class Tools(Struct, frozen=True):
     suspensions: Suspensions
     convert: Convert
     delivering: Callable[[Deliver], Deliver] | None = None  # lets the watch over accounts hear of outcomes
+    observe_tls: TlsObserver | None = None  # counts for TLS reports
 
 
 class Courier(Struct, frozen=True, kw_only=True):
@@ -80,7 +82,7 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
     if old is not None and keeps_router:
         router, sts = old.router, old.sts
     else:
-        sts = sts_of(config, resolver, tools.clock, tools.emit)
+        sts = sts_of(config, resolver, tools.clock, tools.emit, tools.observe_tls)
         router = router_of(config, resolver, sts)
     deliverer = _deliverer(config, tools, old)
     shaping = _shaping(config, old)
@@ -176,6 +178,7 @@ def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
         egress=egress_of(config),
         emit=tools.emit,
         convert=tools.convert,
+        observe_tls=tools.observe_tls,
         paths=paths_of(config, tools.clock.now),
     )
 

@@ -85,6 +85,7 @@ class Life:
         house.rates.start()
         house.keeper.start()
         house.guard.start()
+        house.reporting.start()
         if monitor is not None:
             monitor.serve()
         self._started(announce)

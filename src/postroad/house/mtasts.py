@@ -34,11 +34,18 @@ class LateFetcher:
 
     async def get(self, url: str) -> Answer:
         """What is at `url`."""
+        return await self._made().get(url)
+
+    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """The answer to `body`."""
+        return await self._made().post(url, body, headers)
+
+    def _made(self) -> Fetching:
         if self._fetcher is None:
-            agent = f"postroad/{VERSION}"
             make = _FETCHER.load()
+            agent = f"postroad/{VERSION}"
             self._fetcher = make(timeout=FETCH_SECONDS, agent=agent, limit=SIZE_LIMIT, ca=self._ca, lookup=self._lookup)
-        return await self._fetcher.get(url)
+        return self._fetcher
 
     async def close(self) -> None:
         """Close connections."""
