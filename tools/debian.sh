@@ -8,6 +8,7 @@ tests() {
     cat <<'LIST'
 postfix          postfix
 swaks            swaks
+python3-spf      /usr/lib/python3/dist-packages/spf.py
 curl             curl
 msmtp            msmtp
 gsasl            gsasl
@@ -23,6 +24,7 @@ haproxy          haproxy
 microsocks       microsocks
 dante-server     danted
 openssl          openssl
+pebble           pebble
 redis-server     redis-server
 postgresql       pg_ctlcluster
 slapd            slapd
@@ -36,6 +38,7 @@ python3-dev      python3-config
 debhelper        dh
 dpkg-dev         dpkg-buildpackage
 lintian          lintian
+opendkim         opendkim
 util-linux       setpriv
 LIST
 }

@@ -1,4 +1,4 @@
-"""Command line of the bench: `python -m tests.bench [growth | spread | loris] [options]`.
+"""Command line of the bench: `python -m tests.bench [growth | spread | loris | mailauth] [options]`.
 
 Exit status 1 when a sink did not count exactly what was sent or a measurement failed; a missed target is printed,
 and is no failure, because machines differ and are shared.
@@ -17,6 +17,7 @@ from tests.bench.cell import Result, measure
 from tests.bench.growth import grow
 from tests.bench.loris import loris
 from tests.bench.machine import facts
+from tests.bench.mailauth import mailauth
 from tests.bench.relays import EDGES, RELAYS, compiled
 from tests.bench.scenarios import KIB, SCENARIOS, Scenario
 from tests.bench.spread import spread
@@ -31,6 +32,7 @@ examples:
   python -m tests.bench growth --messages 1000000
   python -m tests.bench spread --messages 20000
   python -m tests.bench spread --messages 20000 --answer-after 1
+  python -m tests.bench mailauth                              signatures beside the bare calls
   python -m tests.bench loris --only single --only reused --sessions 5000
 """
 
@@ -38,9 +40,9 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; the exit status."""
     options = _parser().parse_args(arguments)
-    if not options.interpreted:
+    if not options.interpreted and options.what != "mailauth":
         os.environ["PYTHONPATH"] = compiled()  # for every Postroad that is started
-    works = {"run": _run, "growth": _growth, "spread": _spread, "loris": _loris}
+    works = {"run": _run, "growth": _growth, "spread": _spread, "loris": _loris, "mailauth": mailauth}
     return works[options.what](options)
 
 
@@ -51,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", choices=("run", "growth", "spread", "loris"), default="run")
+    parser.add_argument("what", nargs="?", choices=("run", "growth", "spread", "loris", "mailauth"), default="run")
     parser.add_argument("--only", action="append", choices=tuple(SCENARIOS), help="scenario; may be repeated")
     parser.add_argument("--relay", action="append", choices=RELAYS, help="may be repeated; postroad-N has N edges")
     parser.add_argument("--runs", type=int, default=3, help="runs to take the median of (default 3)")

@@ -20,15 +20,18 @@ DOORS: Final = (
     "postroad.config.ownpolicies",  # what the configuration names
 )
 LATE: Final = (
+    "acme",
     "aiohttp",
     "argon2",
     "asyncpg",
     "cryptography",
     "google.protobuf",
+    "josepy",
     "joserfc",
     "opentelemetry",
     "publicsuffixlist",
     "redis",
+    "requests",
 )
 
 

@@ -55,6 +55,10 @@ class ListDraft(Draft):
     def discard(self) -> None:
         self.discarded = True
 
+    @property
+    def in_memory(self) -> bytes | None:
+        return b"".join(self.pieces)
+
 
 class InstantSpool:
     """Keeps messages in a list; `room` and `fault` make it refuse; `late` keeps the answers for `release`."""

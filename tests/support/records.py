@@ -75,6 +75,7 @@ from postroad.model.records import (
 from postroad.model.reply import Reply
 from postroad.model.security import Secured
 from postroad.smtp import replies
+from tests.support.acmerecords import ACME
 from tests.support.raterecords import rate_samples
 from tests.support.shieldrecords import AT as SHIELD_AT
 from tests.support.shieldrecords import SHIELD
@@ -241,6 +242,7 @@ SAMPLES: tuple[Record, ...] = (
     CertificateExpiring(
         at=AT, certificate="/etc/postroad/cert.pem", names=("relay.example.com",), expires=AT + 86_400_000_000, days=1
     ),
+    *ACME,
     refused("rcpt", replies.relay_access_denied(Mailbox("eve@example.com")), recipient="eve@example.com"),
     refused("mail", replies.STORAGE_FULL),
     refused("ehlo", replies.SYNTAX),

@@ -21,6 +21,7 @@ NO_INPUT: Final = 66  # there is no such id or file
 NO_HOST: Final = 68  # there is nowhere to send that mail
 UNAVAILABLE: Final = 69  # what the command needs is not there
 SOFTWARE: Final = 70
+CANT_CREATE: Final = 73  # the file is there already
 IO_ERROR: Final = 74
 TEMPORARY: Final = 75  # try again later
 NO_PERMISSION: Final = 77

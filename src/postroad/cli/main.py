@@ -12,8 +12,10 @@ import typer
 from postroad import VERSION
 from postroad.cli import (
     account,
+    acme,
     bans,
     check,
+    dkim,
     doctor,
     explain,
     importing,
@@ -78,8 +80,10 @@ def build() -> typer.Typer:
     program.command("map")(look_into)
     program.command("key")(key.make)
     program.command("rates")(rates.rates)
+    program.add_typer(acme.build(), name="acme")
     program.add_typer(bans.build(), name="bans")
     program.add_typer(account.build(), name="account")
+    program.add_typer(dkim.build(), name="dkim")
     program.add_typer(importing.build(), name="import")
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")

@@ -10,6 +10,7 @@ from typing import Final
 from postroad.model.late import Late
 from postroad.policy.bind import BuiltIn
 
+_DKIM: Final = Late[BuiltIn]("postroad.policies.dkim", "POLICY")
 _DNSBL: Final = Late[BuiltIn]("postroad.policies.dnsbl", "POLICY")
 _GREYLIST: Final = Late[BuiltIn]("postroad.policies.greylist", "POLICY")
 _HELO: Final = Late[BuiltIn]("postroad.policies.helo", "POLICY")
@@ -18,6 +19,7 @@ _SENDER_DOMAIN: Final = Late[BuiltIn]("postroad.policies.sender_domain", "POLICY
 
 BUILT_INS: Final[Mapping[str, Late[BuiltIn]]] = MappingProxyType(
     {
+        "dkim": _DKIM,
         "dnsbl": _DNSBL,
         "greylist": _GREYLIST,
         "helo": _HELO,

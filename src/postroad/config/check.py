@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from postroad.config.checkacme import check_acme
 from postroad.config.checkaliases import check_aliases
 from postroad.config.checkapi import check_api
 from postroad.config.checkauth import check_auth
@@ -21,6 +22,7 @@ from postroad.config.checkrecipients import check_recipients
 from postroad.config.checkreturns import check_returns
 from postroad.config.checkrules import check_rules
 from postroad.config.checkshield import check_shield
+from postroad.config.checksigning import check_signing
 from postroad.config.checksinks import check_sinks
 from postroad.config.checktls import tls_rules
 from postroad.config.checktlsout import tls_out_rules
@@ -146,10 +148,12 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     check_desk,
     check_rates,
     check_returns,
+    check_signing,
     check_directories,
     check_shield,
     check_sinks,
     check_rules,
     tls_rules,
     tls_out_rules,
+    check_acme,
 )

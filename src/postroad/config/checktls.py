@@ -34,7 +34,12 @@ def mode_of(config: Config, listener: ListenerSettings) -> Mode:
     """How `listener` comes by TLS."""
     if listener.tls != "default":
         return listener.tls
-    return "off" if listener.files is None and config.tls.files is None else "starttls"
+    return "off" if listener.files is None and _has_none(config) else "starttls"
+
+
+def _has_none(config: Config) -> bool:
+    """True when there is no certificate for all listeners."""
+    return config.tls.files is None and config.acme is None
 
 
 def plans_of(config: Config) -> dict[str, Plan]:
@@ -49,7 +54,7 @@ def plans_of(config: Config) -> dict[str, Plan]:
 def _plan(config: Config, listener: ListenerSettings) -> Plan:
     tls = config.tls
     security = Security(tls.minimum_version, tls.ciphers, listener.legacy_tls, listener.client_certificates)
-    own = [(files, ()) for files in (listener.files, tls.files) if files is not None]
+    own = [(files, ()) for files in (listener.files, tls.files, config.acme_files) if files is not None]
     further = [(one.files, one.names) for one in tls.certificates]
     wants_clients = listener.client_certificates != "off"
     return Plan(security, (*own, *further), listener.client_ca if wants_clients else None)
@@ -64,21 +69,24 @@ def tls_rules(config: Config) -> Iterator[Problem]:
     if tls.certificate == NONE:
         if tls.key != NONE:
             yield Problem(("tls", "key"), f"{value_text(str(tls.key))}: is of no use without tls.certificate")
-        if tls.certificates:
+        if tls.certificates and config.acme is None:
             yield Problem(("tls", "certificates"), "needs tls.certificate, for clients that ask for no name")
     modes = {name: mode_of(config, listener) for name, listener in config.listeners.items()}
     for name, listener in config.listeners.items():
         yield from _listener_rules(config, ("listeners", name), listener, modes[name])
     if tls.certificate != NONE and not set(modes.values()) - {"off"}:
         yield Warned(("tls", "certificate"), 'has no effect: every listener has tls = "off"')
+    if config.acme is not None and not set(modes.values()) - {"off"}:
+        yield Warned(("acme",), 'has no effect on mail: every listener has tls = "off"')
 
 
 def _listener_rules(config: Config, path: KeyPath, listener: ListenerSettings, mode: Mode) -> Iterator[Problem]:
     if listener.key != NONE and listener.certificate == NONE:
         other = path_text((*path, "certificate"))
         yield Problem((*path, "key"), f"{value_text(str(listener.key))}: is of no use without {other}")
-    if mode != "off" and listener.files is None and config.tls.files is None:
-        yield Problem((*path, "tls"), f"{value_text(mode)}: needs a certificate; set tls.certificate and tls.key")
+    if mode != "off" and listener.files is None and _has_none(config):
+        words = f"{value_text(mode)}: needs a certificate; set tls.certificate and tls.key, or [acme]"
+        yield Problem((*path, "tls"), words)
     if listener.client_certificates != "off" and listener.client_ca == NONE:
         words = value_text(listener.client_certificates)
         yield Problem((*path, "client_certificates"), f"{words}: needs {path_text((*path, 'client_ca'))}")

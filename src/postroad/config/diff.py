@@ -27,6 +27,9 @@ KEPT: Final = MappingProxyType(
         "process": "processes and their user are set at the start: it holds from the next start on",
     }
 )
+KEPT_ACME: Final = ("bind", "challenge")  # of [acme]; a section that comes or goes needs a restart
+_ACME_REFUSED: Final = "its ports are taken at the start, and listeners depend on it: restart the server"
+_ACME_EFFECT: Final = "its ports are taken at the start: it holds from the next start on"
 KEPT_COUNTING: Final = "accounts"
 _COUNTING_EFFECT: Final = "its memory is taken at the start: it holds from the next start on"
 KEPT_API: Final = ("bind", "connections")  # of [api]; the rest of it can be exchanged
@@ -43,10 +46,11 @@ def differences(old: Config, new: Config) -> list[OptionChange]:
     for name, field in Config.model_fields.items():
         effect = KEPT.get(name) or REFUSED.get(name, "")
         for path, before, after in _compare(name, getattr(old, name), getattr(new, name), field):
-            why = effect or (_api_effect(old, new, path) if name == "api" else "")
+            why = effect or _part_effect(old, new, path)
             if path == f"counting.{KEPT_COUNTING}":
                 why = _COUNTING_EFFECT
-            found.append(OptionChange(path, before, after, why, refused=name in REFUSED))
+            is_refused = name in REFUSED or (name == "acme" and why == _ACME_REFUSED)
+            found.append(OptionChange(path, before, after, why, refused=is_refused))
     return found
 
 
@@ -57,8 +61,18 @@ def keep_running(old: Config, new: Config) -> Config:
         kept["api"] = old.api
     else:
         kept["api"] = new.api.model_copy(update={name: getattr(old.api, name) for name in KEPT_API})
+    if old.acme is not None and new.acme is not None:
+        kept["acme"] = new.acme.model_copy(update={name: getattr(old.acme, name) for name in KEPT_ACME})
     kept["counting"] = new.counting.model_copy(update={KEPT_COUNTING: getattr(old.counting, KEPT_COUNTING)})
     return new.model_copy(update=kept)
+
+
+def _part_effect(old: Config, new: Config, path: str) -> str:
+    if path.startswith("acme"):
+        if old.acme is None or new.acme is None:
+            return _ACME_REFUSED
+        return _ACME_EFFECT if path.startswith(tuple(f"acme.{name}" for name in KEPT_ACME)) else ""
+    return _api_effect(old, new, path) if path.startswith("api") else ""
 
 
 def _api_effect(old: Config, new: Config, path: str) -> str:

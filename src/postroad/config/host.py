@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postroad.config.apihost import check_api_places
+from postroad.config.checkacme import check_acme_places
 from postroad.config.checkauth import check_auth_places
 from postroad.config.checkdirectories import check_directory_files
 from postroad.config.checkoauth import check_oauth_places
 from postroad.config.checkpolicies import check_policy_files
+from postroad.config.checksigning import check_signing_keys
 from postroad.config.checksinks import check_sink_places
 from postroad.config.checktls import check_key_access
 from postroad.config.checktlsout import check_tls_out_files
@@ -33,9 +35,11 @@ def check_host(config: Config) -> list[Problem]:
         *check_api_places(config),
         *check_key_access(config),
         *check_tls_out_files(config),
+        *check_acme_places(config),
         *check_auth_places(config),
         *check_oauth_places(config),
         *check_policy_files(config),
+        *check_signing_keys(config),
     ]
 
 

@@ -102,6 +102,7 @@ def inspect_config(file: Path, *, with_policies: bool = True) -> Loaded:
         found_there = {"data_dir": data_dir, "aliases": aliases, "dsn": config.dsn.anchored(folder), "sinks": sinks}
         found_there |= {"api": api, "auth": config.auth.anchored(folder), "tls": config.tls.anchored(folder)}
         found_there["tls_out"] = config.tls_out.anchored(folder)
+        found_there["acme"] = None if config.acme is None else config.acme.anchored(folder)
         found_there["listeners"] = {name: entry.anchored(folder) for name, entry in config.listeners.items()}
         found_there |= anchored_rules(config, folder)
         found_there["policies_path"] = (folder / config.policies_path.expanduser()).absolute()

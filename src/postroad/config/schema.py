@@ -19,10 +19,13 @@ from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.delivery.tlsreportsettings import TlsReportSettings
 from postroad.desk.settings import DeskSettings
 from postroad.listener.settings import DropSettings, LimitsSettings, ListenerSettings
+from postroad.listener.signsettings import DkimSettings
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import File, Settings, named
+from postroad.net.acmesettings import AcmeSettings
 from postroad.net.hostname import host_name
+from postroad.net.keyfiles import KeyFiles
 from postroad.net.settings import DirectorySettings, ProcessSettings, ResolverSettings
 from postroad.net.tlssettings import TlsSettings
 from postroad.observe.settings import LogSettings, SinkSettings
@@ -35,6 +38,7 @@ from postroad.recipients.settings import RecipientSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites
 from postroad.routing.tlssettings import TlsOutSettings
 from postroad.spool.settings import SpoolSettings
+from postroad.store.acme import CERTIFICATE
 
 
 def _host_name(text: str) -> str:
@@ -92,6 +96,11 @@ class Config(Settings):
         description="Where mail comes in, by name; at least one.", min_length=1
     )
     tls: TlsSettings = Field(TlsSettings(), description="Encryption for clients, and our certificates.")
+    acme: AcmeSettings | None = Field(
+        None,
+        description="A certificate from a CA, renewed by itself.",
+        json_schema_extra={"default": "none; with a section, as it says"},
+    )
     access: AccessSettings = Field(AccessSettings(), description="Who may relay.")
     bans: BanSettings | None = Field(
         None,
@@ -195,6 +204,11 @@ class Config(Settings):
     pools: dict[EgressName, PoolSettings] = Field(
         {}, description="Sources that take turns, by name.", json_schema_extra={"default": "none"}
     )
+    dkim: DkimSettings | None = Field(
+        None,
+        description="Mail that is sent from here is signed.",
+        json_schema_extra={"default": "it is not; with a section, as it says"},
+    )
     srs: SrsSettings | None = Field(
         None,
         description="Reverse-paths of ours for mail that is forwarded.",
@@ -277,6 +291,17 @@ class Config(Settings):
     def habits_file(self) -> Path:
         """Where it is kept what is usual for each login."""
         return self.data_dir / "habits.json"
+
+    @property
+    def acme_folder(self) -> Path:
+        """Where accounts and certificates by ACME are kept."""
+        return self.data_dir / "acme"
+
+    @property
+    def acme_files(self) -> KeyFiles | None:
+        """Where the certificate by ACME lies, with its key; None when none is wanted."""
+        file = self.acme_folder / CERTIFICATE
+        return None if self.acme is None else KeyFiles(file, file)
 
     @property
     def drop_folder(self) -> Path:

@@ -19,6 +19,7 @@ from postroad.desk.protocol import (
     ActAsked,
     Answer,
     Asked,
+    CertificateAsked,
     CompareAsked,
     CountAsked,
     LanesAsked,
@@ -89,6 +90,7 @@ class ControlServer:
         running: Running,
         rates: RateDesk,
         guard: GuardDesk,
+        renew: Callable[[], None] | None = None,
     ) -> None:
         """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records."""
         self._path = path
@@ -104,6 +106,7 @@ class ControlServer:
         self._running = running
         self._rates = rates
         self._guard = guard
+        self._renew = renew
         self._callers = 0
         self._server: asyncio.Server | None = None
 
@@ -155,6 +158,8 @@ class ControlServer:
         try:
             if isinstance(asked, RatesAsked):
                 answer = self._rates_asked(asked, caller)
+            elif isinstance(asked, CertificateAsked):
+                answer = self._certificate_asked()
             elif isinstance(asked, BansAsked | AccountAsked):
                 answer = self._guard_asked(asked, caller)
             else:
@@ -202,6 +207,12 @@ class ControlServer:
         if asked.reset:
             return Answer(done=True, begun_anew=await self._rates.reset(asked, caller.name, caller.uid))
         return Answer(done=True, rates=await self._rates.now(asked))
+
+    async def _certificate_asked(self) -> Answer:
+        if self._renew is None:
+            raise ValueError("the server has no [acme] to renew a certificate by")
+        self._renew()
+        return Answer(done=True)
 
     async def _make_way(self, caller: Caller, writer: asyncio.StreamWriter) -> Answer:
         """Why not; or who makes way now, and then nothing more: the connection ends with this program."""

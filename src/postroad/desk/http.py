@@ -54,7 +54,7 @@ Pages = Callable[[str], Awaitable[Page | None]]
 class DeskServer:
     """Serves `pages`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  two servers differ in name and pages, tests in deadlines
         self,
         bind: Sequence[str],
         pages: Pages,
@@ -63,8 +63,10 @@ class DeskServer:
         clock: Clock,
         emit: Emit,
         deadlines: Deadlines = USUAL,
+        name: str = DESK,
     ) -> None:
-        """Nothing is bound before `bind`."""
+        """Nothing is bound before `bind`; `name` is that of the section, and of the sockets."""
+        self._name = name
         self._bind = bind
         self._pages = pages
         self._limit = connections
@@ -82,7 +84,7 @@ class DeskServer:
         bound: list[str] = []
         for at, text in enumerate(self._bind):
             host, port = parse_endpoint(text)
-            given = None if inherited is None else inherited.take(DESK, host, port)
+            given = None if inherited is None else inherited.take(self._name, host, port)
             start = partial(asyncio.start_server, limit=HEAD_LIMIT, backlog=_BACKLOG, start_serving=False)
             try:
                 if given is not None:
@@ -91,9 +93,8 @@ class DeskServer:
                     server = await start(self._serve, host, port)
             except OSError as error:
                 await self.stop()
-                raise ConfigError(
-                    [f"desk.bind[{at}]: cannot listen on {text}: {error.strerror or error}; choose another port"]
-                ) from error
+                where = f"{self._name}.bind[{at}]: cannot listen on {text}"
+                raise ConfigError([f"{where}: {error.strerror or error}; choose another port"]) from error
             self._servers.append(server)
             names = [sock.getsockname()[:2] for sock in server.sockets]
             bound += [f"[{name}]:{number}" if ":" in name else f"{name}:{number}" for name, number in names]
@@ -106,7 +107,7 @@ class DeskServer:
 
     def hand_over(self) -> list[Given]:
         """Copies of the listening sockets, for the next program; here nobody new is answered."""
-        given = [copy_of(DESK, sock.fileno()) for server in self._servers for sock in server.sockets]
+        given = [copy_of(self._name, sock.fileno()) for server in self._servers for sock in server.sockets]
         for server in self._servers:
             server.close()
         return given

@@ -111,6 +111,10 @@ class RatesAsked(Request, frozen=True, tag="rates"):
     reason: str = ""
 
 
+class CertificateAsked(Request, frozen=True, tag="certificate"):
+    """Ask the CA of `[acme]` for a new certificate now."""
+
+
 Asked = (
     CountAsked
     | ActAsked
@@ -124,6 +128,7 @@ Asked = (
     | RunningAsked
     | CompareAsked
     | RatesAsked
+    | CertificateAsked
     | BansAsked
     | AccountAsked
 )

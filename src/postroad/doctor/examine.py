@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from postroad.doctor.around import Around
+from postroad.doctor.certificates import check_certificates
 from postroad.doctor.directories import check_directories
 from postroad.doctor.finding import Finding, unknown
 from postroad.doctor.hops import check_hops
@@ -31,6 +32,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "relay": check_relay,
         "hops": check_hops,
         "directories": check_directories,
+        "certificates": check_certificates,
     }
 )
 

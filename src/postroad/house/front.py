@@ -20,6 +20,7 @@ from postroad.house.policing import Limits, Policing
 from postroad.house.returns import returned_of
 from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
+from postroad.house.signatures import sign_of
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
@@ -97,6 +98,7 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
         limits=config.limits,
         inline=config.spool.inline_size,
         rewrite=rewrite,
+        sign=sign_of(config),
         expand=None if door is None else door.expand,
         announce=announcer.expanded,
     )

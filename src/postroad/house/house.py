@@ -22,6 +22,7 @@ from postroad.desk.protocol import Running
 from postroad.desk.rates import InForce, RateDesk
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
+from postroad.house.acme import acme_of
 from postroad.house.counting import Counting, LocalCrowd
 from postroad.house.counttable import table_of
 from postroad.house.courier import Courier, Tools, courier_of
@@ -102,8 +103,7 @@ class House:
         """
         self.config, self.keys = config, keys or KeyStore()
         self._board = None if seat is None else seat.board
-        self.emit, self.clock = emit, clock
-        self._logs = logs
+        self.emit, self.clock, self._logs = emit, clock, logs
         start = random.SystemRandom().randrange(1 << 48) if seat is None else seat.start()
         queue_ids = QueueIds(start)
         turn = Turn(asyncio.get_running_loop().call_soon)
@@ -139,6 +139,7 @@ class House:
             start=start,
             inherited=inherited,
         )
+        self.acme = acme_of(config, clock, emit)
         self.monitor = self._monitor()
         rules = rules_of(self.front, self.way)
         self.injection = None if rules is None else Injection(config, rules, self.spool, emit)
@@ -207,6 +208,7 @@ class House:
             running=Running(VERSION, os.getpid(), self.clock.now()),
             rates=RateDesk(lambda: InForce(self.front.choices, self.front.counts), self.clock, self.emit),
             guard=GuardOrders(self.guard, self._operator, self.clock, self.emit),
+            renew=None if self.acme is None else self.acme.renewing.renew,
         )
 
     # -- the exchange --------------------------------------------------------------------------
@@ -237,6 +239,8 @@ class House:
         self._logs.log.adopt(front.config.log.format, front.config.hostname)
         if self.monitor is not None:
             self.monitor.follow()
+        if self.acme is not None:
+            self.acme.adopt(front.config)
         self._logs.sinks.change(front.config.sinks, around)
         known, old_known = front.known, old_front.known
         if self._board is None and known.certificates is not old_known.certificates:
@@ -267,6 +271,8 @@ class House:
         await self.keeper.stop()
         await self.guard.stop()
         await self.reporting.stop()
+        if self.acme is not None:
+            await self.acme.stop()
         self.front.known.certificates.close()
         retiring = list(self._retiring)
         for task in retiring:
@@ -326,7 +332,8 @@ class House:
             left_out=lambda: self._logs.log.left_out,
             workers=self.workshop.pool,
         )
-        return Monitor(self.config.desk, watched, self.clock, self.emit, self._board)
+        answer = None if self.acme is None else self.acme.answer
+        return Monitor(self.config.desk, watched, self.clock, self.emit, self._board, answer=answer)
 
     def _keeper(self) -> RateKeeper:
         file = self.config.rates_file

@@ -17,6 +17,7 @@ from postroad.house.issuers import has_same_issuers
 from postroad.house.returns import has_files
 from postroad.house.ruling import read_rules
 from postroad.house.securing import read_certificates
+from postroad.house.signatures import has_key_files
 from postroad.house.sources import reads_elsewhere as secrets_elsewhere
 from postroad.house.tables import Before, Tables, may_differ, read_tables
 from postroad.model.greylisting import Greylist
@@ -65,6 +66,7 @@ def reads_elsewhere(config: Config) -> bool:
         or may_differ(config)
         or secrets_elsewhere(config)
         or has_files(config)
+        or has_key_files(config)
         or not has_same_issuers(config)
         or any(map(is_own, config.policies))
     )

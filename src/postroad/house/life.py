@@ -59,6 +59,8 @@ class Life:
             self._bound += await house.monitor.bind(inherited)
         if house.injection is not None:
             self._bound += await house.injection.bind(inherited)
+        if house.acme is not None:
+            self._bound += await house.acme.bind(inherited)
 
     async def live(self, announce: Callable[[str], None], inherited: Inherited) -> Handover | None:
         """Start everything, serve until a signal, stop everything; what becomes of the process, if anything does."""
@@ -86,6 +88,8 @@ class Life:
         house.keeper.start()
         house.guard.start()
         house.reporting.start()
+        if house.acme is not None:
+            await house.acme.start()
         if monitor is not None:
             monitor.serve()
         self._started(announce)

@@ -10,8 +10,9 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.delivery.deliver import Deliverer
+from postroad.desk.challengepages import ChallengePages
 from postroad.desk.health import HealthPages
-from postroad.desk.http import DeskServer
+from postroad.desk.http import DeskServer, Pages
 from postroad.desk.readiness import Readiness
 from postroad.desk.settings import DeskSettings
 from postroad.house.board import COURIER, Board
@@ -49,9 +50,19 @@ class Monitor:
     """Health and metrics of one process."""
 
     def __init__(
-        self, settings: DeskSettings, watched: Watched, clock: Clock, emit: Fanout, board: Board | None = None
+        self,
+        settings: DeskSettings,
+        watched: Watched,
+        clock: Clock,
+        emit: Fanout,
+        board: Board | None = None,
+        *,
+        answer: Callable[[str], str] | None = None,
     ) -> None:
-        """Count records from now on; `board` shows those of the other processes, when there are any."""
+        """Count records from now on; `board` shows those of the other processes, when there are any.
+
+        `answer` is for a CA that asks whether names are ours.
+        """
         self._board = board
         self._showing = None if board is None else Showing(board, COURIER)
         self._watched = watched
@@ -62,7 +73,9 @@ class Monitor:
         self._meter = meter = Meter(sources, clock)
         meter.watch_workers(lambda: (watched.workers.alive, watched.workers.waiting))
         watched.workers.measured = meter.worked
-        pages = HealthPages(unready=self._unready, metrics=self._page, metrics_type=CONTENT_TYPE)
+        pages: Pages = HealthPages(unready=self._unready, metrics=self._page, metrics_type=CONTENT_TYPE)
+        if answer is not None:
+            pages = ChallengePages(answer, pages)
         self._server = DeskServer(settings.bind, pages, connections=settings.connections, clock=clock, emit=emit)
         emit.add(meter.count)
 

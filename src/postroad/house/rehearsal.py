@@ -63,6 +63,8 @@ def _ports(config: Config, have: set[tuple[str, int]]) -> Iterator[Problem]:
         binds["desk", "bind"] = config.desk.bind
     if config.api is not None:
         binds["api", "bind"] = config.api.bind
+    if config.acme is not None:
+        binds["acme", "bind"] = config.acme.answering_at
     wanted = [((*path, at), text) for path, texts in binds.items() for at, text in enumerate(texts)]
     kept = {parse_endpoint(text) for _, text in wanted}
     freed = {port for host, port in have - kept}

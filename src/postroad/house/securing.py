@@ -5,22 +5,36 @@ they not be allowed to read a key themselves.
 """
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Final
 
 from postroad.config.checktls import mode_of, plans_of
 from postroad.config.schema import Config
 from postroad.listener.handshakes import Handshakes, Tls
+from postroad.model.late import Late
 from postroad.net.certificates import Certificates
-from postroad.net.clock import Clock
+from postroad.net.clock import Clock, SystemClock
 from postroad.net.exporter import Exporter
 from postroad.net.keyfiles import KeyStore
+from postroad.net.ordering import MakeStandIn
+
+STAND_IN: Final = Late[MakeStandIn]("postroad.net.selfsigned", "make_stand_in")
 
 
 def read_certificates(config: Config, keys: KeyStore, old: Certificates | None = None) -> Certificates:
     """Those of `config`, or `old` when nothing would be different; ConfigError when one cannot be used. Slow."""
     plans = plans_of(config)
+    if config.acme_files is not None:
+        keys.stand_in(config.acme_files, partial(_stand_in, config))
     if old is not None and old.plans == plans and not old.has_changed():
         return old
     return Certificates(plans, keys)
+
+
+def _stand_in(config: Config) -> bytes:
+    """What clients see until the first certificate by ACME is there: enough for those who do not verify."""
+    names = () if config.acme is None else config.acme.names
+    return STAND_IN.load()(names or (config.hostname,), SystemClock().now())
 
 
 def tls_of(config: Config, certificates: Certificates, clock: Clock) -> Mapping[str, Tls]:

@@ -86,12 +86,14 @@ class Upgrader:
             given += await house.injection.hand_over(TRANSACTION_SECONDS)
         if house.monitor is not None:
             given += house.monitor.hand_over()
+        if house.acme is not None:
+            given += house.acme.hand_over()
         return Handover((*program.prefix, *program.arguments), tuple(given), self._environment, VERSION)
 
     async def _rehearse(self) -> tuple[str, ...]:
         house = self._house
         have = list(house.listeners.addresses())
-        for part in (house.monitor, house.injection):
+        for part in (house.monitor, house.injection, house.acme):
             have += part.addresses if part is not None else ()
         if len(have) >= MOST:  # and the control socket
             return (f"{len(have)} listening sockets are too many to be handed over: restart instead",)

@@ -16,6 +16,7 @@ from postroad.model.records import Emit, PolicyFaulted, RecipientExpanded
 from postroad.policy.adjusting import recipients_after, total
 from postroad.policy.verdict import VERDICTS, Accept, Discard, Verdict
 from postroad.smtp import replies
+from postroad.spool.draft import whole
 
 EXPAND_SECONDS: Final = 60.0  # for all look-ups of one message
 TOLD: Final = 20  # addresses of an expansion in its record
@@ -53,7 +54,7 @@ class Consultation:
 
     def begin(self, arrival: Arrival) -> None:
         """Ask all there is to ask about `arrival`; its `done` is called once, now or later."""
-        answer = arrival.transaction.ask_message(arrival.head, arrival.ended.size)
+        answer = arrival.transaction.ask_message(arrival.head, arrival.ended.size, whole(arrival.content))
         if answer is None or isinstance(answer, VERDICTS):
             self._judged(arrival, answer)
         else:

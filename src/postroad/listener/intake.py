@@ -11,6 +11,7 @@ from typing import Protocol
 from postroad.listener.consult import EXPAND_SECONDS, Announce, Consultation, Expand
 from postroad.listener.receipt import Arrival, Receipt
 from postroad.listener.settings import LimitsSettings
+from postroad.listener.sign import Sign
 from postroad.listener.transaction import Transaction
 from postroad.message.trace import Hop, format_date, read_head, received_field
 from postroad.model.envelope import Envelope, Recipient
@@ -124,14 +125,17 @@ class Intake:
         expand: Expand | None = None,
         announce: Announce | None = None,
         rewrite: Rewrite | None = None,
+        sign: Sign | None = None,
         patience: float = EXPAND_SECONDS,
     ) -> None:
         """`admit` is the queue's one door; `now` gives microseconds since 1970; `inline` octets stay in memory.
 
         `expand` may change recipients, within `patience` seconds; `announce` tells a sender that asked for it which of
         them became several; `rewrite` replaces recipients of the envelope, and tells what is to be reported of it.
+        `sign` comes last, when nothing of the message changes any more.
         """
         self.rewrite = rewrite  # a reload replaces it together with the routes
+        self._sign = sign
         self._spool = spool
         self._admit = admit
         self._emit = emit
@@ -200,7 +204,7 @@ class Intake:
             and not transaction.left_out
             and not transaction.discarded
         ):
-            self._put(transaction, ended, head.message_id, content, done, queue_id)
+            self._put(transaction, ended, head.message_id, content, done, queue_id, beginning)
         else:
             self._consultation.begin(
                 Arrival(transaction, ended, gathering, content, beginning, head.message_id, done, queue_id)
@@ -214,6 +218,7 @@ class Intake:
             arrival.content,
             arrival.done,
             arrival.queue_id,
+            arrival.head,
             became=arrival.became,
             told=arrival.told,
         )
@@ -238,7 +243,7 @@ class Intake:
             self._emit(RecipientDiscarded(at=now, id=queue_id, recipient=recipient.address.text, reason=why))
         arrival.refuse(Receipt(replies.queued(queue_id)))
 
-    def _put(  # noqa: PLR0913  once a message: no object is made to carry these
+    def _put(  # noqa: PLR0913, PLR0917  once a message: no object is made to carry these
         self,
         transaction: Transaction,
         ended: MessageEnded,
@@ -246,6 +251,7 @@ class Intake:
         content: bytes | Draft,
         done: Callable[[Receipt], None],
         queue_id: str,
+        beginning: bytes,
         *,
         became: list[Recipient] | None = None,
         told: Callable[[Envelope], None] | None = None,
@@ -265,7 +271,28 @@ class Intake:
         if self.rewrite is not None:
             envelope, more = self.rewrite(envelope)
             notes = [*notes, *more]
+        if self._sign is None:
+            self._store(envelope, content, notes, done, told)
+            return
 
+        def signed(envelope: Envelope) -> None:
+            self._store(envelope, content, notes, done, told)
+
+        def unreadable(error: SpoolError) -> None:
+            if not isinstance(content, bytes):
+                content.discard()
+            done(Receipt(replies.STORAGE_ERROR, str(error)))
+
+        self._sign(transaction, envelope, beginning, content, signed, unreadable)
+
+    def _store(
+        self,
+        envelope: Envelope,
+        content: bytes | Draft,
+        notes: Sequence[Record],
+        done: Callable[[Receipt], None],
+        told: Callable[[Envelope], None] | None,
+    ) -> None:
         def durable(stored: Stored, works: list[Work]) -> None:
             self._emit(
                 MessageAccepted(

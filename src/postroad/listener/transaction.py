@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Iterable
 from msgspec.structs import replace
 
 from postroad.model.address import Mailbox
+from postroad.model.content import Content
 from postroad.model.envelope import Origin, Recipient
 from postroad.model.route import TLS_REQUIRETLS
 from postroad.policy.context import DataContext, MailContext, MessageContext, Peer, RcptContext
@@ -119,13 +120,13 @@ class Transaction:
         context = DataContext(self.peer, self.origin, self.mail.path, tuple(self.recipients), self.facts)
         return chain.decide(context, self.adjustments)
 
-    def ask_message(self, head: bytes, size: int) -> Pending:
-        """What policies say of the whole message; `head` has its header section, `size` is that of all."""
+    def ask_message(self, head: bytes, size: int, content: Content = b"") -> Pending:
+        """What policies say of the whole message; `head` has its header section, `size` is that of all `content`."""
         chain = self.stages.message
         if chain is None:
             return None
         recipients = tuple(self.recipients)
-        context = MessageContext(self.peer, self.origin, self.mail.path, recipients, head, size, self.facts)
+        context = MessageContext(self.peer, self.origin, self.mail.path, recipients, head, size, self.facts, content)
         return chain.decide(context, self.adjustments)
 
 

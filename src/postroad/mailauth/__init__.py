@@ -1,5 +1,5 @@
-"""What mail claims to be, proved or refuted, and reverse-paths of ours that only we can have made.
+"""Is this mail what it claims to be: signatures and seals, checked and made, and return paths that are ours.
 
-What each file does stands at its top; nothing is re-exported here. The layer this package
-stands in is in docs/internals/layers.md.
+Nothing here waits, asks DNS or reads a clock: who uses it does, and hands over what it found. What each file does
+stands at its top; nothing is re-exported here. docs/internals/mailauth.md tells how DKIM and ARC go together.
 """

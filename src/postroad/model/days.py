@@ -48,3 +48,8 @@ def _zone(name: str) -> tzinfo:
         raise ValueError(
             f'{name!r} is not a time zone of this machine; write a name like "Europe/Berlin" or "UTC"'
         ) from None
+
+
+def seconds_of(day: str) -> float:
+    """When a day like "2026-12-31" begins in UTC, in seconds since 1970; ValueError when it is none."""
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()

@@ -108,3 +108,12 @@ class WorkRaisedError(WorkError):
 
 class CountsError(PostroadError):
     """The server that several nodes count in does not answer; this node counts for itself meanwhile."""
+
+
+class AcmeError(PostroadError):
+    """A CA issues no certificate now; the text says why. `wish` are the seconds of peace that it asked for."""
+
+    def __init__(self, reason: str, wish: float = 0.0) -> None:
+        """Say so."""
+        super().__init__(reason)
+        self.wish = wish

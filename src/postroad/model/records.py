@@ -5,6 +5,7 @@ docstring and fields are its reference page (docs/reference/records.md, generate
 message bodies never go into a record.
 """
 
+from postroad.model.acmerecords import CertificateNotObtained, CertificateObtained
 from postroad.model.authrecords import Authenticated, AuthFailed
 from postroad.model.checkrecords import CheckFaulted
 from postroad.model.directoryrecords import DirectoryFaulted, DirectoryRecovered
@@ -52,6 +53,8 @@ __all__ = [
     "CatchAllFound",
     "CertificateExpiring",
     "CertificateLoaded",
+    "CertificateNotObtained",
+    "CertificateObtained",
     "CertificateRefused",
     "CheckFaulted",
     "ClientChanged",

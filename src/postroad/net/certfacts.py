@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from postroad.model.renewal import Life
+
 
 class CertificateFacts(Struct, frozen=True, gc=False):
     """The facts of the first certificate of a chain.
@@ -26,3 +28,8 @@ class CertificateFacts(Struct, frozen=True, gc=False):
 
 ReadFacts = Callable[[bytes], CertificateFacts]
 ReadKey = Callable[[bytes], bytes]
+
+
+def life_of(facts: CertificateFacts) -> Life:
+    """The same as far as it matters for a renewal; what is different for each certificate is in its fingerprint."""
+    return Life(facts.names, facts.starts, facts.expires, int(facts.fingerprint[:8], 16) / (1 << 32))

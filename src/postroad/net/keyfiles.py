@@ -7,7 +7,7 @@ the ssl module takes paths alone, and no key is written to a disk. Keys are neve
 
 import os
 import ssl
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -66,8 +66,7 @@ class KeyPair(Struct, frozen=True):
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Let `context` prove itself with this; ssl.SSLError or ValueError when it cannot."""
-        with _in_memory(self.certificate) as certificate, _in_memory(self.key) as key:
-            context.load_cert_chain(certificate, key, password=_no_password)
+        load_octets(context, self.certificate, self.key)
 
 
 class KeyStore:
@@ -77,12 +76,28 @@ class KeyStore:
         """Nothing was read yet."""
         self._pairs: dict[KeyFiles, KeyPair] = {}
         self._authorities: dict[Path, str] = {}
+        self._stand_ins: dict[KeyFiles, bytes] = {}
+
+    def stand_in(self, files: KeyFiles, make: Callable[[], bytes]) -> None:
+        """What `make` makes, key and certificate in PEM, stands in for `files` until there is something sound."""
+        if files not in self._stand_ins:
+            self._stand_ins[files] = make()
 
     def read(self, files: KeyFiles, *, or_kept: bool = False) -> KeyPair:
         """The pair as it is now, which is kept; ConfigError in words when it cannot be used.
 
-        With `or_kept` that which was read before must do when we have no rights to a file.
+        With `or_kept` that which was read before must do when we have no rights to a file; and what stands in for it,
+        when anything is wrong with it.
         """
+        pem = self._stand_ins.get(files)
+        if pem is None or not or_kept:
+            return self._read(files, or_kept=or_kept)
+        try:
+            return self._read(files, or_kept=True)
+        except ConfigError:
+            return self._pairs.get(files) or _judged(files, files.stamps(), pem, pem)
+
+    def _read(self, files: KeyFiles, *, or_kept: bool) -> KeyPair:
         stamps = files.stamps()
         try:
             octets = {path: _octets(path) for path in files.paths}
@@ -113,6 +128,12 @@ class KeyStore:
     def keep(self, files: Collection[KeyFiles]) -> None:
         """Forget all other pairs."""
         self._pairs = {one: pair for one, pair in self._pairs.items() if one in files}
+
+
+def load_octets(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Let `context` prove itself with both, in PEM; ssl.SSLError or ValueError when it cannot."""
+    with _in_memory(certificate) as chain, _in_memory(key) as own:
+        context.load_cert_chain(chain, own, password=_no_password)
 
 
 def _unreadable(error: OSError) -> ConfigError:

@@ -8,6 +8,7 @@ policies found out as `facts`.
 from msgspec import Struct
 
 from postroad.model.address import Mailbox
+from postroad.model.content import Content
 from postroad.model.envelope import Origin, Recipient
 from postroad.model.identity import Identity, TlsState
 from postroad.policy.facts import Facts
@@ -82,7 +83,10 @@ class DataContext(Struct, frozen=True, gc=False):
 
 
 class MessageContext(Struct, frozen=True, gc=False):
-    """Stage message: what becomes of the whole? `head` has the whole header section, `size` counts all octets."""
+    """Stage message: what becomes of the whole? `head` has the whole header section, `size` counts all octets.
+
+    `content` is all of it: octets, or large content that is read by range.
+    """
 
     peer: Peer
     origin: Origin
@@ -91,3 +95,4 @@ class MessageContext(Struct, frozen=True, gc=False):
     head: bytes
     size: int
     facts: Facts
+    content: Content = b""

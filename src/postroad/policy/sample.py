@@ -50,6 +50,7 @@ def sample(  # noqa: PLR0913  everything that a context may have
         "recipients": (Recipient(to),),
         "taken": 0,
         "head": head + b"\r\n",
+        "content": content,
     }
     return kind(**{name: whole[name] for name in kind.__struct_fields__})
 

@@ -58,6 +58,8 @@ BAD_SENDER_DOMAIN: Final = Reply(550, "5.1.8", "Sender domain cannot be reached 
 BAD_SENDER_DOMAIN_FOR_NOW: Final = Reply(450, "4.1.8", "Sender domain cannot be reached by mail, try again later")
 SENDER_TAKES_NO_MAIL: Final = Reply(550, "5.7.27", "Sender domain takes no mail")
 SENDER_TAKES_NO_MAIL_FOR_NOW: Final = Reply(450, "4.7.27", "Sender domain takes no mail, try again later")
+DKIM_FAILED: Final = Reply(550, "5.7.20", "No passing DKIM signature found")
+DKIM_FAILED_FOR_NOW: Final = Reply(450, "4.7.20", "No passing DKIM signature found, try again later")
 PASSWORD_EXPIRED: Final = Reply(432, "4.7.12", "A password transition is needed")
 AUTH_UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure, try again later")
 AUTH_LINE_TOO_LONG: Final = Reply(500, "5.5.6", "Authentication exchange line is too long")
@@ -218,6 +220,10 @@ CATALOGUE: Final = (
     Entry("BAD_SENDER_DOMAIN_FOR_NOW", BAD_SENDER_DOMAIN_FOR_NOW, "`sender_domain`: the same, deferred."),
     Entry("SENDER_TAKES_NO_MAIL", SENDER_TAKES_NO_MAIL, "`sender_domain`: it has a null MX (RFC 7505 4.2)."),
     Entry("SENDER_TAKES_NO_MAIL_FOR_NOW", SENDER_TAKES_NO_MAIL_FOR_NOW, "`sender_domain`: the same, deferred."),
+    Entry("DKIM_FAILED", DKIM_FAILED, "`dkim`: the message is signed, and no signature holds (RFC 7372 3.1)."),
+    Entry(
+        "DKIM_FAILED_FOR_NOW", DKIM_FAILED_FOR_NOW, "`dkim`: the same, deferred; or DNS could not be asked for keys."
+    ),
     Entry(
         "listed",
         listed("192.0.2.1", "zen.example.org", "see https://zen.example.org/192.0.2.1"),

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
+from postroad.model.content import Content
 from postroad.model.errors import DamagedError, SpoolError
 from postroad.model.work import Place
 from postroad.spool.commit import spool_error
@@ -86,6 +87,28 @@ class Draft:
         if self._in_file:
             return None
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """The octets from `offset`, at most `length`, fewer only at the end; SpoolError when they cannot be had.
+
+        For content that is complete and in a file; whoever stops wanting it may discard it meanwhile.
+        """
+        if self._ended:
+            raise SpoolError("the content was given up")
+        chunks, self._chunks = self._chunks, []
+
+        def job() -> bytes:
+            self._store(chunks)
+            if self._error is not None:
+                raise self._error
+            return self._room.disk.pread(self._fd, length, offset)
+
+        try:
+            return await self._room.worker.call(job)
+        except OSError as error:
+            raise spool_error(error) from error
+        finally:
+            self.backlog -= sum(map(len, chunks))
 
     def finish(self, queue_id: str, done: Callable[[FileRef | SpoolError], None]) -> None:
         """Make the file durable under its final name, then call `done` on the event loop."""
@@ -164,6 +187,14 @@ class Draft:
                 disk.close(fd)
         except OSError:
             return  # the sweep at the next start gets it
+
+
+def whole(content: "bytes | Draft") -> Content:
+    """Complete content as octets when it is small, else as something to read from."""
+    if isinstance(content, bytes):
+        return content
+    octets = content.in_memory
+    return content if octets is None else octets
 
 
 class StoredFile:

@@ -167,3 +167,33 @@ async def test_damaged_files_are_told(bench: Bench, damage: str) -> None:
     (record,) = bench.kinds(SpoolDamaged)
     assert "content file" in record.reason or "segment" in record.reason  # type: ignore[attr-defined]
     await spool.close()
+
+
+async def test_complete_content_is_read_before_it_is_put(bench: Bench) -> None:
+    spool = await bench.open()
+    draft = large(spool)
+    whole = CHUNK * 10
+    found = b""
+    while piece := await draft.read(len(found), 7_000):
+        found += piece
+    assert found == whole
+    assert await draft.read(len(whole) - 3, 100) == whole[-3:]
+    assert await draft.read(len(whole), 100) == b""
+    (work,) = await put(spool, envelope(1), draft)
+    assert await content_of(spool, work) == whole
+    await spool.close()
+
+
+async def test_content_that_cannot_be_read_is_a_spool_error(bench: Bench, disk: FaultyDisk) -> None:
+    spool = await bench.open()
+    disk.fail("pwritev", errno.ENOSPC)
+    full = large(spool)
+    with pytest.raises(SpoolFullError):
+        await full.read(0, 10)
+    full.discard()
+    given_up = large(spool)
+    given_up.discard()
+    with pytest.raises(SpoolError):
+        await given_up.read(0, 10)
+    await spool.close()
+    assert files(bench, "drafts") == []

@@ -137,6 +137,9 @@ _WORDS: Final[MappingProxyType[type[Record], Callable[[Any, int], tuple[str, ...
             f"smtpd[{p}]: warning: {e.certificate}: {e.reason}; the certificate before stays in force",
         ),
         r.CertificateExpiring: lambda e, p: (f"smtpd[{p}]: warning: {e.certificate} expires in {e.days} days",),
+        r.CertificateNotObtained: lambda e, p: (
+            f"smtpd[{p}]: warning: no certificate of {e.directory} for {', '.join(e.names)}: {e.reason}",
+        ),
         r.CommandRefused: refused,
         r.MessageAccepted: _accepted,
         r.MessageDiscarded: lambda e, p: (f"cleanup[{p}]: {e.id}: milter-discard: from=<{e.sender}>: {e.reason}",),

@@ -100,6 +100,8 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.CertificateLoaded: Rule(("certificate",)),
         r.CertificateRefused: Rule(("certificate",)),
         r.CertificateExpiring: Rule(("certificate",)),
+        r.CertificateObtained: PLAIN,
+        r.CertificateNotObtained: PLAIN,
         r.CommandRefused: Rule(("origin.listener", "stage", "reply.code")),
         r.MessageAccepted: Rule(
             ("origin.listener",),

@@ -1,0 +1,23 @@
+"""`[dkim]` at work: the keys are read, and accepted mail is signed by them. Without the section nothing is loaded.
+
+Key files may change behind unchanged options: a reload then reads them anew.
+"""
+
+from typing import Final
+
+from postroad.config.schema import Config
+from postroad.config.secrets import read_secret
+from postroad.listener.sign import MakeSign, Sign
+from postroad.model.late import Late
+
+MAKE: Final = Late[MakeSign]("postroad.listener.signing", "MAKE")
+
+
+def sign_of(config: Config) -> Sign | None:
+    """What signs mail as it is accepted; None when nothing does. ConfigError when a key cannot be used. Slow."""
+    return None if config.dkim is None else MAKE.load()(config.dkim, read_secret)
+
+
+def has_key_files(config: Config) -> bool:
+    """True when keys may have changed though the options have not."""
+    return config.dkim is not None and any(one.key.file or one.key.env for one in config.dkim.keys)

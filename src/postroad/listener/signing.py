@@ -1,0 +1,168 @@
+"""Signing mail as it is accepted, after every edit: which keys, and the body read for it (RFC 6376 5).
+
+Signatures stand on top of the envelope's prefix and cover the header section as it leaves, prefix and content. Mail
+of strangers is never signed. Content in memory is signed at once; large content is read piece by piece, and the event
+loop goes on meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from postroad.listener.sign import MakeSign, ReadSecret, Sign
+from postroad.listener.signsettings import DkimKeySettings, DkimSettings
+from postroad.listener.transaction import Transaction
+from postroad.mailauth.body_hash import BodyHashes, feed_body, read_body
+from postroad.mailauth.dkim_private import SigningKey, read_signing_key
+from postroad.mailauth.dkim_sign import Signing
+from postroad.mailauth.dkim_terms import SigningTerms
+from postroad.mailauth.fields import Fields
+from postroad.message.addresslist import addresses
+from postroad.message.headers import header_section
+from postroad.model.address import parse_domain
+from postroad.model.days import seconds_of
+from postroad.model.envelope import Envelope
+from postroad.model.errors import AddressError, SpoolError
+from postroad.model.option import NEVER
+from postroad.policy.strangers import covers, is_stranger
+from postroad.spool.draft import Draft, whole
+
+_AUTHORS_LIMIT: Final = 20  # addresses of one From field that are looked at
+_SECOND: Final = 1_000_000  # microseconds
+
+
+class Use(Struct, frozen=True):
+    """A key and what it signs; from `begins` until before `ends`, in seconds since 1970."""
+
+    key: SigningKey
+    authors: tuple[str, ...]
+    listeners: tuple[str, ...] = ()
+    logins: tuple[str, ...] = ()
+    begins: float = 0.0
+    ends: float = NEVER
+
+    def signs(self, authors: Sequence[str], envelope: Envelope, now: int) -> bool:
+        """True for mail of one of the domains `authors` that this key is for."""
+        origin = envelope.origin
+        return (
+            self.begins <= now < self.ends
+            and (not self.listeners or origin.listener in self.listeners)
+            and (not self.logins or origin.login in self.logins)
+            and any(covers(self.authors, author) for author in authors)
+        )
+
+
+class Signer:
+    """Signs what `uses` are for; for an intake to call."""
+
+    def __init__(self, uses: Sequence[Use], terms: SigningTerms) -> None:
+        """Nothing is running yet."""
+        self._uses = tuple(uses)
+        self._terms = terms
+        self._running: set[asyncio.Task[None]] = set()
+
+    def sign(
+        self,
+        transaction: Transaction,
+        envelope: Envelope,
+        beginning: bytes,
+        content: bytes | Draft,
+        signed: Callable[[Envelope], None],
+        unreadable: Callable[[SpoolError], None],
+    ) -> None:
+        """Call `signed` once with the envelope, and what signatures it gets; or `unreadable`."""
+        if is_stranger(transaction.peer):
+            signed(envelope)
+            return
+        section = header_section(beginning)
+        fields = Fields(envelope.prefix.encode() + section)
+        now = envelope.arrived // _SECOND
+        keys = keys_for(self._uses, authors_of(fields), envelope, now)
+        body = BodyHashes()
+        signing = Signing(fields, body, keys, now, self._terms)
+        if not keys or signing.fault:
+            signed(envelope)
+            return
+        all_of_it = whole(content)
+        if isinstance(all_of_it, bytes):
+            feed_body(all_of_it, len(section), body)
+            signed(with_lines(envelope, signing))
+            return
+
+        async def later() -> None:
+            try:
+                await read_body(all_of_it, len(section), body)
+            except SpoolError as error:
+                unreadable(error)
+                return
+            signed(with_lines(envelope, signing))
+
+        task = asyncio.ensure_future(later())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+def with_lines(envelope: Envelope, signing: Signing) -> Envelope:
+    """`envelope` with its signatures on top."""
+    return replace(envelope, prefix=signing.lines().decode("ascii") + envelope.prefix)
+
+
+def keys_for(uses: Sequence[Use], authors: Sequence[str], envelope: Envelope, now: int) -> list[SigningKey]:
+    """The keys that sign: of each domain and kind the one that began last, in the order of the configuration."""
+    newest: dict[tuple[str, str], Use] = {}
+    for use in uses:
+        if use.signs(authors, envelope, now):
+            place = (use.key.domain, use.key.kind)
+            known = newest.get(place)
+            if known is None or use.begins > known.begins:
+                newest[place] = use
+    return [use.key for use in newest.values()]
+
+
+def authors_of(fields: Fields) -> list[str]:
+    """The domains of the From field, in look-up form; none when there is not exactly one field."""
+    places = fields.places(b"from")
+    return list(_domains(fields.value(places[0]).decode("utf-8", "replace"))) if len(places) == 1 else []
+
+
+def _domains(text: str) -> Iterator[str]:
+    for address in addresses(text)[:_AUTHORS_LIMIT]:
+        _, sign, domain = address.rpartition("@")
+        if not sign:
+            continue
+        try:
+            yield parse_domain(domain)
+        except AddressError:
+            continue
+
+
+def make_sign(settings: DkimSettings, read: ReadSecret) -> Sign:
+    """What signs as `settings` say; ConfigError when a key cannot be used. Slow."""
+    header, _, body = settings.canonicalization.partition("/")
+    terms = SigningTerms(
+        signed=settings.signed,
+        oversigned=settings.oversigned,
+        relaxed_header=header == "relaxed",
+        relaxed_body=body == "relaxed",
+        expire_after=0 if settings.expire_after == NEVER else int(settings.expire_after),
+    )
+    return Signer([use_of(one, read, f"dkim.keys[{at}].key") for at, one in enumerate(settings.keys)], terms).sign
+
+
+def use_of(settings: DkimKeySettings, read: ReadSecret, option: str) -> Use:
+    """One key with what it signs; ConfigError, naming `option`, when it cannot be used."""
+    key = read_signing_key(settings.domain, settings.selector, read(settings.key, option).encode())
+    return Use(
+        key,
+        settings.authors or (settings.domain,),
+        settings.listeners,
+        settings.logins,
+        seconds_of(settings.begins) if settings.begins else 0.0,
+        seconds_of(settings.ends) if settings.ends else NEVER,
+    )
+
+
+MAKE: Final[MakeSign] = make_sign
