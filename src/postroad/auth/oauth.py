@@ -21,7 +21,7 @@ from postroad.auth.tokenclaims import Client, judge
 from postroad.model.identity import Identity
 from postroad.net.clock import Clock
 from postroad.net.fetcher import Fetcher
-from postroad.net.http import Answer
+from postroad.net.fetching import Answer
 
 OK: Final = 200
 DOCUMENT_LIMIT: Final = 512 << 10  # octets of any answer of an issuer

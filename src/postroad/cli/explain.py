@@ -13,12 +13,14 @@ import typer
 from msgspec import Struct
 
 from postroad.cli.exits import OK, guarded
+from postroad.cli.explainaccess import Access, access_of, as_ruled, said
 from postroad.cli.explainaliases import AliasTrace, trace_aliases, trace_lines
 from postroad.cli.explaindns import NotingLookup, Question
 from postroad.cli.explainpolicies import Named, explain_policies, policy_lines
 from postroad.cli.explainreturns import leaves_as, turn_back
 from postroad.cli.explainrules import Asked, Judged, after, judge, judged, judged_lines, peer_of
 from postroad.cli.explainshaping import Shaped, explain_rules, rule_lines
+from postroad.cli.explainsts import sts_text
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue_suspend import stopped_text
@@ -27,6 +29,7 @@ from postroad.config.describe import duration_text
 from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow
 from postroad.house.courier import bound_to, securing_of
+from postroad.house.mtasts import Sts, sts_of
 from postroad.model.address import NULL_PATH, Mailbox, parse_mailbox
 from postroad.model.envelope import Envelope, Origin, Recipient
 from postroad.model.errors import AddressError
@@ -38,23 +41,11 @@ from postroad.net.addresses import own_endpoints
 from postroad.net.clock import SystemClock
 from postroad.net.resolver import Resolver
 from postroad.policies.relay_control import RelayControl
-from postroad.policy.context import Peer, RcptContext
-from postroad.policy.facts import Facts
-from postroad.policy.rehearsal import RELAY_CONTROL, Rehearsed
-from postroad.policy.verdict import Accept, Discard, Verdict
 from postroad.routing.lanes import fallback_of
 from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
 from postroad.routing.sites import Sites
-
-
-class Access(Struct):
-    """Whether the recipient would be taken, what decided, and the reply when it would not."""
-
-    accepted: bool
-    rule: str
-    reply: str = ""
 
 
 class Aim(Struct, omit_defaults=True):
@@ -114,6 +105,7 @@ class Explanation(Struct):
     aliases: AliasTrace
     policies: list[Named] = []
     rules: Shaped | None = None
+    mta_sts: str = ""  # what is known of the policy of the domain that mail goes to, with [tls_out] mta_sts
     now: LaneNow | None = None  # the running server's view of the lane
     stopped: str = ""
     judged: Judged | None = None
@@ -213,22 +205,15 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
     control = RelayControl(config.access, parse_mailbox(config.postmaster))
     given, peer = envelope.recipients[0], peer_of(control, envelope, asked)
     verdict, envelope = turn_back(config, peer, envelope)
-    access = _access(control, peer, envelope) if verdict is None else _said(verdict)
+    access = access_of(control, peer, envelope) if verdict is None else said(verdict)
     ruled = judge(config, control, envelope, peer, asked)
     if ruled is not None:
-        access, envelope = _ruled_access(access, ruled), after(envelope, ruled)
+        access, envelope = as_ruled(access, ruled), after(envelope, ruled)
     resolver = Resolver(config.resolver, SystemClock())
     lookup = NotingLookup(resolver)
     noted: list[Record] = []
-    router = Router(
-        compile_rules(config.routes, config.egress),
-        lookup,
-        own_names=frozenset((config.hostname, _OWN_NAME)),
-        own_addresses=own_endpoints(bound_to(config)),
-        shuffle=_as_they_are,
-        sites=Sites(config.sites),
-        securing=securing_of(config, lookup, SystemClock(), noted.append),
-    )
+    sts = sts_of(config, lookup, SystemClock(), _unheard, reads_only=True)
+    router = _router(config, lookup, noted, sts)
     recipient = envelope.recipients[0]
     aliases = await trace_aliases(config, recipient.address)
     if aliases.to != [str(recipient.address)]:  # access is decided about the address as given, the rest about the first
@@ -248,6 +233,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
                 told = msgspec.structs.replace(envelope, recipients=(recipient,))
                 rules = explain_rules(config, told, placement.lane, planned if isinstance(planned, Route) else None)
     finally:
+        policy = await sts_text(sts, placement.lane if placement else "", SystemClock().now())
         resolver.close()
     return Explanation(
         sender=str(envelope.sender),
@@ -264,9 +250,22 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         aliases=aliases,
         rules=rules,
         policies=await explain_policies(config, envelope),
+        mta_sts=policy,
         leaves_as=leaves_as(config, envelope, recipient),
         dnssec="; ".join(one.reason for one in noted if isinstance(one, ValidationProved | ValidationRefuted)),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
+    )
+
+
+def _router(config: Config, lookup: NotingLookup, noted: list[Record], sts: Sts | None) -> Router:
+    return Router(
+        compile_rules(config.routes, config.egress),
+        lookup,
+        own_names=frozenset((config.hostname, _OWN_NAME)),
+        own_addresses=own_endpoints(bound_to(config)),
+        shuffle=_as_they_are,
+        sites=Sites(config.sites),
+        securing=securing_of(config, lookup, SystemClock(), noted.append, sts),
     )
 
 
@@ -277,36 +276,12 @@ async def _beyond(router: Router, fallback: Fallback | None, lookup: "NotingLook
     return Beyond(fallback.lane, after, list(fallback.on), _plan(await router.plan(fallback.lane), lookup))
 
 
+def _unheard(_: object) -> None:
+    """What goes wrong with the file of policies is the server's to tell."""
+
+
 def _as_they_are(hosts: list[str]) -> None:
     """No shuffling: the order is told, so it should be the same each time."""
-
-
-def _ruled_access(access: Access, ruled: Rehearsed) -> Access:
-    """`access`, which is that of relay control, as the rules have it."""
-    if ruled.by == RELAY_CONTROL:
-        return access
-    return Access(ruled.outcome not in ("reject", "defer"), f"rule {ruled.by}", ruled.reply)
-
-
-def _access(control: RelayControl, peer: Peer, envelope: Envelope) -> Access:
-    network = control.network_of(envelope.origin.ip)
-    if network is not None:
-        return Access(True, f"client is in access.relay_networks as {network}")
-    recipient = envelope.recipients[0].address
-    verdict: Verdict | None = control(RcptContext(peer, envelope.origin, envelope.sender, recipient, 0, Facts()))
-    return _said(verdict)
-
-
-def _said(verdict: Verdict | None) -> Access:
-    match verdict:
-        case None:
-            return Access(False, "no policy has an opinion, and the default is to refuse")
-        case Accept(reason=reason):
-            return Access(True, reason)
-        case Discard(reason=reason):
-            return Access(True, f"discarded: {reason}")
-        case _:
-            return Access(False, verdict.reason, str(verdict.reply))
 
 
 def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
@@ -357,6 +332,7 @@ def _lines(found: Explanation) -> list[str]:
         out.append(f"stopped   {printable(found.stopped)}")
     if found.dnssec:
         out.append(f"dnssec    {printable(found.dnssec)}")
+    out += [f"mta-sts   {printable(found.mta_sts)}"] * bool(found.mta_sts)
     if found.plan is not None:
         out += _plan_lines(found.plan)
     beyond = found.fallback

@@ -15,11 +15,13 @@ from postroad.cli.exits import NO_HOST, OK, UNAVAILABLE, guarded
 from postroad.cli.explaindns import NotingLookup, Question
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
+from postroad.cli.tlsreports import reports
 from postroad.config.egress import egress_of
 from postroad.config.schema import Config
 from postroad.delivery.dialing import Dialings
 from postroad.delivery.inspecting import Inspection, Shown, inspect
 from postroad.house.courier import router_of
+from postroad.house.mtasts import sts_of
 from postroad.model.address import NULL_PATH, parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import AddressError
@@ -76,6 +78,7 @@ def build() -> typer.Typer:
     group = typer.Typer(help="TLS with next hops.", no_args_is_help=True, rich_markup_mode=None)
     group.callback()(_group)
     group.command("probe")(probe)
+    group.command("reports")(reports)
     return group
 
 
@@ -110,15 +113,22 @@ def probe(
     return OK if all(one.is_met for one in found.targets) else UNAVAILABLE
 
 
+def _unheard(_: object) -> None:
+    """What goes wrong with the file of policies is the server's to tell."""
+
+
 async def _probe(config: Config, destination: str, timeout: float) -> Probe:
     clock = SystemClock()
     resolver = Resolver(config.resolver, clock)
     lookup = NotingLookup(resolver)
+    sts = sts_of(config, lookup, clock, _unheard, reads_only=True)
     try:
-        router = router_of(config, lookup, clock)
+        router = router_of(config, lookup, clock, sts=sts)
         lane = _lane(router, destination)
         planned = await router.plan(lane)
     finally:
+        if sts is not None:
+            await sts.close()
         resolver.close()
     if not isinstance(planned, Route):
         reason = planned.reason if isinstance(planned, Held) else str(planned.reply)

@@ -48,6 +48,8 @@ def check_tls_out_files(config: Config) -> Iterator[Problem]:
     """Files that cannot be read, or hold no certificate."""
     if config.tls_out.ca != NONE:
         yield from _read(("tls_out", "ca"), config.tls_out.ca)
+    if config.tls_out.mta_sts_ca != NONE:
+        yield from _read(("tls_out", "mta_sts_ca"), config.tls_out.mta_sts_ca)
     for number, one in enumerate(config.tls_out.destinations):
         path: KeyPath = ("tls_out", "destinations", number)
         if one.ca != NONE:

@@ -16,6 +16,7 @@ from postroad.auth.settings import AuthSettings
 from postroad.delivery.returnpathsettings import BatvSettings, SrsSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
+from postroad.delivery.tlsreportsettings import TlsReportSettings
 from postroad.desk.settings import DeskSettings
 from postroad.listener.settings import DropSettings, LimitsSettings, ListenerSettings
 from postroad.listener.signsettings import DkimSettings
@@ -190,6 +191,11 @@ class Config(Settings):
     dsn: DsnSettings = Field(DsnSettings(), description="Reports to senders.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How next hops are spoken to.")
     tls_out: TlsOutSettings = Field(TlsOutSettings(), description="Encryption to next hops, and whom we trust there.")
+    tls_reports: TlsReportSettings | None = Field(
+        None,
+        description="Reports about TLS to those who ask for them.",
+        json_schema_extra={"default": "nothing is counted, and nobody told"},
+    )
     sources: dict[EgressName, SourceSettings] = Field(
         {},
         description="From where mail can leave, by name; routes name one, or a pool of them.",
@@ -306,6 +312,16 @@ class Config(Settings):
     def greylist_file(self) -> Path:
         """Where greylisting remembers who came back."""
         return self.data_dir / "greylist.db"
+
+    @property
+    def sts_file(self) -> Path:
+        """Where MTA-STS policies of domains are kept."""
+        return self.data_dir / "mta-sts.db"
+
+    @property
+    def tls_reports_file(self) -> Path:
+        """Where it is counted what TLS reports tell."""
+        return self.data_dir / "tls-reports.db"
 
     @property
     def sent_file(self) -> Path:

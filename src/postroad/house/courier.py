@@ -19,12 +19,14 @@ from postroad.config.templates import read_languages
 from postroad.delivery.cargo import Convert
 from postroad.delivery.deliver import Deliverer
 from postroad.house.dane import dane_of
+from postroad.house.mtasts import Sts, sts_of
 from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
 from postroad.model.dns import Lookup
 from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
+from postroad.model.security import TlsObserver
 from postroad.net.addresses import own_endpoints
 from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
@@ -44,7 +46,7 @@ from postroad.routing.lanes import fallback_of
 from postroad.routing.rewrite import compile_rewriter
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
-from postroad.routing.securing import Securing
+from postroad.routing.securing import Find, Securing
 from postroad.routing.sites import Sites
 from postroad.routing.tlspolicy import TlsRules
 
@@ -60,6 +62,7 @@ class Tools(Struct, frozen=True):
     suspensions: Suspensions
     convert: Convert
     delivering: Callable[[Deliver], Deliver] | None = None  # lets the watch over accounts hear of outcomes
+    observe_tls: TlsObserver | None = None  # counts for TLS reports
 
 
 class Courier(Struct, frozen=True, kw_only=True):
@@ -71,12 +74,18 @@ class Courier(Struct, frozen=True, kw_only=True):
     rewrite: Rewrite | None
     deliverer: Deliverer
     regime: Regime
+    sts: Sts | None = None
 
 
 def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Courier:
     """The courier that `config` describes, after `old`."""
     resolver = _resolver(config, tools, old)
-    router = _router(config, resolver, tools, old)
+    keeps_router = old is not None and old.resolver is resolver and _routing_of(old.config) == _routing_of(config)
+    if old is not None and keeps_router:
+        router, sts = old.router, old.sts
+    else:
+        sts = sts_of(config, resolver, tools.clock, tools.emit, tools.observe_tls)
+        router = router_of(config, resolver, tools.clock, tools.emit, sts)
     deliverer = _deliverer(config, tools, old)
     shaping = _shaping(config, old)
     plan, cached_plan = router.plan, router.cached_plan
@@ -103,6 +112,7 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
         rewrite=compile_rewriter(config.routes),
         deliverer=deliverer,
         regime=regime,
+        sts=sts,
     )
 
 
@@ -116,13 +126,16 @@ async def retire(old: Courier, new: Courier, clock: Clock) -> None:
     """Close what `old` had and `new` has not; deliveries that run have their connections until they end."""
     if old.deliverer is not new.deliverer:
         await old.deliverer.close()
-    if old.resolver is not new.resolver:
+    if old.resolver is not new.resolver or old.sts is not new.sts:
         try:
             await clock.sleep(QUESTIONS_SECONDS)
         except asyncio.CancelledError:
             pass  # the process ends
         finally:
-            old.resolver.close()
+            if old.sts is not None and old.sts is not new.sts:
+                await old.sts.close()
+            if old.resolver is not new.resolver:
+                old.resolver.close()
 
 
 def _resolver(config: Config, tools: Tools, old: Courier | None) -> Resolver:
@@ -131,14 +144,13 @@ def _resolver(config: Config, tools: Tools, old: Courier | None) -> Resolver:
     return Resolver(config.resolver, tools.clock)
 
 
-def _router(config: Config, resolver: Resolver, tools: Tools, old: Courier | None) -> Router:
-    if old is not None and old.resolver is resolver and _routing_of(old.config) == _routing_of(config):
-        return old.router
-    return router_of(config, resolver, tools.clock, tools.emit)
+def router_of(
+    config: Config, resolver: Lookup, clock: Clock, emit: Emit | None = None, sts: Sts | None = None
+) -> Router:
+    """The router that `config` describes; what it finds out about the resolver is told by `emit`.
 
-
-def router_of(config: Config, resolver: Lookup, clock: Clock, emit: Emit | None = None) -> Router:
-    """The router that `config` describes; what it finds out about the resolver is told by `emit`."""
+    Without `sts` it knows of no MTA-STS policies.
+    """
     return Router(
         compile_rules(config.routes, config.egress),
         resolver,
@@ -146,7 +158,7 @@ def router_of(config: Config, resolver: Lookup, clock: Clock, emit: Emit | None 
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=random.shuffle,
         sites=Sites(config.sites),
-        securing=securing_of(config, resolver, clock, emit),
+        securing=securing_of(config, resolver, clock, emit, sts),
     )
 
 
@@ -157,9 +169,12 @@ def plain_targets(courier: Courier, lane: str) -> tuple[str, ...]:
     return tuple(str(target) for target in targets if courier.deliverer.is_plain(target))
 
 
-def securing_of(config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None) -> Securing:
-    """Who must have which TLS, as `config` and DNS say."""
-    return Securing(TlsRules(config.tls_out.destinations), proven=dane_of(config, lookup, clock, emit))
+def securing_of(
+    config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None, sts: Sts | None = None
+) -> Securing:
+    """Who must have which TLS, as `config`, DNS and, by `sts`, domains say."""
+    finders: list[Find] = [] if sts is None else [sts.policies.find]
+    return Securing(TlsRules(config.tls_out.destinations), finders, proven=dane_of(config, lookup, clock, emit))
 
 
 def _routing_of(config: Config) -> tuple[object, ...]:
@@ -180,6 +195,7 @@ def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
         emit=tools.emit,
         convert=tools.convert,
         match_tlsa=TlsaCheck(tools.clock),
+        observe_tls=tools.observe_tls,
         paths=paths_of(config, tools.clock.now),
     )
 

@@ -37,6 +37,7 @@ from postroad.house.lookout import Eyes
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.rates import RateKeeper
 from postroad.house.seat import Seat
+from postroad.house.tlsreporting import TlsReporting
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops, Parts
@@ -109,7 +110,7 @@ class House:
         self.suspensions = self._load_suspensions()
         self.workshop = Workshop(config, clock, emit)
         self.guard = Guard(config, _memory(seat), clock, emit, is_first=seat is None or seat.is_first)
-        self.tools = Tools(clock, emit, turn, self.suspensions, self.workshop.convert, self.guard.delivering)
+        self.reporting, self.tools = self._tools(turn)
         self.courier = courier_of(config, self.tools)
         self.spool = EmbeddedSpool(
             config.spool_folder,
@@ -146,8 +147,15 @@ class House:
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
+    def _tools(self, turn: Turn) -> tuple[TlsReporting, Tools]:
+        reporting = TlsReporting(self.config, lambda: self.courier.resolver, self.clock, self.emit)
+        convert, delivering = self.workshop.convert, self.guard.delivering
+        tools = Tools(self.clock, self.emit, turn, self.suspensions, convert, delivering, reporting.observer)
+        return reporting, tools
+
     def _way(self, queue_ids: QueueIds) -> Way:
         guard, admit = self.guard, self.dispatcher.admit
+        self.reporting.send_by(self.spool, admit, queue_ids)
         guard.tell = Notices(spool=self.spool, admit=admit, emit=self.emit, queue_ids=queue_ids).tell
         eyes = Eyes(guard.board, guard.hear, self.clock)
         counting = Counting(self.count_table, self.clock, self.emit)
@@ -263,6 +271,7 @@ class House:
         await self.rates.stop()
         await self.keeper.stop()
         await self.guard.stop()
+        await self.reporting.stop()
         if self.acme is not None:
             await self.acme.stop()
         self.front.known.certificates.close()
@@ -283,6 +292,8 @@ class House:
         if self.monitor is not None:
             await self.monitor.stop()
         await self.spool.close()
+        if self.courier.sts is not None:
+            await self.courier.sts.close()
         self.courier.resolver.close()
 
     def _drop_parts(self, front: Front) -> Parts:

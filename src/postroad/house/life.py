@@ -87,6 +87,7 @@ class Life:
         house.rates.start()
         house.keeper.start()
         house.guard.start()
+        house.reporting.start()
         if house.acme is not None:
             await house.acme.start()
         if monitor is not None:

@@ -6,15 +6,20 @@ whatever the peer or the network does is an `Answer`, never an exception.
 """
 
 import asyncio
+import socket
 import ssl
 import sys
 from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
-from postroad.net.http import BODY_LIMIT, Answer
+from postroad.model.dns import Lookup
+from postroad.net.fetching import Answer, MakeFetcher
+from postroad.net.http import BODY_LIMIT
 
+_ACCEPT: Final = "application/json, text/plain;q=0.9, */*;q=0.1"
 CONNECTIONS: Final = 10  # of one Fetcher
 _LINGERS: Final = sys.version_info < (
     3,
@@ -26,8 +31,12 @@ _LINGERS: Final = sys.version_info < (
 class Fetcher:
     """GETs and POSTs; used on one event loop. `ca` is a file of certificates, "" for the system's."""
 
-    def __init__(self, *, timeout: float, agent: str, limit: int, ca: str = "") -> None:
-        """Nothing is opened before the first question; no more than `limit` octets are taken of an answer."""
+    def __init__(self, *, timeout: float, agent: str, limit: int, ca: str = "", lookup: Lookup | None = None) -> None:
+        """Nothing is opened before the first question; no more than `limit` octets are taken of an answer.
+
+        Names are looked up by `lookup`, without it as the system does.
+        """
+        self._lookup = lookup
         self._timeout = timeout
         self._agent = agent
         self._limit = limit
@@ -62,7 +71,8 @@ class Fetcher:
         except TimeoutError:
             return Answer(0, f"no answer within {self._timeout:g}s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Answer(0, str(error) or type(error).__name__)
+            untrusted = isinstance(error, aiohttp.ClientConnectorCertificateError)
+            return Answer(0, str(error) or type(error).__name__, untrusted=untrusted)
 
     async def _exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         session = self._opened()
@@ -73,15 +83,47 @@ class Fetcher:
                 if len(taken) > self._limit:
                     got.close()
                     return Answer(0, f"an answer of more than {self._limit} octets")
-            return Answer(got.status, got.reason or "", body=bytes(taken))
+            kind = got.headers.get("Content-Type", "")
+            return Answer(got.status, got.reason or "", body=bytes(taken), content_type=kind)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             context: ssl.SSLContext | bool = ssl.create_default_context(cafile=self._ca) if self._ca else True
+            names = None if self._lookup is None else _Names(self._lookup)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context, enable_cleanup_closed=_LINGERS),
+                connector=aiohttp.TCPConnector(
+                    limit=CONNECTIONS, ssl=context, enable_cleanup_closed=_LINGERS, resolver=names
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": self._agent, "Accept": "application/json", "Accept-Encoding": "identity"},
+                headers={"User-Agent": self._agent, "Accept": _ACCEPT, "Accept-Encoding": "identity"},
                 auto_decompress=False,
             )
         return self._session
+
+
+class _Names(AbstractResolver):
+    """Names by our own look-up, which has a deadline and a cache."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of `host`; OSError without any."""
+        del family  # both: the connector tries one after the other
+        ipv4, ipv6 = await asyncio.gather(self._lookup(host, "A"), self._lookup(host, "AAAA"))
+        kinds = ((ipv6, socket.AF_INET6), (ipv4, socket.AF_INET))
+        found = [(str(one), kind) for answer, kind in kinds for one in answer.records]
+        if not found:
+            raise OSError(f"{host}: {ipv4.status.value}")
+        return [
+            ResolveResult(hostname=host, host=one, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            for one, kind in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+make_fetcher: Final[MakeFetcher] = Fetcher

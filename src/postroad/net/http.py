@@ -11,26 +11,11 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
-from msgspec import Struct
+
+from postroad.net.fetching import Answer
 
 BODY_LIMIT: Final = 64 << 10  # octets read of an answer's body, so that the connection can be used again
 FIRST_PAUSE: Final = 1.0  # seconds before a second attempt
-
-
-class Answer(Struct, frozen=True):
-    """An HTTP status, or 0 and why there is none; `retry_after` in seconds when the peer asked for it.
-
-    `body` is the beginning of the answer's body.
-    """
-
-    status: int
-    reason: str = ""
-    retry_after: float = 0.0
-    body: bytes = b""
-
-    def __str__(self) -> str:
-        """As people write it."""
-        return f"HTTP {self.status} {self.reason}".rstrip() if self.status else self.reason
 
 
 def pause_after(tries: int, answer: Answer, *, longest: float) -> float:

@@ -113,6 +113,16 @@ class TlsOutSettings(Settings):
         description="File of the certificates in PEM of the authorities that we trust; read again when it changes.",
         json_schema_extra={"default": "those of the system"},
     )
+    mta_sts: bool = Field(
+        False,
+        description="Ask domains for their MTA-STS policies, by DNS and HTTPS, and obey them: mail goes to the MX hosts "
+        "that they name, with verified TLS.",
+    )
+    mta_sts_ca: File = Field(
+        NONE,
+        description="File of the certificates in PEM of the authorities that we trust where policies are fetched.",
+        json_schema_extra={"default": "those of the system"},
+    )
     destinations: tuple[DestinationSettings, ...] = Field(
         (),
         description="Destinations that must have another TLS than `delivery.tls` says; the first that matches wins.",
@@ -126,7 +136,7 @@ class TlsOutSettings(Settings):
 
     def anchored(self, folder: Path) -> "TlsOutSettings":
         """The same, with relative files taken from `folder`."""
-        found: dict[str, object] = {**_anchored(self, folder, "ca")}
+        found: dict[str, object] = {**_anchored(self, folder, "ca", "mta_sts_ca")}
         if self.destinations:
             found["destinations"] = tuple(one.anchored(folder) for one in self.destinations)
         return self.model_copy(update=found) if found else self

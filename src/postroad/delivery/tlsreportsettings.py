@@ -1,0 +1,43 @@
+"""Options of TLS reports (`[tls_reports]`): who we are to those who get one. RFC 8460 4.4, RFC 8460 5.3.
+
+With the section, what becomes of TLS to domains with a policy (DANE, MTA-STS) is counted, and once a day told to those
+that ask for it in DNS.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from postroad.model.address import parse_mailbox
+from postroad.model.errors import AddressError
+from postroad.model.option import Settings
+
+
+def _mailbox(text: str) -> str:
+    try:
+        mailbox = parse_mailbox(text)
+    except AddressError as error:
+        raise ValueError(f"not an address: {error}") from None
+    if not mailbox.domain or mailbox.domain.startswith("[") or not text.isascii():
+        raise ValueError('needs a domain, and ASCII alone, like "tlsrpt@example.com"')
+    return mailbox.text
+
+
+class TlsReportSettings(Settings):
+    """Reports about TLS to the domains that ask for them."""
+
+    from_: Annotated[str, AfterValidator(_mailbox)] = Field(
+        alias="from", description="Address that reports come from; its domain is the submitter, and should sign them."
+    )
+    contact: str = Field(
+        "",
+        description="Whom the readers of a report may ask.",
+        max_length=200,
+        json_schema_extra={"default": "the address of `from`"},
+    )
+    organization: str = Field(
+        "",
+        description="Name of who reports.",
+        max_length=200,
+        json_schema_extra={"default": "the domain of `from`"},
+    )

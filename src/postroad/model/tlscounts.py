@@ -1,0 +1,44 @@
+"""What TLS reports count: how many connections to a domain's hosts ended how, on one day. RFC 8460 4.
+
+Days are numbers of days since 1970 in UTC.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+DAY: Final = 86_400_000_000  # microseconds
+
+
+class TlsKey(Struct, frozen=True):
+    """What is counted: connections of one day to one domain under one policy (its lines) with one result.
+
+    For a success the rest is empty.
+    """
+
+    day: int
+    domain: str
+    policy_type: str
+    policy: str
+    result: str
+    mx_host: str = ""
+    sending_ip: str = ""
+    receiving_ip: str = ""
+    words: str = ""
+
+
+class TlsCount(Struct, frozen=True):
+    """How many there were."""
+
+    key: TlsKey
+    count: int
+
+
+class TlsJob(Struct, frozen=True):
+    """A report that is due `at`: of `day` about `domain` to `uri`, or, while that is "", to whom the domain says."""
+
+    day: int
+    domain: str
+    uri: str
+    at: int
+    tries: int = 0
