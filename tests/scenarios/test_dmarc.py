@@ -1,0 +1,130 @@
+"""Strangers' mail before a relay with `spf`, `dkim` and `dmarc`: what is taken, refused and held, and how it leaves."""
+
+import smtplib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.dnsserver import DnsServer
+from tests.support.mailauth import key, sign
+from tests.support.relay import CAPTURE, Relay
+
+POLICIES = "".join(f'\n[[policies]]\nuse = "{name}"\n' for name in ("spf", "dkim", "dmarc"))
+TRUSTED = 'fail = "tag"\n\n[[policies]]\nuse = "dkim"\n\n[[policies]]\nuse = "dmarc"\nmailing_lists = ["list.test"]\n'
+RSA = key("rsa2048")
+ZONES = {
+    "com": "",
+    "test": "",
+    "example.com": '@ TXT "v=spf1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n',
+    "proven.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n',
+    "doubted.test": '@ TXT "v=spf1 ?all"\n_dmarc TXT "v=DMARC1; p=quarantine"\n',
+    "watched.test": '@ TXT "v=spf1 ?all"\n_dmarc TXT "v=DMARC1; p=none"\n',
+    "list.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n',
+}
+FORGED = (
+    b"Authentication-Results: Relay.Example.COM; dmarc=pass\r\n\theader.from=example.com\r\n",
+    b"authentication-results: (they say) relay.example.com 1; spf=pass\r\n",
+)
+KEPT = b"Authentication-Results: elsewhere.example; spf=pass\r\n"
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[Relay]:
+    record = RSA.record()
+    parts = " ".join(f'"{record[at : at + 255]}"' for at in range(0, len(record), 255))
+    zones = {**ZONES, "example.com": ZONES["example.com"] + f"{RSA.selector}._domainkey TXT {parts}\n"}
+    made = Relay(tmp_path, CAPTURE + POLICIES)
+    text = made.config.read_text().replace('relay_networks = ["127.0.0.0/8"]', 'relay_networks = ["127.0.0.9/32"]')
+    with DnsServer(zones) as dns:
+        text = text.replace("[access]\n", '[access]\nrelay_domains = ["ours.example"]\n')
+        made.config.write_text(text.replace('"127.0.0.1:9"', f'"{dns.nameserver}"'))
+        yield made
+
+
+def mail(author: str, subject: str, more: bytes = b"", body: bytes = b"hello\r\n") -> bytes:
+    """A message from somebody."""
+    return more + f"From: {author}\r\nTo: ann@ours.example\r\nSubject: {subject}\r\n\r\n".encode() + body
+
+
+def send(relay: Relay, sender: str, message: bytes) -> str:
+    """What the message was refused with, "" when it was taken."""
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=60) as client:
+        try:
+            client.sendmail(sender, ["ann@ours.example"], message)
+        except smtplib.SMTPDataError as error:
+            return f"{error.smtp_code} {error.smtp_error!r}"
+        except smtplib.SMTPRecipientsRefused as error:
+            return str(error.recipients["ann@ours.example"])
+    return ""
+
+
+def arrived(relay: Relay, subject: str) -> tuple[str, bytes]:
+    """The results on top, unfolded, and everything below our own fields."""
+    (found,) = relay.wait_captured(f"Subject: {subject}\r\n".encode())
+    _, _, left = found.partition(b"Authentication-Results: ")
+    results, _, left = left.partition(b"Received: ")
+    trace, _, rest = left.partition(b"\r\n")
+    while rest[:1] in (b"\t", b" "):
+        _, _, rest = rest.partition(b"\r\n")
+    assert trace
+    return " ".join(results.decode().split()), rest
+
+
+def test_what_is_proven_is_taken_and_told_to_those_behind_us(relay: Relay) -> None:
+    with relay:
+        now = int(time.time())
+        signed = sign(mail("joe@example.com", "signed"), [RSA], now=now)
+        assert send(relay, "joe@proven.test", signed) == ""
+        results, rest = arrived(relay, "signed")
+        assert rest == signed
+        assert results.startswith("relay.example.com;")
+        assert "spf=pass smtp.mailfrom=proven.test" in results
+        assert f"dkim=pass header.d=example.com header.s={RSA.selector}" in results
+        assert "dmarc=pass header.from=example.com policy.dmarc=reject" in results
+        assert send(relay, "joe@proven.test", mail("joe@proven.test", "by spf")) == ""
+        assert "dmarc=pass" in arrived(relay, "by spf")[0]
+        assert send(relay, "joe@watched.test", mail("joe@watched.test", "watched")) == ""
+        assert "dmarc=fail" in arrived(relay, "watched")[0]
+
+
+def test_what_is_not_proven_is_refused_or_held_as_its_domain_asks(relay: Relay) -> None:
+    with relay:
+        refusal = send(relay, "joe@proven.test", mail("joe@example.com", "forged"))
+        assert "5.7.1 Refused by the DMARC policy" in refusal
+        (record,) = relay.wait_for("CommandRefused", 1, stage="message")
+        assert record["detail"].startswith("dmarc: ")
+        assert "example.com" in record["detail"]
+        assert send(relay, "joe@doubted.test", mail("joe@doubted.test", "doubted")) == ""
+        (held,) = relay.wait_for("RecipientHeld", 1)
+        assert "doubted.test" in held["reason"]
+        assert "5.7.23" in send(relay, "joe@example.com", mail("joe@example.com", "by spf"))
+
+
+def test_results_that_claim_to_be_ours_are_not_sent_on_and_all_else_is_as_it_came(relay: Relay) -> None:
+    with relay:
+        for subject, body in (("small", b"hello\r\n"), ("large", b"a line of a large message \r\n" * 20_000)):
+            one, two = FORGED
+            pieces = (b"X-One: 1\r\n", one, KEPT, two)
+            text = mail("joe@proven.test", subject, b"".join(pieces), body)
+            assert send(relay, "joe@proven.test", text) == ""
+            results, rest = arrived(relay, subject)
+            assert rest == text.replace(one, b"").replace(two, b"")
+            assert "dmarc=pass header.from=proven.test" in results
+        told = relay.wait_for("MessageAdjusted", 2)
+        count = sum(map(len, FORGED))
+        assert {one["reason"] for one in told} == {
+            f"results: {count} octets of Authentication-Results in our name are not sent on"
+        }
+
+
+def test_a_list_may_break_what_proves_the_author(relay: Relay) -> None:
+    text = relay.config.read_text()
+    first = text.index("[[policies]]")
+    relay.config.write_text(text[:first] + '[[policies]]\nuse = "spf"\n' + TRUSTED)
+    with relay:
+        assert send(relay, "news@list.test", mail("joe@example.com", "[list] hello")) == ""
+        results, _ = arrived(relay, "[list] hello")
+        assert "dmarc=fail" in results
+        assert send(relay, "joe@proven.test", mail("joe@example.com", "forged")).startswith("550")
