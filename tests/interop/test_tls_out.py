@@ -13,6 +13,7 @@ import pytest
 from tests.support.authority import Authority, Issued
 from tests.support.command import run_command
 from tests.support.mitm import ALTER, BREAK, OWN_TLS, REFUSE, STRIP, Middle
+from tests.support.ports import free_port
 from tests.support.postfix import MAILDIR, Postfix
 from tests.support.relay import BODY_CANARY, CAPTURE, QUICK_RETRY, Entry, Relay, route, wait_until
 
@@ -65,10 +66,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         more += route(f"smtp://127.0.0.1:{postfix.port}", recipients=["good.example"])
         for how, middle in middles.items():
             more += route(f"smtp://127.0.0.1:{middle.port}", recipients=[f"{how.replace(' ', '-')}.example"])
-        beyond = Relay(folder / "beyond", f"\n[tls]\n{good.options}" + CAPTURE)
+        implicit = free_port()
+        listener = f'\n[listeners.implicit]\nbind = ["127.0.0.1:{implicit}"]\ntls = "implicit"\n'
+        beyond = Relay(folder / "beyond", f"\n[tls]\n{good.options}" + listener + CAPTURE)
         stack.enter_context(beyond)
         more += f"\n[tls]\n{good.options}"
         more += route(f"smtp://127.0.0.1:{beyond.port}", recipients=["beyond.example"])
+        more += route(f"smtps://127.0.0.1:{implicit}", recipients=["implicit.example"])
         more += route("capture:", recipients=["example.org"])
         broken = stack.enter_context(Middle(postfix.port, BREAK, host="127.0.0.2"))
         more += route(f"smtp://127.0.0.2:{broken.port}", recipients=["plain.example"])
@@ -137,6 +141,15 @@ def test_a_fallback_to_plain_text_is_remembered_and_told(site: Site) -> None:
     assert again["secured"]["words"] == "plain text: TLS failed a while ago"
     explained = run_command("explain", "--to", "b@plain.example", "-c", site.relay.config).out
     assert "gets plain text for a while: TLS with it failed" in explained
+
+
+def test_tls_from_the_first_octet(site: Site) -> None:
+    submit(site.relay, "implicit.example", "first-octet")
+    (mail,) = site.beyond.wait_captured(b"first-octet")
+    assert b"with ESMTPS id" in mail
+    (record,) = delivered(site.relay, "b@implicit.example", 1)
+    assert (record["secured"]["level"], record["secured"]["verified"]) == ("verified", True)
+    assert record["lane"].startswith("smtps://127.0.0.1:")
 
 
 def requiring_tls(relay: Relay, recipient: str, marker: str) -> None:

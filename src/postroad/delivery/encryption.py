@@ -12,9 +12,10 @@ from typing import Final
 from postroad.delivery.dialing import Dialing, MatchTlsa
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.errors import DistrustError
-from postroad.model.route import Target
+from postroad.model.route import SMTPS, Target
 from postroad.model.security import (
     BY_DEFAULT,
+    BY_RULE,
     DANE,
     FINGERPRINT,
     NONE,
@@ -34,17 +35,20 @@ from postroad.net.tls import MISMATCH, NOT_TRUSTED
 _LEVELS: Final = MappingProxyType(
     {"off": NONE, "opportunistic": OPPORTUNISTIC, "required": REQUIRED, "verified": VERIFIED}
 )
+_FROM_THE_FIRST_OCTET: Final = Security(REQUIRED, BY_RULE, "smtps:// is TLS from the first octet")
 _DEFAULTS: Final = MappingProxyType(
     {word: Security(level, BY_DEFAULT, f'delivery.tls = "{word}"') for word, level in _LEVELS.items()}
 )
 
 
 def demand_of(target: Target, settings: DeliverySettings) -> Security:
-    """What `target` must have."""
+    """What `target` must have; one that speaks TLS from the first octet never gets less (RFC 8314 3.3)."""
     demand = target.security
-    if demand is not None:
-        return demand
-    return _DEFAULTS[settings.tls]
+    if demand is None:
+        demand = _DEFAULTS[settings.tls]
+    if target.scheme == SMTPS and not is_strict(demand):
+        return _FROM_THE_FIRST_OCTET
+    return demand
 
 
 def is_strict(demand: Security) -> bool:

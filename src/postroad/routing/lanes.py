@@ -28,6 +28,7 @@ from postroad.model.route import (
     ROUND_ROBIN,
     SMTP,
     SMTP_SRV,
+    SMTPS,
     TLS_WORDS,
     WEIGHTED,
     Fallback,
@@ -39,15 +40,10 @@ WEIGHT_LIMIT: Final = 1000
 HELD_LIMIT: Final = 200  # characters of why a policy holds a message: it is part of the lane
 TEXT_LIMIT: Final = 400  # octets of the text of a failure: with its codes it fits a reply line (RFC 5321 4.5.3.1.5)
 _DEFAULT_PORTS: Final = MappingProxyType(
-    {SMTP: 25, LMTP: 24}
-)  # RFC 5321 4.5.4.2 and the port LMTP servers take by custom (RFC 2033 5)
-_FORMS: Final = '"smtp://host:port", "smtp+srv://name", "lmtp://host:port", "lmtp:///path", "mx" or "capture:"'
-_LATER: Final = MappingProxyType(
-    {
-        "smtps": "smtps:// (TLS from the first octet, mostly port 465) is not supported; name the port where the host "
-        'offers STARTTLS, mostly "smtp://host:587" or "smtp://host:25", and give tls = "required" in [delivery] or a '
-        "[[shaping]] rule to send with TLS only"
-    }
+    {SMTP: 25, SMTPS: 465, LMTP: 24}
+)  # RFC 5321 4.5.4.2, RFC 8314 7.3, and the port LMTP servers take by custom (RFC 2033 5)
+_FORMS: Final = (
+    '"smtp://host:port", "smtps://host:port", "smtp+srv://name", "lmtp://host:port", "lmtp:///path", "mx" or "capture:"'
 )
 _READABLE: Final = ":/,*[]@+"  # what a lane inside a lane need not encode
 
@@ -237,8 +233,6 @@ def parse_next_hop(text: str) -> NextHop:
         if text.startswith(f"{MX}:"):
             return NextHop(MX, _domain(text[len(MX) + 1 :]))
         raise ValueError(f'a next hop is written {_FORMS}; did you mean "smtp://{text}"?' if text else "it is empty")
-    if scheme in _LATER:
-        raise ValueError(_LATER[scheme])
     if scheme == SMTP_SRV:
         return _parse_service(rest)
     if scheme not in _DEFAULT_PORTS:

@@ -1,7 +1,7 @@
 """Options of routes (`[[routes]]`), of egress rules (`[[egress]]`) and names of providers (`[sites]`).
 
 Routes and egress rules are ordered, the first that matches wins. Patterns: a domain, "*.domain" (any depth
-below), user@domain, or "*". Next hops: "smtp://host[:port]", "smtp+srv://name", "lmtp://host:port",
+below), user@domain, or "*". Next hops: "smtp://host[:port]", "smtps://...", "smtp+srv://name", "lmtp://host:port",
 "lmtp:///socket", "mx" (look up the recipient domain's MX), "capture:".
 """
 
@@ -122,8 +122,8 @@ class RouteSettings(Settings):
     tags: tuple[str, ...] = Field((), description="Tags of which the message must have one; none given: all mail.")
     next_hops: tuple[Hop, ...] = Field(
         (),
-        description='Where to: "smtp://host[:port]", "smtp+srv://name", "lmtp://host:port", "lmtp:///path", "mx" or '
-        '"capture:", or a table of hop and weight. This or `then`.',
+        description='Where to: "smtp://host[:port]", "smtps://host[:port]", "smtp+srv://name", "lmtp://host:port", '
+        '"lmtp:///path", "mx" or "capture:", or a table of hop and weight. This or `then`.',
         json_schema_extra={"default": "required without `then`"},
     )
     balance: Literal["failover", "round-robin", "weighted", "least-busy"] = Field(
