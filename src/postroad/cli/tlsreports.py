@@ -5,6 +5,7 @@ Read from the file that the server writes once a minute; a report is shown as it
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from postroad.cli.exits import OK, complain, guarded
@@ -12,8 +13,10 @@ from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.house.tlsreporting import author_of
 from postroad.message.tlsrpt import day_text, report_json
+from postroad.message.tlsrptread import Report, clean
 from postroad.model.security import SUCCESS
 from postroad.model.tlscounts import TlsCount
+from postroad.store.reportsin import ReceivedReport, ReceivedReports
 from postroad.store.tlsreports import TlsReportStore
 
 
@@ -22,6 +25,7 @@ def reports(
     domain: Annotated[
         str, typer.Argument(metavar="[DOMAIN]", help="Only what is about this domain.", show_default=False)
     ] = "",
+    received: Annotated[bool, typer.Option("--received", help="Those that others sent us.")] = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
@@ -30,6 +34,10 @@ def reports(
     Example: postroad tls reports example.com --json
     """
     settings = configuration(config)
+    if received:
+        for one in ReceivedReports(settings.received_reports_file).all(domain.lower().removesuffix(".")):
+            print(one.report if as_json else _received_text(one))
+        return OK
     if settings.tls_reports is None:
         complain("nothing is counted: there is no section [tls_reports]")
         return OK
@@ -44,6 +52,18 @@ def reports(
     finally:
         store.close()
     return OK
+
+
+def _received_text(report: ReceivedReport) -> str:
+    signed = f"signed by {report.proven}" if report.proven else "not signed"
+    counts = f"{report.good} successful, {report.bad} failed"
+    lines = [f"{report.began[:10]} {report.domains}: {counts}, says {report.submitter} ({signed})"]
+    for one in msgspec.json.decode(report.report, type=Report).policies:
+        for failure in one.failure_details:
+            where = f"{failure.receiving_mx_hostname} {failure.failure_reason_code}"
+            words = printable(clean(f"{one.policy.policy_type} {failure.result_type} {where}")).strip()
+            lines.append(f"  {failure.failed_session_count} {words}")
+    return "\n".join(lines)
 
 
 def _text(day: int, domain: str, counts: list[TlsCount]) -> str:

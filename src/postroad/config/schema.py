@@ -319,6 +319,11 @@ class Config(Settings):
         return self.data_dir / "mta-sts.db"
 
     @property
+    def received_reports_file(self) -> Path:
+        """Where reports are that others sent us."""
+        return self.data_dir / "received-reports.db"
+
+    @property
     def tls_reports_file(self) -> Path:
         """Where it is counted what TLS reports tell."""
         return self.data_dir / "tls-reports.db"

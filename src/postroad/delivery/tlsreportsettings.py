@@ -1,7 +1,7 @@
 """Options of TLS reports (`[tls_reports]`): who we are to those who get one. RFC 8460 4.4, RFC 8460 5.3.
 
 With the section, what becomes of TLS to domains with a policy (DANE, MTA-STS) is counted, and once a day told to those
-that ask for it in DNS.
+that ask for it in DNS. What others tell us is kept beside it.
 """
 
 from typing import Annotated
@@ -28,6 +28,11 @@ class TlsReportSettings(Settings):
 
     from_: Annotated[str, AfterValidator(_mailbox)] = Field(
         alias="from", description="Address that reports come from; its domain is the submitter, and should sign them."
+    )
+    received_at: tuple[Annotated[str, AfterValidator(_mailbox)], ...] = Field(
+        (),
+        description="Addresses of ours, named in our own `_smtp._tls` records: reports of others that come there are "
+        "kept, and go no further.",
     )
     contact: str = Field(
         "",

@@ -17,6 +17,7 @@ from postroad.house.guard import Admit
 from postroad.house.known import Known
 from postroad.house.lookout import Eyes, shield_of
 from postroad.house.policing import Limits, Policing
+from postroad.house.reportsin import reports_of
 from postroad.house.returns import returned_of
 from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
@@ -82,7 +83,16 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     shield = shield_of(config, way.eyes)
     returned = returned_of(config, way.clock.now)
     policing = Policing(
-        control, tables.knows, asked, rules, way.emit, way.clock, returned=returned, limits=limits, shield=shield
+        control,
+        tables.knows,
+        asked,
+        rules,
+        way.emit,
+        way.clock,
+        returned=returned,
+        reports=reports_of(config, way.clock.now),
+        limits=limits,
+        shield=shield,
     )
     admit = way.admit if config.breaker is None or way.admitting is None else way.admitting(way.admit)
     announcer = Announcer(

@@ -18,6 +18,7 @@ from postroad.net.clock import Clock
 from postroad.policies.known_recipients import KnownRecipients, Knows
 from postroad.policies.rates import RateControl
 from postroad.policies.relay_control import RelayControl
+from postroad.policies.reports import TakenReports
 from postroad.policies.returns import ReturnedMail
 from postroad.policies.rules import Rules
 from postroad.policy.chain import Chain, Policy, Sealed
@@ -61,18 +62,20 @@ class Policing:
         clock: Clock,
         *,
         returned: ReturnedMail | None = None,
+        reports: TakenReports | None = None,
         limits: Limits | None = None,
         shield: Shield = NO_SHIELD,
     ) -> None:
         """`knows` tells whether a recipient may exist, `returned` whom reports that come back are for.
 
-        `asked` are the policies of `[[policies]]`.
+        `asked` are the policies of `[[policies]]`, `reports` takes those of others out.
 
         `emit` and `clock` are for records of faults; `limits` are those of `[[rates]]`, if there are any.
         """
         self._control = control
         self._knows = knows
         self._returned = returned
+        self._reports = reports
         self._shield = shield
         self._asked = asked
         self._rules = rules
@@ -126,6 +129,8 @@ class Policing:
             connect = (*connect, rules.rules_at_connect) if rules.has_connect else connect
             mail = (*mail, rules.rules_at_mail)
             message = (*message, rules.rules_at_message) if rules.has_message else message
+        if self._reports is not None:
+            message = (*message, self._reports)
         last = (rates.message,) if rates is not None and rates.at_message else ()
         return Stages(
             rcpt=self._chain("rcpt", rcpt, (rates.rcpt,) if rates is not None and rates.at_rcpt else ()),

@@ -1,0 +1,147 @@
+"""TLS reports of others (RFC 8460): found in the mail that brings one, unpacked, and read. Pure.
+
+Strangers write them, so everything is bounded: the mail, what it unpacks to, how many policies and failures are read.
+Whatever is wrong is a ReportError that says so. RFC 8460 4.4 (JSON), RFC 8460 5.3 (mail), RFC 8460 6.4 and 6.5 (types).
+"""
+
+import zlib
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from postroad.model.errors import PostroadError
+
+MAIL_LIMIT: Final = 10 << 20  # octets of a mail that are looked at
+REPORT_LIMIT: Final = 20 << 20  # octets of an unpacked report
+POLICIES: Final = 1000
+FAILURES: Final = 10_000
+GZIP: Final = "application/tlsrpt+gzip"
+JSON: Final = "application/tlsrpt+json"
+_WBITS: Final = 31  # gzip, with its header
+_TEXT: Final = 300  # characters kept of each text
+
+
+class ReportError(PostroadError):
+    """It is no report, or none that can be used; in words."""
+
+
+class DateRange(Struct, rename="kebab"):
+    """When it was."""
+
+    start_datetime: str
+    end_datetime: str
+
+
+class PolicySaid(Struct, rename="kebab"):
+    """Which policy was found."""
+
+    policy_type: str
+    policy_domain: str
+    policy_string: list[str] = []
+    mx_host: list[str] | str = []
+
+
+class Summary(Struct, rename="kebab"):
+    """How many connections there were."""
+
+    total_successful_session_count: int
+    total_failure_session_count: int
+
+
+class Failure(Struct, rename="kebab"):
+    """One kind of failure."""
+
+    result_type: str
+    failed_session_count: int = 1
+    sending_mta_ip: str = ""
+    receiving_mx_hostname: str = ""
+    receiving_mx_helo: str = ""
+    receiving_ip: str = ""
+    additional_information: str = ""
+    failure_reason_code: str = ""
+
+
+class PolicyReport(Struct, rename="kebab"):
+    """What became of one policy."""
+
+    policy: PolicySaid
+    summary: Summary
+    failure_details: list[Failure] = []
+
+
+class Report(Struct, rename="kebab"):
+    """A whole report."""
+
+    organization_name: str
+    date_range: DateRange
+    report_id: str
+    policies: list[PolicyReport]
+    contact_info: str = ""
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Whom it is about."""
+        return tuple(dict.fromkeys(one.policy.policy_domain.lower() for one in self.policies))
+
+    @property
+    def good(self) -> int:
+        """Connections that went well."""
+        return sum(one.summary.total_successful_session_count for one in self.policies)
+
+    @property
+    def bad(self) -> int:
+        """Connections that did not."""
+        return sum(one.summary.total_failure_session_count for one in self.policies)
+
+
+def report_in_mail(content: bytes) -> Report:
+    """The report that a mail brings; ReportError when it brings none that can be read."""
+    if len(content) > MAIL_LIMIT:
+        raise ReportError(f"the mail is larger than {MAIL_LIMIT >> 20} MiB")
+    try:
+        mail = BytesParser(EmailMessage, policy=policy.compat32.clone(message_factory=EmailMessage)).parsebytes(content)
+        part = next((one for one in mail.walk() if one.get_content_type() in (GZIP, JSON)), None)
+        packed = None if part is None else part.get_payload(decode=True)
+    except (RecursionError, ValueError, LookupError) as error:
+        raise ReportError(f"the mail cannot be read: {type(error).__name__}") from None
+    if part is None or not isinstance(packed, bytes):
+        raise ReportError("the mail has no part of a TLS report")
+    return read_report(packed, part.get_content_type())
+
+
+def read_report(body: bytes, content_type: str) -> Report:
+    """The report in `body`, packed or not as its type says; ReportError when there is none."""
+    text = _unpacked(body) if content_type == GZIP or body[:2] == b"\x1f\x8b" else body
+    if len(text) > REPORT_LIMIT:
+        raise ReportError(f"the report is larger than {REPORT_LIMIT >> 20} MiB")
+    try:
+        report = msgspec.json.decode(text, type=Report)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ReportError(f"the report is no JSON of RFC 8460: {error}") from None
+    if len(report.policies) > POLICIES or sum(len(one.failure_details) for one in report.policies) > FAILURES:
+        raise ReportError(f"the report has more than {POLICIES} policies or {FAILURES} failures")
+    counts = [one.summary.total_successful_session_count for one in report.policies]
+    counts += [one.summary.total_failure_session_count for one in report.policies]
+    if not report.report_id or not report.policies or min(counts) < 0 or max(counts) >= 1 << 53:
+        raise ReportError("the report has no id or no policy, or counts that are none")
+    return report
+
+
+def _unpacked(body: bytes) -> bytes:
+    gunzip = zlib.decompressobj(_WBITS)
+    try:
+        text = gunzip.decompress(body, REPORT_LIMIT + 1)
+    except zlib.error as error:
+        raise ReportError(f"the report is no gzip: {error}") from None
+    if not gunzip.eof and len(text) <= REPORT_LIMIT:
+        raise ReportError("the report ends too early")
+    return text
+
+
+def clean(text: str) -> str:
+    """A stranger's text, as it may be shown and kept."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:_TEXT])

@@ -1,0 +1,45 @@
+"""TLS reports that come by mail: kept once and shown, while everything else at their address is delivered."""
+
+import smtplib
+from pathlib import Path
+
+from postroad.message.tlsrpt import Author, compose, packed, report_json
+from postroad.model.address import parse_mailbox
+from postroad.model.security import SUCCESS
+from postroad.model.tlscounts import TlsCount, TlsKey
+from tests.support.command import run_command
+from tests.support.relay import CAPTURE, Relay
+
+SETTINGS = '\n[tls_reports]\nfrom = "tlsrpt@ours.example"\nreceived_at = ["TLSRPT@ours.example"]\n'
+TO = "tlsrpt@ours.example"
+AUTHOR = Author("Sender Inc.", "postmaster@sender.example", "sender.example", "tlsrpt@sender.example")
+
+
+def report(good: int, bad: int, day: int = 20_000) -> bytes:
+    """The mail with a report."""
+    key = TlsKey(day, "ours.example", "sts", "mode: enforce", SUCCESS)
+    failed = TlsKey(day, "ours.example", "sts", "mode: enforce", "certificate-expired", mx_host="mx.ours.example")
+    counts = [TlsCount(key, good), *([TlsCount(failed, bad)] if bad else [])]
+    return compose(
+        day, "ours.example", AUTHOR, parse_mailbox(TO), packed(report_json(day, "ours.example", AUTHOR, counts)), 1
+    )
+
+
+def test_reports_are_kept_and_all_else_is_delivered(tmp_path: Path) -> None:
+    with Relay(tmp_path, CAPTURE + SETTINGS) as relay:
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+            for mail in (report(41, 3), report(41, 3), report(7, 0, 20_001), report(1, 0)[:-400]):
+                client.sendmail("", [TO], mail)
+            client.sendmail("joe@sender.example", [TO], b"Subject: a question\r\n\r\nabout your reports\r\n")
+            client.sendmail("joe@sender.example", [TO, "ann@ours.example"], report(1, 1, 20_002))
+        discarded = relay.wait_for("MessageDiscarded", 3)
+        assert all("TLS report" in one["reason"] for one in discarded)
+        relay.wait_captured(b"a question")
+        relay.wait_captured(b"TLS-Report-Domain", 2)  # one broken, and one that went to somebody else, too
+        done = run_command("tls", "reports", "--received", "-c", relay.config)
+        assert done.out.splitlines() == [
+            "2024-10-05 ours.example: 7 successful, 0 failed, says Sender Inc. (not signed)",
+            "2024-10-04 ours.example: 41 successful, 3 failed, says Sender Inc. (not signed)",
+            "  3 sts certificate-expired mx.ours.example",
+        ]
+        assert run_command("tls", "reports", "other.example", "--received", "-c", relay.config).out == ""
