@@ -27,7 +27,6 @@ LENGTHS = ["", "", "", "/24", "/0", "/30", "//64", "/24//32"]
 ODD_ONES = "moo a:museum x=y exp=a.example redirect=b.example redirect=%{d} ip4 include a:%{x}.com all:foo a/ ptr/24"
 ODD = ODD_ONES.split()
 Names = dict[str, dict[str, list[str]]]
-EXPLAINED = ("Void lookup limit", "include has trivial recursion")
 
 
 def _term(dice: random.Random) -> str:
@@ -67,6 +66,14 @@ def _zone(dice: random.Random) -> Names:
     return zone
 
 
+def _is_explained(words: str, zone: Names) -> bool:
+    """The two rows of the table: names of the client that are void, and a record that includes its own domain."""
+    texts = [text for kinds in zone.values() for text in kinds.get("TXT", ())]
+    if "Void lookup limit" in words:
+        return any("ptr" in text or "%{p}" in text for text in texts)
+    return "include has trivial recursion" in words and any("include:" in text for text in texts)
+
+
 @pytest.fixture
 def pyspf() -> Iterator[subprocess.Popen[str]]:
     side = Path(__file__).parents[1] / "support" / "pyspf_side.py"
@@ -91,6 +98,6 @@ def test_pyspf_says_the_same(pyspf: subprocess.Popen[str]) -> None:
         theirs, words = json.loads(pyspf.stdout.readline())
         ours = asyncio.run(check_host(Zone(zone), ip, domain, sender, helo=helo, receiver="relay.example"))
         results[ours.result] += 1
-        is_explained = theirs == "permerror" and any(text in words for text in EXPLAINED)
+        is_explained = theirs == "permerror" and _is_explained(words, zone)
         assert ours.result == theirs or is_explained, (ours, theirs, words, ip, sender, helo, zone)
     assert min(results[word] for word in ("pass", "fail", "softfail", "neutral", "none", "permerror")) > 100

@@ -218,7 +218,7 @@ class _Check:
     # -- macros ----------------------------------------------------------------------------------
 
     async def _expand(self, text: MacroText, domain: str) -> str:
-        return shortened(text.expand((await self._known(text, domain)).__getitem__))
+        return text.expand_name((await self._known(text, domain)).__getitem__)
 
     async def _known(self, text: MacroText, domain: str) -> Mapping[str, str]:
         if text.plain is not None:
@@ -239,7 +239,7 @@ class _Check:
             if len(texts) != 1 or not texts[0].isascii() or not texts[0].isprintable():
                 return ""
             text = parse_macros(texts[0], is_explanation=True)
-            return text.expand((await self._known(text, domain)).__getitem__)[:_EXPLANATION]
+            return text.expand_text((await self._known(text, domain)).__getitem__, _EXPLANATION)
         except PostroadError:
             return ""
 

@@ -48,13 +48,29 @@ class MacroText(Struct, frozen=True):
         """The letters of its macros."""
         return (piece.letter for piece in self.pieces if isinstance(piece, Macro))
 
-    def expand(self, value_of: Callable[[str], str]) -> str:
-        """The text with what `value_of` gives for each letter."""
+    def expand_name(self, value_of: Callable[[str], str]) -> str:
+        """The text as a name, with what `value_of` gives for each letter; no more is made than a name can hold."""
         if self.plain is not None:
-            return self.plain
-        return "".join(
-            piece if isinstance(piece, str) else _expanded(piece, value_of(piece.letter)) for piece in self.pieces
-        )
+            return shortened(self.plain)
+        parts: list[str] = []
+        size = 0
+        for piece in reversed(self.pieces):  # where a name is too long it loses its left
+            parts.append(piece if isinstance(piece, str) else _expanded(piece, value_of(piece.letter)))
+            size += len(parts[-1])
+            if size > NAME_LIMIT + 1:
+                break
+        return shortened("".join(reversed(parts)))
+
+    def expand_text(self, value_of: Callable[[str], str], most: int) -> str:
+        """The text, `most` characters of it at most."""
+        parts: list[str] = []
+        size = 0
+        for piece in self.pieces:
+            parts.append(piece if isinstance(piece, str) else _expanded(piece, value_of(piece.letter)))
+            size += len(parts[-1])
+            if size >= most:
+                break
+        return "".join(parts)[:most]
 
 
 def parse_macros(text: str, *, is_explanation: bool = False) -> MacroText:
@@ -90,12 +106,10 @@ def parse_domain_spec(text: str) -> MacroText:
 def shortened(name: str) -> str:
     """`name` without trailing dot, and without labels on its left where it is too long (RFC 7208 7.3)."""
     name = name.removesuffix(".")
-    while len(name) > NAME_LIMIT:
-        _, dot, rest = name.partition(".")
-        if not dot:
-            return name[-NAME_LIMIT:]
-        name = rest
-    return name
+    if len(name) <= NAME_LIMIT:
+        return name
+    _, dot, rest = name[-NAME_LIMIT - 1 :].partition(".")
+    return rest if dot else name[-NAME_LIMIT:]
 
 
 def _macro(found: re.Match[str], letters: frozenset[str]) -> str | Macro:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroad.mailauth.spf import Spf, check_host
-from postroad.mailauth.spfmacro import SpfSyntaxError, parse_domain_spec
+from postroad.mailauth.spfmacro import SpfSyntaxError, parse_domain_spec, parse_macros, shortened
 from postroad.mailauth.spfrecord import parse_record
 from tests.support.spfzone import Zone
 
@@ -204,7 +204,7 @@ def test_macros_of_ipv6_and_names() -> None:
     nibbles = "1.0.b.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2"
     assert (f"{nibbles}.ip6.example.com", "A") in zone.asked
     assert ("unknown.x.example.com", "A") in zone.asked
-    assert parse_domain_spec("%{S}.example").expand({"s": "a b@c"}.__getitem__) == "a%20b%40c.example"
+    assert parse_domain_spec("%{S}.example").expand_name({"s": "a b@c"}.__getitem__) == "a%20b%40c.example"
 
 
 def test_explanations() -> None:
@@ -250,6 +250,43 @@ def test_hostile_records_are_bounded() -> None:
     assert of("v=spf1 exists:" + "%{l}" * 15000 + ".example ?all", local="x" * 64) == "neutral"
     assert of("v=spf1 a:" + "%" * 60000) == "permerror"
     assert of("v=spf1 " + "x" * 65000) == "permerror"
+
+
+def slowly_shortened(name: str) -> str:
+    """As RFC 7208 7.3 says it, label by label."""
+    name = name.removesuffix(".")
+    while len(name) > 253 and "." in name:
+        name = name.partition(".")[2]
+    return name[-253:]
+
+
+@given(st.lists(st.text("ab", max_size=70), max_size=12))
+def test_the_left_goes_as_label_by_label(labels: list[str]) -> None:
+    name = ".".join(labels)
+    assert shortened(name) == slowly_shortened(name)
+
+
+class Counted(dict[str, str]):
+    """Values that count how often they were asked for."""
+
+    asked = 0
+
+    def __missing__(self, letter: str) -> str:
+        self.asked += 1
+        return "long.value." * 20
+
+
+def test_no_more_is_expanded_than_a_name_or_an_explanation_can_hold() -> None:
+    counted = Counted()
+    name = parse_domain_spec("%{d}." * 13_000 + "example").expand_name(counted.__getitem__)
+    assert len(name) <= 253
+    assert name.endswith("long.value..example")
+    text = parse_macros("%{d} " * 13_000, is_explanation=True).expand_text(counted.__getitem__, 500)
+    assert len(text) == 500
+    assert counted.asked < 10
+    long = "a." * 60 + "example"
+    zone = Zone({long: {"TXT": ["v=spf1 " + "exists:" + "%{d}." * 12_000 + "example -all"]}})
+    assert check(zone, domain=long).result == "fail"
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=80))
