@@ -7,22 +7,31 @@ from postroad.message.tlsrpt import Author, compose, packed, report_json
 from postroad.model.address import parse_mailbox
 from postroad.model.security import SUCCESS
 from postroad.model.tlscounts import TlsCount, TlsKey
+from tests.support.apiclient import api_relay
 from tests.support.command import run_command
 from tests.support.relay import CAPTURE, Relay
 
-SETTINGS = '\n[tls_reports]\nfrom = "tlsrpt@ours.example"\nreceived_at = ["TLSRPT@ours.example"]\n'
+SETTINGS = """
+[tls_reports]
+from = "tlsrpt@ours.example"
+received_at = ["TLSRPT@ours.example"]
+received_by_https = true
+"""
 TO = "tlsrpt@ours.example"
 AUTHOR = Author("Sender Inc.", "postmaster@sender.example", "sender.example", "tlsrpt@sender.example")
 
 
-def report(good: int, bad: int, day: int = 20_000) -> bytes:
-    """The mail with a report."""
+def packed_report(good: int, bad: int, day: int = 20_000) -> bytes:
+    """A report as HTTPS has it."""
     key = TlsKey(day, "ours.example", "sts", "mode: enforce", SUCCESS)
     failed = TlsKey(day, "ours.example", "sts", "mode: enforce", "certificate-expired", mx_host="mx.ours.example")
     counts = [TlsCount(key, good), *([TlsCount(failed, bad)] if bad else [])]
-    return compose(
-        day, "ours.example", AUTHOR, parse_mailbox(TO), packed(report_json(day, "ours.example", AUTHOR, counts)), 1
-    )
+    return packed(report_json(day, "ours.example", AUTHOR, counts))
+
+
+def report(good: int, bad: int, day: int = 20_000) -> bytes:
+    """The mail with a report."""
+    return compose(day, "ours.example", AUTHOR, parse_mailbox(TO), packed_report(good, bad, day), 1)
 
 
 def test_reports_are_kept_and_all_else_is_delivered(tmp_path: Path) -> None:
@@ -43,3 +52,24 @@ def test_reports_are_kept_and_all_else_is_delivered(tmp_path: Path) -> None:
             "  3 sts certificate-expired mx.ours.example",
         ]
         assert run_command("tls", "reports", "other.example", "--received", "-c", relay.config).out == ""
+
+
+def test_reports_come_by_https_from_anybody(tmp_path: Path) -> None:
+    relay, client = api_relay(tmp_path, CAPTURE + SETTINGS)
+    client.key = ""
+    gzip = {"Content-Type": "application/tlsrpt+gzip"}
+    with relay:
+        assert client.ask("POST", "/v1/tls-reports", packed_report(5, 1), gzip).status == 200
+        assert client.ask("POST", "/v1/tls-reports", packed_report(5, 1), gzip).status == 200
+        for body, headers, status in (
+            (packed_report(5, 1)[:-20], gzip, 400),
+            (packed_report(5, 1), {"Content-Type": "text/plain"}, 400),
+            (b"x" * (3 << 20), gzip, 413),
+        ):
+            assert client.ask("POST", "/v1/tls-reports", body, headers).status == status
+        assert client.ask("GET", "/v1/tls-reports").status == 405
+        done = run_command("tls", "reports", "--received", "-c", relay.config)
+        assert done.out.splitlines()[0] == (
+            "2024-10-04 ours.example: 5 successful, 1 failed, says Sender Inc. (not signed)"
+        )
+        assert len(done.out.splitlines()) == 2

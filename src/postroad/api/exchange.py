@@ -13,6 +13,7 @@ from postroad.api.problem import CONTENT_TYPE, ApiError
 
 MESSAGES: Final = "/v1/messages"
 BATCH: Final = "/v1/messages/batch"
+TLS_REPORTS: Final = "/v1/tls-reports"
 DOCUMENT: Final = "/openapi.json"
 JSON: Final = "application/json"
 RAW: Final = "message/rfc822"

@@ -7,7 +7,7 @@ anew, also after a kill at any instant. RFC 9110 9.3.3 (POST), RFC 9110 10.2.3 (
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +20,7 @@ from msgspec import Struct
 from postroad.api.ask import Asking, state_of
 from postroad.api.decode import decode_batch, decode_message, decode_query
 from postroad.api.door import Door, Parts
-from postroad.api.exchange import BATCH, DOCUMENT, JSON, MESSAGES, RAW, Asked, Told, encode, problem_told
+from postroad.api.exchange import BATCH, DOCUMENT, JSON, MESSAGES, RAW, TLS_REPORTS, Asked, Told, encode, problem_told
 from postroad.api.failures import Failures
 from postroad.api.keys import KeyRing, Scope, bearer
 from postroad.api.once import Once, check_token
@@ -29,6 +29,7 @@ from postroad.api.problem import (
     BUSY,
     FORBIDDEN,
     LATER,
+    MALFORMED,
     MEDIA_TYPE,
     METHOD,
     NO_KEY,
@@ -51,6 +52,10 @@ from postroad.store.sent import Earlier, Sent
 
 COMPOSERS: Final = 2  # threads; more would only take turns
 ASK_SECONDS: Final = 10.0
+REPORT_SIZE: Final = 2 << 20  # octets of a report of a stranger, packed
+REPORTS_AT_ONCE: Final = 2
+
+TakeReport = Callable[[bytes, str], Awaitable[str]]  # body and type; what is wrong with it, or ""
 
 
 class Rules(Struct, frozen=True):
@@ -59,6 +64,7 @@ class Rules(Struct, frozen=True):
     settings: ApiSettings
     ring: KeyRing
     parts: Parts
+    take_report: TakeReport | None = None  # of strangers, about TLS with us
 
 
 class Service:
@@ -76,6 +82,7 @@ class Service:
         self._in_use: Counter[int] = Counter()  # intakes that have messages of ours, by identity
         self._composers = ThreadPoolExecutor(COMPOSERS, "compose")
         self._once = Once(sent, outcomes)
+        self._reports = 0  # that are being read
 
     def adopt(self, rules: Rules) -> None:
         """Answer requests to come by another configuration."""
@@ -116,6 +123,10 @@ class Service:
             if not scope.inject:
                 raise ApiError(told(FORBIDDEN, "the key may not hand in mail"))
             return await self._inject(asked, scope)
+        take = self._rules.take_report
+        if path == TLS_REPORTS and take is not None:
+            _only(method, "POST")
+            return await self._report(asked, take)
         if path.startswith(f"{MESSAGES}/"):
             _only(method, "GET")
             scope = self._owner(asked)
@@ -127,6 +138,19 @@ class Service:
                 raise ApiError(NOT_FOUND)
             return Told(200, encode(state))
         raise ApiError(NOT_FOUND)
+
+    async def _report(self, asked: Asked, take: TakeReport) -> Told:
+        """Anybody may send one, so few are read at a time (RFC 8460 5.4)."""
+        if self._reports >= REPORTS_AT_ONCE:
+            raise ApiError(BUSY, 60)
+        self._reports += 1
+        try:
+            wrong = await take(await asked.read(REPORT_SIZE), asked.headers.content_type)
+        finally:
+            self._reports -= 1
+        if wrong:
+            raise ApiError(told(MALFORMED, wrong))
+        return Told(200, b"{}")
 
     async def _state(self, key: str, queue_id: str) -> MessageState | None:
         try:

@@ -34,6 +34,11 @@ class TlsReportSettings(Settings):
         description="Addresses of ours, named in our own `_smtp._tls` records: reports of others that come there are "
         "kept, and go no further.",
     )
+    received_by_https: bool = Field(
+        False,
+        description="Take reports of others at `/v1/tls-reports` of `[api]`, from anybody; a web server with a certificate "
+        "has to stand in front.",
+    )
     contact: str = Field(
         "",
         description="Whom the readers of a report may ask.",

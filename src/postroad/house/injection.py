@@ -16,6 +16,7 @@ from postroad.api.serving import MakeServer
 from postroad.config.apihost import key_ring, read_templates
 from postroad.config.schema import Config
 from postroad.house.front import Front, Way
+from postroad.house.reportsin import door_of
 from postroad.model.late import Late
 from postroad.model.work import Work
 from postroad.net.inherited import Given, Inherited
@@ -44,7 +45,8 @@ def rules_of(front: Front, way: Way) -> Rules | None:
         hostname=welcome.hostname,
         templates=read_templates(config),
     )
-    return Rules(config.api, key_ring(config), parts)
+    door = door_of(config, way.clock.now)
+    return Rules(config.api, key_ring(config), parts, None if door is None else door.take)
 
 
 class Injection:

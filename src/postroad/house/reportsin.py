@@ -6,7 +6,7 @@ Without an address for them nobody looks for any: it is one policy more at stage
 from collections.abc import Callable
 
 from postroad.config.schema import Config
-from postroad.policies.reports import TakenReports
+from postroad.policies.reports import ReportDoor, TakenReports
 from postroad.store.reportsin import ReceivedReports
 
 
@@ -17,3 +17,11 @@ def reports_of(config: Config, now: Callable[[], int]) -> TakenReports | None:
         return None
     addresses = tuple(address.lower() for address in settings.received_at)
     return TakenReports(addresses, ReceivedReports(config.received_reports_file), now)
+
+
+def door_of(config: Config, now: Callable[[], int]) -> ReportDoor | None:
+    """Where reports come in by HTTPS; None when that is not wished."""
+    settings = config.tls_reports
+    if settings is None or not settings.received_by_https:
+        return None
+    return ReportDoor(ReceivedReports(config.received_reports_file), now)

@@ -1,4 +1,4 @@
-"""TLS reports that others send to us by mail are read and kept, and go no further (`tls_reports.received_at`).
+"""TLS reports that others send to us: by mail they are read, kept and go no further (`tls_reports.received_at`).
 
 Whatever is no report that can be read goes on like any other mail, so that somebody may look at it. Asked behind all
 other policies of the message, so that what they refuse is not read. RFC 8460 5.3.
@@ -11,7 +11,16 @@ from typing import Final
 import msgspec
 
 from postroad.mailauth.dkim_result import DkimResults
-from postroad.message.tlsrptread import MAIL_LIMIT, Report, ReportError, clean, report_in_mail
+from postroad.message.tlsrptread import (
+    GZIP,
+    JSON,
+    MAIL_LIMIT,
+    Report,
+    ReportError,
+    clean,
+    read_report,
+    report_in_mail,
+)
 from postroad.model.content import Content
 from postroad.model.errors import SpoolError
 from postroad.policy.context import MessageContext
@@ -49,6 +58,27 @@ class TakenReports:
         except SpoolError as error:
             return Defer(replies.STORAGE_ERROR, str(error))
         return Discard(f"the TLS report {clean(report.report_id)} of {clean(report.organization_name)} is kept")
+
+
+class ReportDoor:
+    """Takes reports that come by HTTPS (RFC 8460 5.4)."""
+
+    def __init__(self, kept: ReceivedReports, now: Callable[[], int]) -> None:
+        """Reports go to `kept`."""
+        self._kept = kept
+        self._now = now
+
+    async def take(self, body: bytes, content_type: str) -> str:
+        """Keep the report in `body`: what is wrong with it, "" when it is kept; SpoolError when it cannot be."""
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind not in (GZIP, JSON):
+            return f"a TLS report is {GZIP} or {JSON}"
+        try:
+            report = await asyncio.to_thread(read_report, body, kind)
+        except ReportError as error:
+            return str(error)
+        self._kept.add(received(report, "", self._now()))
+        return ""
 
 
 def received(report: Report, proven: str, now: int) -> ReceivedReport:
