@@ -9,6 +9,8 @@ import ssl
 from types import MappingProxyType
 from typing import Final
 
+from msgspec.structs import replace
+
 from postroad.delivery.dialing import Dialing, MatchTlsa
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.errors import DistrustError
@@ -21,6 +23,7 @@ from postroad.model.security import (
     NONE,
     OPPORTUNISTIC,
     REQUIRED,
+    UNSAID,
     VERIFIED,
     Secured,
     Security,
@@ -46,6 +49,8 @@ def demand_of(target: Target, settings: DeliverySettings) -> Security:
     demand = target.security
     if demand is None:
         demand = _DEFAULTS[settings.tls]
+    elif demand.level == UNSAID:
+        demand = replace(_DEFAULTS[settings.tls], domain=demand.domain)
     if target.scheme == SMTPS and not is_strict(demand):
         return _FROM_THE_FIRST_OCTET
     return demand

@@ -85,7 +85,7 @@ class Opener:
         opened = await dial(dialing, target, demand)
         if why and isinstance(opened, Connection):
             opened.secured = Secured(OPPORTUNISTIC, demand.source, demand.reason, words=why)
-        elif self._observe is not None and demand.domain:
+        elif self._observe is not None and demand.domain and demand.level != NONE:
             self._tell(self._observe, target, demand, opened)
         return opened
 

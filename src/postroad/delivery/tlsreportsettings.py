@@ -1,6 +1,6 @@
 """Options of TLS reports (`[tls_reports]`): who we are to those who get one. RFC 8460 4.4, RFC 8460 5.3.
 
-With the section, what becomes of TLS to domains with a policy (DANE, MTA-STS) is counted, and once a day told to those
+With the section, what becomes of TLS to the hosts of domains is counted, by policy (DANE, MTA-STS), and once a day told to those
 that ask for it in DNS. What others tell us is kept beside it.
 """
 

@@ -85,7 +85,7 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
         router, sts = old.router, old.sts
     else:
         sts = sts_of(config, resolver, tools.clock, tools.emit, tools.observe_tls)
-        router = router_of(config, resolver, tools.clock, tools.emit, sts)
+        router = router_of(config, resolver, tools.clock, tools.emit, sts, tells=tools.observe_tls is not None)
     deliverer = _deliverer(config, tools, old)
     shaping = _shaping(config, old)
     plan, cached_plan = router.plan, router.cached_plan
@@ -145,11 +145,17 @@ def _resolver(config: Config, tools: Tools, old: Courier | None) -> Resolver:
 
 
 def router_of(
-    config: Config, resolver: Lookup, clock: Clock, emit: Emit | None = None, sts: Sts | None = None
+    config: Config,
+    resolver: Lookup,
+    clock: Clock,
+    emit: Emit | None = None,
+    sts: Sts | None = None,
+    *,
+    tells: bool = False,
 ) -> Router:
     """The router that `config` describes; what it finds out about the resolver is told by `emit`.
 
-    Without `sts` it knows of no MTA-STS policies.
+    Without `sts` it knows of no MTA-STS policies; `tells`: see `Securing`.
     """
     return Router(
         compile_rules(config.routes, config.egress),
@@ -158,7 +164,7 @@ def router_of(
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=random.shuffle,
         sites=Sites(config.sites),
-        securing=securing_of(config, resolver, clock, emit, sts),
+        securing=securing_of(config, resolver, clock, emit, sts, tells=tells),
     )
 
 
@@ -170,11 +176,18 @@ def plain_targets(courier: Courier, lane: str) -> tuple[str, ...]:
 
 
 def securing_of(
-    config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None, sts: Sts | None = None
+    config: Config,
+    lookup: Lookup,
+    clock: Clock,
+    emit: Emit | None = None,
+    sts: Sts | None = None,
+    *,
+    tells: bool = False,
 ) -> Securing:
     """Who must have which TLS, as `config`, DNS and, by `sts`, domains say."""
     finders: list[Find] = [] if sts is None else [sts.policies.find]
-    return Securing(TlsRules(config.tls_out.destinations), finders, proven=dane_of(config, lookup, clock, emit))
+    rules, proven = TlsRules(config.tls_out.destinations), dane_of(config, lookup, clock, emit)
+    return Securing(rules, finders, proven=proven, tells=tells)
 
 
 def _routing_of(config: Config) -> tuple[object, ...]:

@@ -20,6 +20,8 @@ FINGERPRINT: Final = "fingerprint"
 DANE: Final = "dane"
 LEVELS: Final = (NONE, OPPORTUNISTIC, REQUIRED, VERIFIED, FINGERPRINT, DANE)
 
+UNSAID: Final = ""  # as [delivery] tls says: only whose mail it is was said
+
 BY_DEFAULT: Final = "default"
 BY_RULE: Final = "rule"
 BY_DANE: Final = "dane"
@@ -33,10 +35,10 @@ SUCCESS: Final = "success"
 class Security(Struct, frozen=True, gc=False):
     """What TLS a target must have before mail goes there, and who says so.
 
-    `level` is one of LEVELS, `source` one of the BY_ words, `reason` in words for people; it stands in the delivery
-    record. The certificate must carry one of `names` (VERIFIED, and DANE usage 2), and lead to an anchor in the file
-    `ca` ("": the system's), or match one of `tlsa` (usable records, DANE) or of `fingerprints`. Of a demand that is
-    `testing` a failure is reported and mail goes all the same (RFC 8461 5). `domain` is whose policy it is, and
+    `level` is one of LEVELS or UNSAID, `source` one of the BY_ words, `reason` in words for people; it stands in the
+    delivery record. The certificate must carry one of `names` (VERIFIED, and DANE usage 2), and lead to an anchor in
+    the file `ca` ("": the system's), or match one of `tlsa` (usable records, DANE) or of `fingerprints`. Of a demand
+    that is `testing` a failure is reported and mail goes all the same (RFC 8461 5). `domain` is whose policy it is, and
     `policy` its text in lines, as a TLS report has them. `crl` is a file of revocation lists that count.
     """
 

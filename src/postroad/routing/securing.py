@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from postroad.model.outcome import Deferred, Failed
 from postroad.model.route import CAPTURE, MX, SMTP_SRV, TLS_REQUIRETLS, NextHop, Target
-from postroad.model.security import Security
+from postroad.model.security import BY_DEFAULT, UNSAID, Security
 from postroad.routing.mx import Plan
 from postroad.routing.tlspolicy import Found, TlsRules, decide
 
@@ -29,22 +29,28 @@ class Find(Protocol):
 class Securing:
     """Knows the rules, and whom to ask beside them."""
 
-    def __init__(self, rules: TlsRules, finders: Sequence[Find] = (), *, proven: Sequence[Find] = ()) -> None:
-        """The first answer counts: of `proven`, if DNS proves which hosts these are, then of `finders`."""
+    def __init__(
+        self, rules: TlsRules, finders: Sequence[Find] = (), *, proven: Sequence[Find] = (), tells: bool = False
+    ) -> None:
+        """The first answer counts: of `proven`, if DNS proves which hosts these are, then of `finders`.
+
+        `tells`: targets without a demand say whose mail goes there all the same, for TLS reports (RFC 8460 4.4).
+        """
         self._rules = rules
+        self._tells = tells
         self._finders = tuple(finders)
         self._proven = (*proven, *finders)
 
     @property
     def is_idle(self) -> bool:
         """True when only a message can ask for something."""
-        return not self._rules and not self._proven
+        return not self._rules and not self._proven and not self._tells
 
     async def secure(self, hop: NextHop, plan: Plan, asked: str) -> Plan | Deferred | Failed:
         """`plan`, which is for `hop`, with the security of its targets; `asked` is the lane's word."""
         authentic = plan.authentic or hop.scheme not in _LOOKED_UP
         finders = self._proven if authentic else self._finders
-        if not finders and not self._rules and asked != TLS_REQUIRETLS:
+        if not finders and not self._rules and asked != TLS_REQUIRETLS and not self._tells:
             return plan
         targets = [target for target in plan.targets if target.port]
         if not targets or hop.scheme == CAPTURE:
@@ -58,6 +64,9 @@ class Securing:
             decided[host, port, address] = decide(
                 rule, found.get((host, port)), asked, host=host, is_named=hop.scheme != MX
             )
+        if self._tells and domain:
+            unsaid = Security(UNSAID, BY_DEFAULT, "", domain=domain)
+            decided = {where: unsaid if one is None else one for where, one in decided.items()}
         return _with(plan, decided)
 
 

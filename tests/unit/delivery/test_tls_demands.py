@@ -14,6 +14,7 @@ from postroad.model.outcome import Deferred, Delivered, Outcome
 from postroad.model.route import SMTP, Route, Target
 from postroad.model.security import (
     BY_DANE,
+    BY_DEFAULT,
     BY_REQUIRETLS,
     BY_RULE,
     BY_STS,
@@ -22,6 +23,7 @@ from postroad.model.security import (
     NONE,
     OPPORTUNISTIC,
     REQUIRED,
+    UNSAID,
     VERIFIED,
     Secured,
     Security,
@@ -226,6 +228,25 @@ async def test_reports_name_the_policy_that_a_sender_insists_on(place: Place) ->
         for security in (*demands.values(), demand(REQUIRED)):  # nothing is told of what is of no domain
             await send(sender, at(peer, security))
     assert [one.policy_type for one in told] == list(demands)
+
+
+async def test_mail_without_a_demand_is_told_of_where_its_domain_is_known(place: Place) -> None:
+    told: list[TlsOutcome] = []
+    unsaid = Security(UNSAID, BY_DEFAULT, "", domain="c.example")
+    async with Peer(extensions=STARTTLS, tls=server(place.good)) as peer:
+        for tls in ("opportunistic", "required", "off"):
+            async with Sender(observe_tls=told.append, tls=tls) as sender:
+                outcome = await send(sender, at(peer, unsaid))
+                assert isinstance(outcome, Delivered)
+                assert bool(outcome.tls) is (tls != "off")
+    async with Peer() as peer, Sender(observe_tls=told.append, tls="required") as sender:
+        assert not isinstance(await send(sender, at(peer, unsaid)), Delivered)  # it is no way around the default
+    assert {(one.domain, one.policy_type) for one in told} == {("c.example", "no-policy-found")}
+    assert [one.result for one in told] == [
+        "success",
+        "success",
+        "starttls-not-supported",
+    ]  # without TLS there is nothing to tell
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -10,6 +10,7 @@ from postroad.model.reply import Reply
 from postroad.model.route import Route
 from postroad.model.security import (
     BY_DANE,
+    BY_DEFAULT,
     BY_POLICY,
     BY_REQUIRETLS,
     BY_STS,
@@ -17,6 +18,7 @@ from postroad.model.security import (
     FINGERPRINT,
     NONE,
     REQUIRED,
+    UNSAID,
     VERIFIED,
     Security,
 )
@@ -138,14 +140,16 @@ class World:
         self.asked.append((domain, host, port, authentic))
         return self.said.get(host.partition(".")[0])
 
-    async def plan(self, lane: str, *rules: DestinationSettings, finders: tuple[Find, ...] | None = None) -> Any:
+    async def plan(
+        self, lane: str, *rules: DestinationSettings, finders: tuple[Find, ...] | None = None, tells: bool = False
+    ) -> Any:
         router = Router(
             compile_rules((RouteSettings(next_hops=("mx",)),), ()),
             self.lookup,
             own_names=(),
             own_addresses=(),
             shuffle=lambda _: None,
-            securing=Securing(TlsRules(rules), (self.find,) if finders is None else finders),
+            securing=Securing(TlsRules(rules), (self.find,) if finders is None else finders, tells=tells),
             clock=ManualClock(),
         )
         return await router.plan(lane)
@@ -163,6 +167,17 @@ async def test_targets_carry_what_was_decided() -> None:
     assert [target.security for target in waived.targets] == [None, None]
     named = await world.plan("smtp://mx1.example.com:25")
     assert [target.security for target in named.targets] == [BY_TLSA]
+
+
+async def test_who_gets_reports_is_said_of_targets_without_a_demand() -> None:
+    world = World(mx1=BY_TLSA)
+    route = await world.plan("mx:example.com", tells=True)
+    unsaid = Security(UNSAID, BY_DEFAULT, "", domain="example.com")
+    assert [target.security for target in route.targets] == [BY_TLSA, unsaid]
+    alone = await world.plan("mx:example.com", finders=(), tells=True)
+    assert [target.security for target in alone.targets] == [unsaid, unsaid]
+    named = await world.plan("smtp://mx2.example.com:25", tells=True)
+    assert [target.security for target in named.targets] == [None]  # a host of ours has no reports
 
 
 async def test_a_host_that_may_not_be_used_is_left_out() -> None:
