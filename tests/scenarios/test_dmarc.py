@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.dnsserver import DnsServer
-from tests.support.mailauth import key, sign
+from tests.support.mailauth import chain, key, seal, sign, zone
 from tests.support.relay import CAPTURE, Relay
 
 POLICIES = "".join(f'\n[[policies]]\nuse = "{name}"\n' for name in ("spf", "dkim", "dmarc"))
@@ -128,3 +128,36 @@ def test_a_list_may_break_what_proves_the_author(relay: Relay) -> None:
         results, _ = arrived(relay, "[list] hello")
         assert "dmarc=fail" in results
         assert send(relay, "joe@proven.test", mail("joe@example.com", "forged")).startswith("550")
+
+
+def test_what_strangers_bring_is_sealed_for_those_behind_us(relay: Relay) -> None:
+    sealer, other = key("rsa2048", 3, "ours.example"), key("rsa2048", 4, "before.test")
+    (relay.folder / "seal.pem").write_bytes(sealer.pem())
+    section = f'\n[dkim.seal]\ndomain = "ours.example"\nselector = "{sealer.selector}"\n'
+    section += f'key = {{ file = "{relay.folder / "seal.pem"}" }}\n'
+    relay.config.write_text(relay.config.read_text() + section)
+    known = zone(sealer, other)
+    with relay:
+        now = int(time.time())
+        for subject, body in (("small", b"hello\r\n"), ("large", b"a line of a large message \r\n" * 20_000)):
+            text = mail("joe@proven.test", f"sealed {subject}", FORGED[0], body)
+            assert send(relay, "joe@proven.test", text) == ""
+            found = chain(whole(relay, f"sealed {subject}"), known, now=now)
+            assert (found.result, found.instances, found.sealers) == ("pass", 1, ("ours.example",))
+            assert "dmarc=pass" in found.claims[0]
+        for by, result, subject in ((RSA, "pass", "passed on"), (other, "fail", "its key is gone")):
+            earlier, fault = seal(mail("joe@proven.test", subject), by, zone(RSA, other), now=now)
+            assert fault == ""
+            assert send(relay, "joe@proven.test", earlier) == ""
+            twice = whole(relay, subject)
+            assert f"i=2; cv={result};".encode() in twice.replace(b"\r\n\t", b" ")
+            if result == "pass":
+                found = chain(twice, {**known, **zone(RSA)}, now=now)
+                assert (found.result, found.sealers) == ("pass", ("example.com", "ours.example"))
+        assert len(relay.wait_for("MessageSigned", 4, reason="sealed for those behind us")) == 4
+
+
+def whole(relay: Relay, subject: str) -> bytes:
+    """The message as it left."""
+    (found,) = relay.wait_captured(f"Subject: {subject}\r\n".encode())
+    return found.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2]

@@ -20,6 +20,10 @@ def check_signing(config: Config) -> Iterator[Problem]:
     """Keys that are there twice or would never sign, and fields that are not signed."""
     if config.dkim is None:
         return
+    if not config.dkim.keys and config.dkim.seal is None:
+        yield Problem(("dkim",), "has neither keys nor a seal: nothing would be signed; leave the section out")
+    if config.dkim.seal is not None and not any(one.use == "dkim" for one in config.policies):
+        yield Problem(("dkim", "seal"), 'has no effect without [[policies]] use = "dkim", which checks earlier seals')
     seen: dict[tuple[str, str], int] = {}
     for at, one in enumerate(config.dkim.keys):
         path = ("dkim", "keys", at)
@@ -47,3 +51,9 @@ def check_signing_keys(config: Config) -> Iterator[Problem]:
             READ_KEY.load()(one.domain, one.selector, read_secret(one.key, option).encode())
         except ConfigError as error:
             yield Problem(("dkim", "keys", at, "key"), str(error).removeprefix(f"{option}: "))
+    seal = None if config.dkim is None else config.dkim.seal
+    if seal is not None:
+        try:
+            READ_KEY.load()(seal.domain, seal.selector, read_secret(seal.key, "dkim.seal.key").encode())
+        except ConfigError as error:
+            yield Problem(("dkim", "seal", "key"), str(error).removeprefix("dkim.seal.key: "))

@@ -20,4 +20,8 @@ def sign_of(config: Config) -> Sign | None:
 
 def has_key_files(config: Config) -> bool:
     """True when keys may have changed though the options have not."""
-    return config.dkim is not None and any(one.key.file or one.key.env for one in config.dkim.keys)
+    if config.dkim is None:
+        return False
+    secrets = [one.key for one in config.dkim.keys]
+    secrets += [config.dkim.seal.key] if config.dkim.seal is not None else []
+    return any(secret.file or secret.env for secret in secrets)

@@ -1,12 +1,12 @@
 """Signing mail as it is accepted, after every edit: which keys, and the body read for it (RFC 6376 5).
 
-Signatures stand on top of the envelope's prefix and cover the header section as it leaves, prefix and content. Mail
-of strangers is never signed. Content in memory is signed at once; large content is read piece by piece, and the event
-loop goes on meanwhile.
+Signatures stand on top of the envelope's prefix and cover the header section as it leaves, prefix and content. Mail of
+strangers is never signed; it can be sealed, with what was found out of it (RFC 8617 5.1). Content in memory is read at
+once; large content piece by piece, and the event loop goes on meanwhile.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from postroad.listener.sign import MakeSign, ReadSecret, Sign, Signed, Unreadable
 from postroad.listener.signsettings import DkimKeySettings, DkimSettings
 from postroad.listener.transaction import Transaction
+from postroad.mailauth.arc import ArcResult, Chain
+from postroad.mailauth.arc_seal import Sealing
 from postroad.mailauth.body_hash import BodyHashes, feed_body, read_body
 from postroad.mailauth.dkim_private import SigningKey, read_signing_key
 from postroad.mailauth.dkim_sign import Signing
@@ -60,8 +62,9 @@ class Use(Struct, frozen=True):
 class Signer:
     """Signs what `uses` are for; for an intake to call."""
 
-    def __init__(self, uses: Sequence[Use], terms: SigningTerms) -> None:
-        """Nothing is running yet."""
+    def __init__(self, uses: Sequence[Use], terms: SigningTerms, seal: SigningKey | None = None) -> None:
+        """Nothing is running yet; `seal` is the key for mail of strangers, if that is sealed."""
+        self._seal = seal
         self._uses = tuple(uses)
         self._terms = terms
         self._running: set[asyncio.Task[None]] = set()
@@ -76,11 +79,16 @@ class Signer:
         unreadable: Unreadable,
     ) -> None:
         """Call `signed` once with the envelope, and what signatures it gets; or `unreadable`."""
-        if is_stranger(transaction.peer) and not envelope.origin.login:
+        is_foreign = is_stranger(transaction.peer) and not envelope.origin.login
+        found = transaction.facts.get(ArcResult) if is_foreign and self._seal is not None else None
+        if is_foreign and found is None:
             signed(envelope, None)
             return
         section = header_section(beginning)
         fields = Fields(envelope.prefix.encode() + cut(section, envelope.cuts))
+        if self._seal is not None and found is not None:
+            self._sealed(self._seal, found, envelope, (fields, len(section), content), signed, unreadable)
+            return
         now = envelope.arrived // _SECOND
         authors = authors_of(fields)
         keys = keys_for(self._uses, authors, envelope, now)
@@ -92,26 +100,60 @@ class Signer:
             return
         names, reason = tuple(key.name for key in keys), f"mail of {', '.join(authors)}"
         note = MessageSigned(at=envelope.arrived, id=envelope.id, keys=names, reason=reason)
+        self._read(content, len(section), body, lambda: signed(with_lines(envelope, signing), note), unreadable)
+
+    def _sealed(
+        self,
+        key: SigningKey,
+        found: ArcResult,
+        envelope: Envelope,
+        leaving: tuple[Fields, int, bytes | Draft],
+        signed: Signed,
+        unreadable: Unreadable,
+    ) -> None:
+        """Seal what was found out, if anything is told of it; `leaving` is the message with where its body begins."""
+        fields, start, content = leaving
+        now, body = envelope.arrived // _SECOND, BodyHashes()
+        claim = claim_of(envelope)
+        sealing = Sealing(fields, body, key, now, self._terms, Chain(fields, BodyHashes(), now), found, claim)
+        fault = sealing.fault if claim else "nothing was found out of it"
+        if fault:
+            signed(envelope, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=f"not sealed: {fault}"))
+            return
+        note = MessageSigned(at=envelope.arrived, id=envelope.id, keys=(key.name,), reason="sealed for those behind us")
+        self._read(content, start, body, lambda: signed(with_lines(envelope, sealing), note), unreadable)
+
+    def _read(
+        self, content: bytes | Draft, start: int, body: BodyHashes, done: Callable[[], None], unreadable: Unreadable
+    ) -> None:
+        """Read the body, which begins at `start`, and then call `done`."""
         all_of_it = whole(content)
         if isinstance(all_of_it, bytes):
-            feed_body(all_of_it, len(section), body)
-            signed(with_lines(envelope, signing), note)
+            feed_body(all_of_it, start, body)
+            done()
             return
 
         async def later() -> None:
             try:
-                await read_body(all_of_it, len(section), body)
+                await read_body(all_of_it, start, body)
             except SpoolError as error:
                 unreadable(error)
                 return
-            signed(with_lines(envelope, signing), note)
+            done()
 
         task = asyncio.ensure_future(later())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
 
-def with_lines(envelope: Envelope, signing: Signing) -> Envelope:
+def claim_of(envelope: Envelope) -> str:
+    """What our own Authentication-Results field of the message says; "" when it has none."""
+    fields = Fields(envelope.prefix.encode())
+    places = fields.places(b"authentication-results")
+    return fields.value(places[0]).decode("ascii", "replace").strip() if places else ""
+
+
+def with_lines(envelope: Envelope, signing: Signing | Sealing) -> Envelope:
     """`envelope` with its signatures on top."""
     return replace(envelope, prefix=signing.lines().decode("ascii") + envelope.prefix)
 
@@ -163,7 +205,11 @@ def make_sign(settings: DkimSettings, read: ReadSecret) -> Sign:
         relaxed_body=body == "relaxed",
         expire_after=0 if settings.expire_after == NEVER else int(settings.expire_after),
     )
-    return Signer([use_of(one, read, f"dkim.keys[{at}].key") for at, one in enumerate(settings.keys)], terms).sign
+    seal = settings.seal
+    key = None
+    if seal is not None:
+        key = read_signing_key(seal.domain, seal.selector, read(seal.key, "dkim.seal.key").encode())
+    return Signer([use_of(one, read, f"dkim.keys[{at}].key") for at, one in enumerate(settings.keys)], terms, key).sign
 
 
 def use_of(settings: DkimKeySettings, read: ReadSecret, option: str) -> Use:

@@ -1,6 +1,7 @@
 """Options of signing (`[dkim]`): the keys of each domain, which mail each signs, and how signatures are made.
 
 Mail is signed that comes from those who may relay: networks of ours, logins, the HTTP API, programs of this machine.
+What strangers bring can be sealed (RFC 8617 5.1).
 RFC 6376 3.5 (tags), RFC 6376 5.4 (fields).
 """
 
@@ -79,10 +80,23 @@ class DkimKeySettings(Settings):
     )
 
 
+class SealSettings(Settings):
+    """The key that seals what strangers bring, with what was found out of it (ARC)."""
+
+    domain: DomainName = Field(description="Domain that seals (d=).")
+    selector: DomainName = Field(description="Name of the key below `_domainkey` of the domain (s=).")
+    key: SecretText = Field(description="The private key in PEM, RSA; few know Ed25519 here.")
+
+
 class DkimSettings(Settings):
     """Of several keys of a domain and of one kind (RSA, Ed25519) that may sign, the one that began last does."""
 
-    keys: tuple[DkimKeySettings, ...] = Field(description="Keys, and what each signs.", min_length=1)
+    keys: tuple[DkimKeySettings, ...] = Field((), description="Keys, and what each signs.")
+    seal: SealSettings | None = Field(
+        None,
+        description="Mail of strangers is sealed for those behind us (ARC); needs the policy `dkim`, which checks earlier seals.",
+        json_schema_extra={"default": "it is not"},
+    )
     canonicalization: Literal["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"] = Field(
         "relaxed/relaxed", description="How much relays may change of header and body without breaking a signature."
     )
