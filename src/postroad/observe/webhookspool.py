@@ -83,8 +83,8 @@ class WebhookSpool:
 
     def rescan(self) -> None:
         """See what other processes put here, or took away."""
-        found = sorted(self._found())
-        with self._lock:
+        with self._lock:  # else a batch that is put after the look would be lost from sight until the next one
+            found = sorted(self._found())
             self._batches = found
             self._size = sum(batch.size for batch in found)
 

@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -265,6 +266,30 @@ def test_what_a_crash_left_half_written_is_swept_and_what_another_process_writes
     assert spool.first() is None
     spool.release()
     assert sorted(file.name for file in tmp_path.iterdir()) == [fresh, "lock"]
+
+
+class Busy(WebhookSpool):
+    """A spool into which somebody puts a batch at the end of each look."""
+
+    putting: Thread | None = None
+
+    def _found(self) -> Iterator[Batch]:
+        yield from super()._found()
+        if self.putting is not None:
+            self.putting.start()
+            self.putting.join(0.2)  # it has ended by then, unless it has to wait for the look
+
+
+def test_a_batch_that_is_put_while_the_folder_is_looked_at_is_not_lost_from_sight(tmp_path: Path) -> None:
+    spool = Busy(tmp_path, limit=1000)
+    spool.open()
+    key, at = spool.next_id(AT)
+    batch = Batch(key, at, 1, 2)
+    spool.putting = Thread(target=spool.put, args=(batch, b"{}"))
+    spool.rescan()
+    spool.putting.join(30)
+    spool.putting = None
+    assert spool.first() == batch
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
