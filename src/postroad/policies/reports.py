@@ -47,14 +47,13 @@ class TakenReports:
         return self._take(ctx)
 
     async def _take(self, ctx: MessageContext) -> Verdict | None:
-        content = await _whole(ctx.content)
+        signed = ctx.facts.get(DkimResults)
+        proven = " ".join(signed.domains) if signed is not None else ""
+        content, now = await _whole(ctx.content), self._now()
         try:
-            report = await asyncio.to_thread(report_in_mail, content)
+            report = await asyncio.to_thread(_keep, self._kept, lambda: report_in_mail(content), proven, now)
         except ReportError:
             return None
-        signed = ctx.facts.get(DkimResults)
-        try:
-            self._kept.add(received(report, " ".join(signed.domains) if signed is not None else "", self._now()))
         except SpoolError as error:
             return Defer(replies.STORAGE_ERROR, str(error))
         return Discard(f"the TLS report {clean(report.report_id)} of {clean(report.organization_name)} is kept")
@@ -74,11 +73,17 @@ class ReportDoor:
         if kind not in (GZIP, JSON):
             return f"a TLS report is {GZIP} or {JSON}"
         try:
-            report = await asyncio.to_thread(read_report, body, kind)
+            await asyncio.to_thread(_keep, self._kept, lambda: read_report(body, kind), "", self._now())
         except ReportError as error:
             return str(error)
-        self._kept.add(received(report, "", self._now()))
         return ""
+
+
+def _keep(kept: ReceivedReports, read: Callable[[], Report], proven: str, now: int) -> Report:
+    """Read and keep one; in a thread, for it unpacks, and other processes may be at the file."""
+    report = read()
+    kept.add(received(report, proven, now))
+    return report
 
 
 def received(report: Report, proven: str, now: int) -> ReceivedReport:
