@@ -4,27 +4,16 @@ Both rest on a secret that all servers of one relay share, and that can be chang
 known as long as it is named.
 """
 
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import AfterValidator, Field
-
-from postroad.model.address import parse_domain
-from postroad.model.errors import AddressError
 from postroad.model.option import Secret, SecretText, Settings
-from postroad.policy.settings import DomainPattern
-
-
-def _domain(text: str) -> str:
-    try:
-        return parse_domain(text)
-    except AddressError as error:
-        raise ValueError(f"not a domain: {error}") from None
+from postroad.policy.settings import DomainName, DomainPattern
 
 
 class SrsSettings(Settings):
     """Mail of other domains that goes on to other domains leaves with a reverse-path of ours."""
 
-    domain: Annotated[str, AfterValidator(_domain)] = Field(
+    domain: DomainName = Field(
         description="Domain of those reverse-paths; its MX must lead here, and its SPF record allow us."
     )
     secret: SecretText = Field(description="What they are signed with.")

@@ -5,24 +5,23 @@ What was counted since the last time is lost when the whole server is killed; th
 nothing.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from heapq import nlargest
 from typing import Final
 
 from postroad.house.counting import walk
+from postroad.house.keeping import Keeper
 from postroad.model.counts import Kept
 from postroad.model.errors import SpoolError
-from postroad.model.records import Emit, SpoolFaulted
+from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policy.ratetable import Table
 
-EVERY: Final = 60.0  # seconds
 ACCOUNTS: Final = 10_000
 _LONG: Final = 3_600_000_000
 
 
-class AccountKeeper:
+class AccountKeeper(Keeper[Kept]):
     """One server's; `is_wanted` tells whether the configuration in force has rates."""
 
     def __init__(
@@ -36,63 +35,27 @@ class AccountKeeper:
         save: Callable[[Sequence[Kept]], None],
     ) -> None:
         """Count what was kept, unless the table has it still; `load` and `save` raise SpoolError."""
+        super().__init__(clock, emit, save)
         self._table = table
-        self._clock = clock
-        self._emit = emit
         self._is_wanted = is_wanted
-        self._save = save
-        self._kept: list[Kept] = []
-        self._told = ""
-        self._task: asyncio.Task[None] | None = None
         if load is None or not is_wanted():
             return
         try:
             for one in load():
                 table.restore(one, clock.now())
         except SpoolError as error:
-            self._faulted(f"{error}; rates are counted anew")
+            self.faulted(f"{error}; rates are counted anew")
 
-    def start(self) -> None:
-        """Begin to keep."""
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Keep what is used up in the end; nothing may be taken any more."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self.keep()
-
-    async def keep(self) -> None:
-        """Write what is used up now, when that is something else than last time."""
+    async def find(self) -> list[Kept] | None:
+        """What is used up now of what lasts."""
         if not self._is_wanted():
-            return
+            return None
         found = [
             one
             async for one in walk(self._table, self._clock, self._clock.now())
             if one.period >= _LONG or not one.period
         ]
-        if len(found) > ACCOUNTS:
-            found = nlargest(ACCOUNTS, found, key=_fullness)
-        if found == self._kept:
-            return
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, self._save, found)
-        except SpoolError as error:
-            self._faulted(str(error))
-            return
-        self._kept, self._told = found, ""
-
-    async def _run(self) -> None:
-        while True:
-            await self._clock.sleep(EVERY)
-            await self.keep()
-
-    def _faulted(self, reason: str) -> None:
-        if reason != self._told:
-            self._told = reason
-            self._emit(SpoolFaulted(at=self._clock.now(), reason=reason))
+        return nlargest(ACCOUNTS, found, key=_fullness) if len(found) > ACCOUNTS else found
 
 
 def _fullness(one: Kept) -> float:

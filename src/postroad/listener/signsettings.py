@@ -11,22 +11,10 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from postroad.mailauth.dkim_terms import OVERSIGNED_FIELDS, SIGNED_FIELDS
-from postroad.model.address import parse_domain
-from postroad.model.errors import AddressError
 from postroad.model.option import NEVER, Duration, SecretText, Settings
-from postroad.policy.settings import DomainPattern
+from postroad.policy.settings import DomainName, DomainPattern
 
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
-
-
-def _domain(text: str) -> str:
-    try:
-        name = parse_domain(text)
-    except AddressError as error:
-        raise ValueError(f"not a domain: {error}") from None
-    if name.startswith("["):
-        raise ValueError("not a domain: an address literal")
-    return name
 
 
 def _text(value: object) -> object:
@@ -52,7 +40,6 @@ def _with_from(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-DomainName = Annotated[str, AfterValidator(_domain)]
 Day = Annotated[str, BeforeValidator(_text), AfterValidator(_day)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 

@@ -90,11 +90,11 @@ class Network(client.ClientNetwork):
         """As often as nonces are refused, within reason: any number may be known to another server of the CA alone."""
         for _ in range(NONCES - 1):
             try:
-                return self._post_once(*args, **kwargs)  # type: ignore[arg-type]
+                return self._post_once(*args, **kwargs)  # type: ignore[arg-type]  # what it takes is the base's affair
             except messages.Error as error:
                 if error.code != "badNonce":
                     raise
-        return self._post_once(*args, **kwargs)  # type: ignore[arg-type]
+        return self._post_once(*args, **kwargs)  # type: ignore[arg-type]  # what it takes is the base's affair
 
 
 def trust_of(ca: str) -> str | bool:

@@ -4,7 +4,6 @@ Limits of several sections hold together: a message has to fit into all that are
 of them refuses.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from postroad.model.counts import parse_cap
 from postroad.model.days import Days
 from postroad.model.option import Duration, SecretText, Settings
+from postroad.policy.settings import AnyNetwork
 
 Part = Literal["ip", "prefix", "login", "sender", "sender_domain", "recipient", "recipient_domain", "listener", "group"]
 Counted = Literal["messages", "recipients", "bytes", "connections", "errors"]
@@ -35,15 +35,6 @@ def _cap(text: str) -> str:
     return text
 
 
-def _network(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return ip_network(value)
-    except ValueError as error:
-        raise ValueError(f'{error}; write a network like "10.0.0.0/8" or "2001:db8::/32"') from None
-
-
 def _zone(text: str) -> str:
     Days(text)
     return text
@@ -55,7 +46,6 @@ def _one_or_more(value: object) -> object:
 
 Name = Annotated[str, AfterValidator(_name)]
 CapText = Annotated[str, AfterValidator(_cap)]
-AnyNetwork = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Parts = Annotated[tuple[Part, ...], BeforeValidator(_one_or_more)]
 

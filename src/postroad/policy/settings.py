@@ -39,6 +39,17 @@ def _domain_pattern(entry: str) -> str:
         raise ValueError(f"not a domain: {error}") from None
 
 
+def _domain_name(text: str) -> str:
+    try:
+        name = parse_domain(text)
+    except AddressError as error:
+        raise ValueError(f"not a domain: {error}") from None
+    if name.startswith("["):
+        raise ValueError("not a domain: an address literal")
+    return name
+
+
+DomainName = Annotated[str, AfterValidator(_domain_name)]
 AnyNetwork = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Network = Annotated[AnyNetwork, AfterValidator(_bounded)]
 DomainPattern = Annotated[str, AfterValidator(_domain_pattern)]

@@ -3,25 +3,13 @@
 Without a section there is no such defence, and nothing is paid for it.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Final, Literal
+from ipaddress import ip_network
+from typing import Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from postroad.model.option import Duration, Settings
-
-
-def _network(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return ip_network(value)
-    except ValueError as error:
-        raise ValueError(f'{error}; write a network like "10.0.0.0/8" or "2001:db8::/32"') from None
-
-
-AnyNetwork = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
-
+from postroad.policy.settings import AnyNetwork
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

@@ -8,6 +8,7 @@ remembered for a while.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
@@ -162,7 +163,7 @@ class StsPolicies:
         for one in kept:
             if not holds(one, now):
                 self._known.pop(one.domain, None)
-                self._try(lambda domain=one.domain: self._store.forget(domain))  # type: ignore[misc]
+                self._try(partial(self._store.forget, one.domain))
         due = [one for one in kept if holds(one, now) and now >= next_refresh(one) and not is_backed_off(one, now)]
         tasks = [self._look(one.domain) for one in due[:_SWEPT]]
         await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)

@@ -12,7 +12,7 @@ import msgspec
 from postroad.model.acme import Account
 from postroad.model.errors import SpoolError
 from postroad.model.renewal import RenewalState
-from postroad.store.whole import write_whole
+from postroad.store.kept import load, save
 
 CERTIFICATE: Final = "certificate.pem"
 _ACCOUNTS: Final = "accounts.json"
@@ -28,13 +28,7 @@ class AcmeFolder:
 
     def certificate(self) -> bytes:
         """Key and chain in PEM, nothing when there are none; SpoolError when they cannot be read."""
-        path = self.path / CERTIFICATE
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise SpoolError(f"{path} cannot be read: {error.strerror}") from error
+        return load(self.path / CERTIFICATE)
 
     def keep_certificate(self, pem: bytes) -> None:
         """Replace it."""
@@ -73,6 +67,6 @@ class AcmeFolder:
         path = self.path / name
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_whole(path, octets)
         except OSError as error:
             raise SpoolError(f"{path} cannot be written: {error.strerror}") from error
+        save(path, octets)

@@ -5,19 +5,16 @@ attacker choose when policies are forgotten: whoever cannot write it says so. At
 were looked at last.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
-import apsw
 import msgspec
 
-from postroad.model.errors import SpoolError
 from postroad.model.sts import StsKept
+from postroad.store.tables import Tables
 
 LIMIT: Final = 10_000  # domains
 VERSION: Final = 1
-_BUSY_MS: Final = 200
 _SCHEMA: Final = f"""
 CREATE TABLE policy (domain TEXT PRIMARY KEY, looked INTEGER NOT NULL, kept BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX policy_looked ON policy (looked);
@@ -31,13 +28,12 @@ class StsStore:
 
     def __init__(self, path: Path, *, reads_only: bool = False) -> None:
         """Nothing is opened before the first call; who `reads_only` leaves the file as it is, and makes none."""
-        self._path = path
         self._reads_only = reads_only
-        self._db: apsw.Connection | None = None
+        self._tables = Tables(path, "MTA-STS policies", _SCHEMA, VERSION, reads_only=reads_only)
 
     def get(self, domain: str) -> StsKept | None:
         """What is kept of `domain`; SpoolError when the file cannot be read."""
-        for (octets,) in self._run("SELECT kept FROM policy WHERE domain = ?", (domain,)):
+        for (octets,) in self._tables.run("SELECT kept FROM policy WHERE domain = ?", (domain,)):
             return _read(octets)
         return None
 
@@ -46,55 +42,24 @@ class StsStore:
         if self._reads_only:
             return
         row = (kept.domain, kept.looked, msgspec.json.encode(kept))
-        self._run("INSERT OR REPLACE INTO policy VALUES (?, ?, ?)", row)
+        self._tables.run("INSERT OR REPLACE INTO policy VALUES (?, ?, ?)", row)
         text = "DELETE FROM policy WHERE domain IN (SELECT domain FROM policy ORDER BY looked DESC LIMIT -1 OFFSET ?)"
-        self._run(text, (LIMIT,))
+        self._tables.run(text, (LIMIT,))
 
     def forget(self, domain: str) -> None:
         """Keep nothing of `domain`."""
         if self._reads_only:
             return
-        self._run("DELETE FROM policy WHERE domain = ?", (domain,))
+        self._tables.run("DELETE FROM policy WHERE domain = ?", (domain,))
 
     def all(self) -> list[StsKept]:
         """Everything, those first that were looked at last."""
-        rows = self._run("SELECT kept FROM policy ORDER BY looked DESC LIMIT ?", (LIMIT,))
+        rows = self._tables.run("SELECT kept FROM policy ORDER BY looked DESC LIMIT ?", (LIMIT,))
         return [kept for kept in (_read(octets) for (octets,) in rows) if kept is not None]
 
     def close(self) -> None:
         """Let go of the file."""
-        db, self._db = self._db, None
-        if db is not None:
-            db.close(force=True)
-
-    def _run(self, text: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
-        if self._reads_only and not self._path.exists():
-            return []
-        try:
-            return list(self._opened().execute(text, values))
-        except (apsw.Error, OSError) as error:
-            self.close()
-            raise SpoolError(f"MTA-STS policies in {self._path} cannot be used: {error}") from error
-
-    def _opened(self) -> apsw.Connection:
-        if self._db is not None:
-            return self._db
-        if self._reads_only:
-            self._db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
-            return self._db
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        db = apsw.Connection(str(self._path))
-        db.set_busy_timeout(_BUSY_MS)
-        db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
-        with db:
-            version = db.execute("PRAGMA user_version").fetchone()
-            if version == (0,):
-                db.execute(_SCHEMA)
-            elif version != (VERSION,):
-                db.close()
-                raise SpoolError(f"{self._path} is of another version of this program; set it aside")
-        self._db = db
-        return db
+        self._tables.close()
 
 
 def _read(octets: object) -> StsKept | None:

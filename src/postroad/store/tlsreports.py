@@ -4,21 +4,18 @@ Calls run on the event loop: they write to the page cache alone (WAL). What is w
 counts of a batch are added in one transaction. Rows are bounded: beyond ROWS failures lose their details.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import apsw
-
 from postroad.model.errors import SpoolError
 from postroad.model.tlscounts import TlsCount, TlsJob, TlsKey
+from postroad.store.tables import Tables
 
 VERSION: Final = 1
 ROWS: Final = 200_000
 REPORTED: Final = 2000  # failures with details in one report
-_BUSY_MS: Final = 200
 _KEY: Final = "day, domain, policy_type, policy, result, mx_host, sending_ip, receiving_ip, words"
 _ADD: Final = """INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT
     (day, domain, policy_type, policy, result, mx_host, sending_ip, receiving_ip, words)
@@ -38,52 +35,50 @@ class TlsReportStore:
 
     def __init__(self, path: Path, *, reads_only: bool = False) -> None:
         """Nothing is opened before the first call; who `reads_only` leaves the file as it is, and makes none."""
-        self._path = path
-        self._reads_only = reads_only
-        self._db: apsw.Connection | None = None
+        self._tables = Tables(path, "what TLS reports count", _SCHEMA, VERSION, reads_only=reads_only)
 
     def add(self, counts: Sequence[TlsCount]) -> None:
         """Add to what was counted before: all of it, or SpoolError and nothing."""
-        (rows,) = self._run("SELECT count(*) FROM outcome", ())
+        (rows,) = self._tables.run("SELECT count(*) FROM outcome")
         is_full = int(str(rows[0])) >= ROWS
-        self._run("BEGIN IMMEDIATE", ())
+        self._tables.run("BEGIN IMMEDIATE")
         try:
             for one in counts:
                 key = one.key
                 detail = ("", "", "", "") if is_full else (key.mx_host, key.sending_ip, key.receiving_ip, key.words)
                 whose = (key.day, key.domain, key.policy_type, key.policy, key.result)
-                self._run(_ADD, (*whose, *detail, one.count))
-            self._run("COMMIT", ())
+                self._tables.run(_ADD, (*whose, *detail, one.count))
+            self._tables.run("COMMIT")
         except SpoolError:
             with suppress(SpoolError):
-                self._run("ROLLBACK", ())
+                self._tables.run("ROLLBACK")
             raise
 
     def counts(self, day: int, domain: str) -> list[TlsCount]:
         """What was counted, successes first, then the most frequent failures."""
         text = "SELECT * FROM outcome WHERE day = ? AND domain = ? ORDER BY result <> 'success', count DESC LIMIT ?"
-        return [_count(row) for row in self._run(text, (day, domain, REPORTED))]
+        return [_count(row) for row in self._tables.run(text, (day, domain, REPORTED))]
 
     def days(self) -> list[tuple[int, str]]:
         """Every day and domain with counts, the newest first."""
-        rows = self._run("SELECT DISTINCT day, domain FROM outcome ORDER BY day DESC, domain", ())
+        rows = self._tables.run("SELECT DISTINCT day, domain FROM outcome ORDER BY day DESC, domain")
         return [(int(str(day)), str(domain)) for day, domain in rows]
 
     def unplanned(self, before: int) -> list[tuple[int, str]]:
         """Days before the day `before` and domains whose reports nobody has planned yet."""
         text = """SELECT DISTINCT day, domain FROM outcome AS o WHERE day < ?
             AND NOT EXISTS (SELECT 1 FROM job WHERE job.day = o.day AND job.domain = o.domain) LIMIT 1000"""
-        return [(int(str(day)), str(domain)) for day, domain in self._run(text, (before,))]
+        return [(int(str(day)), str(domain)) for day, domain in self._tables.run(text, (before,))]
 
     def plan(self, job: TlsJob) -> None:
         """A report is due; one that is planned already stays as it is."""
         text = "INSERT OR IGNORE INTO job (day, domain, uri, at, tries) VALUES (?, ?, ?, ?, ?)"
-        self._run(text, (job.day, job.domain, job.uri, job.at, job.tries))
+        self._tables.run(text, (job.day, job.domain, job.uri, job.at, job.tries))
 
     def due(self, now: int, most: int) -> list[TlsJob]:
         """Reports that are due."""
         text = "SELECT day, domain, uri, at, tries FROM job WHERE NOT done AND at <= ? ORDER BY at LIMIT ?"
-        rows = self._run(text, (now, most))
+        rows = self._tables.run(text, (now, most))
         return [
             TlsJob(int(str(day)), str(domain), str(uri), int(str(at)), int(str(tries)))
             for day, domain, uri, at, tries in rows
@@ -92,51 +87,22 @@ class TlsReportStore:
     def later(self, job: TlsJob, at: int) -> None:
         """It did not work; try it again."""
         text = "UPDATE job SET at = ?, tries = tries + 1 WHERE day = ? AND domain = ? AND uri = ?"
-        self._run(text, (at, job.day, job.domain, job.uri))
+        self._tables.run(text, (at, job.day, job.domain, job.uri))
 
     def done(self, job: TlsJob) -> None:
         """It is sent, or given up."""
-        self._run("UPDATE job SET done = 1 WHERE day = ? AND domain = ? AND uri = ?", (job.day, job.domain, job.uri))
+        self._tables.run(
+            "UPDATE job SET done = 1 WHERE day = ? AND domain = ? AND uri = ?", (job.day, job.domain, job.uri)
+        )
 
     def expire(self, before: int) -> None:
         """Forget days before the day `before`."""
-        self._run("DELETE FROM outcome WHERE day < ?", (before,))
-        self._run("DELETE FROM job WHERE day < ?", (before,))
+        self._tables.run("DELETE FROM outcome WHERE day < ?", (before,))
+        self._tables.run("DELETE FROM job WHERE day < ?", (before,))
 
     def close(self) -> None:
         """Let go of the file."""
-        db, self._db = self._db, None
-        if db is not None:
-            db.close(force=True)
-
-    def _run(self, text: str, values: tuple[str | int, ...]) -> list[tuple[object, ...]]:
-        if self._reads_only and not self._path.exists():
-            return []
-        try:
-            return list(self._opened().execute(text, values))
-        except (apsw.Error, OSError) as error:
-            if not isinstance(error, apsw.BusyError | apsw.FullError):
-                self.close()
-            raise SpoolError(f"what TLS reports count in {self._path} cannot be used: {error}") from error
-
-    def _opened(self) -> apsw.Connection:
-        if self._db is not None:
-            return self._db
-        if self._reads_only:
-            self._db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
-            return self._db
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        db = apsw.Connection(str(self._path))
-        db.set_busy_timeout(_BUSY_MS)
-        db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
-        with db:
-            version = db.execute("PRAGMA user_version").fetchone()
-            if version == (0,):
-                db.execute(_SCHEMA)
-            elif version != (VERSION,):
-                raise SpoolError(f"{self._path} is of another version of this program; set it aside")
-        self._db = db
-        return db
+        self._tables.close()
 
 
 def _count(row: tuple[object, ...]) -> TlsCount:

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from postroad.house.counttable import table_of
-from postroad.house.keeper import EVERY, AccountKeeper
+from postroad.house.keeper import AccountKeeper
+from postroad.house.keeping import EVERY
 from postroad.model.counts import Cap, Kept, Take, account_of, parse_cap
 from postroad.model.errors import SpoolError
 from postroad.model.records import Record, SpoolFaulted

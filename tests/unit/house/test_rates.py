@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from postroad.house.rates import EVERY, RateKeeper
+from postroad.house.keeping import EVERY
+from postroad.house.rates import RateKeeper
 from postroad.model.errors import SpoolError
 from postroad.model.records import Record, SpoolFaulted
 from postroad.model.usage import Usage

@@ -1,0 +1,65 @@
+"""An SQLite file of the server's own whose calls run on the event loop: they write to the page cache alone (WAL).
+
+Nothing is opened before the first call. Who only reads leaves the file as it is, and makes none. A file of another
+version of this program is refused, never changed.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from postroad.model.errors import SpoolError
+
+_BUSY_MS: Final = 200  # the event loop waits
+
+
+class Tables:
+    """The file at `path`; for the stores that have their tables there."""
+
+    def __init__(self, path: Path, what: str, schema: str, version: int, *, reads_only: bool) -> None:
+        """`what` is in it, for people; `schema` makes it anew, and sets `version`."""
+        self._path = path
+        self._what = what
+        self._schema = schema
+        self._version = version
+        self._reads_only = reads_only
+        self._db: apsw.Connection | None = None
+
+    def run(self, text: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        """The rows of one statement; SpoolError when the file cannot be used."""
+        if self._reads_only and not self._path.exists():
+            return []
+        try:
+            return list(self._opened().execute(text, values))
+        except (apsw.Error, OSError) as error:
+            if not isinstance(error, apsw.BusyError | apsw.FullError):
+                self.close()
+            raise SpoolError(f"{self._what} in {self._path} cannot be used: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        db, self._db = self._db, None
+        if db is not None:
+            db.close(force=True)
+
+    def _opened(self) -> apsw.Connection:
+        if self._db is not None:
+            return self._db
+        if self._reads_only:
+            self._db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+            return self._db
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        db = apsw.Connection(str(self._path))
+        db.set_busy_timeout(_BUSY_MS)
+        db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+        with db:
+            version = db.execute("PRAGMA user_version").fetchone()
+            if version == (0,):
+                db.execute(self._schema)
+        if version not in ((0,), (self._version,)):
+            db.close()
+            raise SpoolError(f"{self._path} is of another version of this program; set it aside")
+        self._db = db
+        return db
