@@ -17,25 +17,25 @@ from typing import Final
 import uvloop
 
 from postroad.config.schema import Config
-from postroad.house.board import Board
-from postroad.house.courierlife import CourierLife, Wire, WireNotifier
-from postroad.house.edge import Edge
-from postroad.house.exchange import Shop
 from postroad.house.house import House, Logs, around_of
 from postroad.house.life import Life, let_go
+from postroad.house.processes.board import Board
+from postroad.house.processes.courierlife import CourierLife, Wire, WireNotifier
+from postroad.house.processes.edge import Edge
+from postroad.house.processes.exchange import Shop
+from postroad.house.processes.seat import Role, Roles, Seat
+from postroad.house.processes.supervisor import SPARE, Supervisor
+from postroad.house.processes.upgrade import Upgrader, program_of
 from postroad.house.reload import Reloader
-from postroad.house.seat import Role, Roles, Seat
 from postroad.house.securing import read_certificates
-from postroad.house.supervisor import SPARE, Supervisor
-from postroad.house.upgrade import Upgrader, program_of
 from postroad.model.errors import ConfigError, SpoolError
 from postroad.net.clock import SystemClock
-from postroad.net.fork import Signals
-from postroad.net.handover import Handover, become
-from postroad.net.inherited import Inherited, inherited_sockets
-from postroad.net.keyfiles import KeyStore
-from postroad.net.notify import Notifier
-from postroad.net.process import become_user, give_to_user, ids_of, is_root, raise_file_limit
+from postroad.net.process.fork import Signals
+from postroad.net.process.handover import Handover, become
+from postroad.net.process.inherited import Inherited, inherited_sockets
+from postroad.net.process.notify import Notifier
+from postroad.net.process.rights import become_user, give_to_user, ids_of, is_root, raise_file_limit
+from postroad.net.tls.keyfiles import KeyStore
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
 from postroad.observe.sinks import Sinks

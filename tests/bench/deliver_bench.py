@@ -22,9 +22,9 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.model.outcome import Delivered
 from postroad.model.route import SMTP, Route, Target
 from postroad.model.work import Place, Stored, Work
-from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import SystemClock
 from postroad.net.stream import open_stream
+from postroad.net.tls.client import ClientContexts
 
 LOOPS = 20
 PREFIX = (

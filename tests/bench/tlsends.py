@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 from postroad.model.option import parse_endpoint
-from postroad.net.clienttls import ClientContext, ClientContexts
+from postroad.net.tls.client import ClientContext, ClientContexts
 
 BACKLOG = 5000
 LIMIT = 1 << 20

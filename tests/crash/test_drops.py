@@ -19,6 +19,7 @@ from tests.support.relay import Relay, wait_until
 
 HOLDING = '\n[drops]\npoll = "100ms"\n[[routes]]\nrecipients = ["*"]\nthen = "hold"\n'
 CALLS = ("open", "write", "fsync", "fdatasync", "fchmod", "rename", "unlink", "close", "pread", "pwritev")
+POSTQUEUE = "from postroad.cli.postfix.postqueue import main; main()"
 CHILD = """
 import os, signal, sys
 number, names = int(sys.argv.pop(1)), sys.argv.pop(1).split(",")
@@ -40,7 +41,7 @@ for name in names:
 if sys.argv[1] == "serve":
     from postroad.cli.main import main
 else:
-    from postroad.cli.sendmail import main
+    from postroad.cli.postfix.sendmail import main
 main()
 """
 
@@ -56,7 +57,7 @@ def send(relay: Relay, number: int, words: str) -> subprocess.CompletedProcess[b
 def waiting(relay: Relay) -> list[str]:
     """The queue ids of everything in the queue."""
     out = subprocess.run(
-        [sys.executable, "-c", "from postroad.cli.postqueue import main; main()", "-c", str(relay.config), "-j"],
+        [sys.executable, "-c", POSTQUEUE, "-c", str(relay.config), "-j"],
         capture_output=True,
         timeout=60,
         check=True,

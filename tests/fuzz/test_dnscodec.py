@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroad.model.dns import DnsStatus
-from postroad.net.dnscodec import KINDS, encode_question, read_answer
+from postroad.net.dns.codec import KINDS, encode_question, read_answer
 
 QUESTION = encode_question(0x1234, "a.example.com", "MX", edns=False)
 # A true answer: CNAME to b.example.com, then two MX records with compressed names, then SOA and OPT.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from postroad.net.exporter import Exporter
+from postroad.net.tls.exporter import Exporter
 from tests.support.authority import Authority, Issued
 from tests.support.logins import scram_line, write_lines
 from tests.support.ports import free_port

@@ -23,11 +23,11 @@ from postroad.model.outcome import Deferred, Delivered, Outcome
 from postroad.model.route import Route
 from postroad.model.security import BY_DANE, DANE, REQUIRED, Secured, Security
 from postroad.net.clock import SystemClock
-from postroad.net.danecheck import TlsaCheck
-from postroad.net.resolver import Resolver
+from postroad.net.dns.resolver import Resolver
+from postroad.net.dns.system import HostsFile
+from postroad.net.dns.validation import Validation, prove_all
 from postroad.net.settings import ResolverSettings
-from postroad.net.systemdns import HostsFile
-from postroad.net.validation import Validation, prove_all
+from postroad.net.tls.danecheck import TlsaCheck
 from postroad.routing.dane import Dane
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules

@@ -20,9 +20,9 @@ from postroad.model.dns import DnsStatus, MxRecord, SrvRecord, TlsaRecord
 from postroad.model.outcome import Deferred, Failed
 from postroad.model.route import Route
 from postroad.net.clock import SystemClock
-from postroad.net.resolver import Resolver
+from postroad.net.dns.resolver import Resolver
+from postroad.net.dns.system import HostsFile
 from postroad.net.settings import ResolverSettings
-from postroad.net.systemdns import HostsFile
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
 from tests.support.dnsserver import DnsServer

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from postroad.net.exporter import Exporter
+from postroad.net.tls.exporter import Exporter
 from tests.support.authority import Authority
 from tests.support.logins import scram_line
 from tests.support.relay import CAPTURE, Relay

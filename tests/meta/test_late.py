@@ -16,7 +16,7 @@ from tests.meta.source import Module, dotted, excerpt, expect_none, lates
 
 DOORS: Final = (
     "postroad.model.late",  # constants of modules
-    "postroad.net.worker",  # jobs of a worker process
+    "postroad.net.workers.worker",  # jobs of a worker process
     "postroad.config.ownpolicies",  # what the configuration names
 )
 LATE: Final = (
@@ -82,7 +82,7 @@ def test_modules_are_imported_by_name_in_one_place(src: list[Module]) -> None:
 
 
 def test_nobody_imports_at_the_start_what_few_need() -> None:
-    code = "import sys, postroad.app, postroad.cli.main, postroad.config.host; print(*sys.modules)"
+    code = "import sys, postroad.app, postroad.cli.main, postroad.config.checks.host; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "postroad.app" in loaded
     assert [name for name in LATE if name in loaded] == []

@@ -19,11 +19,11 @@ from postroad.house.renewing import Renewing
 from postroad.model.acme import Wanted
 from postroad.model.records import CertificateNotObtained, CertificateObtained, Record
 from postroad.model.renewal import DAY, HOUR, RenewalState
-from postroad.net.alpnserver import AlpnServer
-from postroad.net.certfacts import CertificateFacts
+from postroad.net.acme.alpnserver import AlpnServer
 from postroad.net.clock import SystemClock
-from postroad.net.inherited import Inherited
-from postroad.net.keyfiles import READ_FACTS
+from postroad.net.process.inherited import Inherited
+from postroad.net.tls.certfacts import CertificateFacts
+from postroad.net.tls.keyfiles import READ_FACTS
 from postroad.store.acme import AcmeFolder
 from tests.support.clock import ManualClock
 from tests.support.pebble import EAB_KEY, Pebble, Reply, problem

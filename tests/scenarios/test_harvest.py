@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from postroad.config.schema import Config
-from postroad.house.guard import Guard
-from postroad.house.guardboard import GuardBoard
-from postroad.house.lookout import Eyes, shield_of
+from postroad.house.guard.board import GuardBoard
+from postroad.house.guard.guard import Guard
+from postroad.house.guard.lookout import Eyes, shield_of
 from postroad.model.records import NetworkBanned
 from postroad.policy.chain import Chain
 from postroad.policy.context import ConnectContext, RcptContext

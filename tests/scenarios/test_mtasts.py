@@ -13,7 +13,7 @@ import pytest
 
 from postroad.house.mtasts import FETCH_SECONDS
 from postroad.net.clock import SystemClock
-from postroad.net.fetcher import Fetcher
+from postroad.net.http.fetcher import Fetcher
 from postroad.routing.mtasts import SIZE_LIMIT
 from postroad.routing.stscache import StsPolicies
 from postroad.store.stspolicies import StsStore

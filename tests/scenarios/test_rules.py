@@ -77,8 +77,8 @@ def by_smtp(relay: Relay, to: str, subject: str, sender: str = "shop@example.com
 
 
 def by_drop(relay: Relay, to: str, subject: str, sender: str = "shop@example.com") -> None:
-    command = [sys.executable, "-m", "postroad.cli.sendmail", "-C", str(relay.config), "-f", sender, to]
-    program = "import sys; from postroad.cli.sendmail import main; sys.argv[0] = 'sendmail'; main()"
+    command = [sys.executable, "-m", "postroad.cli.postfix.sendmail", "-C", str(relay.config), "-f", sender, to]
+    program = "import sys; from postroad.cli.postfix.sendmail import main; sys.argv[0] = 'sendmail'; main()"
     command[1:3] = ["-c", program]
     text = f"Subject: {subject}\n\nhello\n"
     done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=60, check=False)

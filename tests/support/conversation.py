@@ -24,14 +24,14 @@ from postroad.model.queueid import QueueIds
 from postroad.model.records import Record
 from postroad.model.reply import Reply
 from postroad.model.work import Place, Stored, Work
-from postroad.net.inherited import Inherited
+from postroad.net.process.inherited import Inherited
 from postroad.net.stream import AtTurnEnd
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.chain import Chain, Policy
-from postroad.policy.conduct import Conduct
 from postroad.policy.context import RcptContext
 from postroad.policy.networks import membership
 from postroad.policy.settings import AccessSettings
+from postroad.policy.shield.conduct import Conduct
 from postroad.policy.stages import Stages
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer

@@ -18,9 +18,9 @@ from postroad.model.records import Record
 from postroad.model.route import LMTP, SMTP, Route, Target
 from postroad.model.security import TlsObserver
 from postroad.model.work import Place, Stored, Work
-from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock, SystemClock
 from postroad.net.stream import open_stream
+from postroad.net.tls.client import ClientContexts
 from tests.support.peer import Peer
 
 ID = "3Pt2mN2VXxznj"

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from postroad.net.directories import make_directory
-from postroad.net.ldap import Directory, ServerFault
+from postroad.net.ldap.directories import make_directory
+from postroad.net.ldap.directory import Directory, ServerFault
 from postroad.net.settings import DirectorySettings
 from tests.support.clock import ManualClock
 from tests.support.slapd import READER, READER_PASSWORD, Slapd

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from postroad.net.dnscodec import encode_question, read_answer
+from postroad.net.dns.codec import encode_question, read_answer
 from tests.support.ports import free_dual_port
 from tests.support.zonesigning import sign_expired
 

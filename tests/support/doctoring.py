@@ -12,7 +12,7 @@ from postroad.doctor.finding import Finding
 from postroad.doctor.talk import Talk
 from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord
 from postroad.net.clock import Clock, SystemClock
-from postroad.net.validation import Proof, conclusion, prove
+from postroad.net.dns.validation import Proof, conclusion, prove
 
 Records = Mapping[tuple[str, str], tuple[str | MxRecord, ...]]
 

@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 
-from postroad.house.counttable import table_of
+from postroad.house.counting.table import table_of
 from postroad.listener.transaction import Transaction
 from postroad.model.address import Mailbox, parse_mailbox
 from postroad.model.counts import Counts, Judged, Take

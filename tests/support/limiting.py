@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping
 
 from postroad.config.schema import Config
 from postroad.house.asked import Asked
-from postroad.house.counting import LocalCrowd
-from postroad.house.counttable import table_of
+from postroad.house.counting.counters import LocalCrowd
+from postroad.house.counting.table import table_of
 from postroad.house.policing import Limits, Policing
 from postroad.model.counts import Counts
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.policies.rules import Rules
-from postroad.policy.ratechoice import Choice
-from postroad.policy.ratesettings import RateSettings
+from postroad.policy.rates.choice import Choice
+from postroad.policy.rates.settings import RateSettings
 
 CONFIG = Config.model_validate({"listeners": {"mx": {"bind": ["127.0.0.1:0"]}}})
 

@@ -2,7 +2,7 @@
 
 import tomllib
 
-from postroad.config.checkrules import head_of, tls_state
+from postroad.config.checks.rules import head_of, tls_state
 from postroad.config.rulebook import ruling_of
 from postroad.config.schema import Config
 from postroad.model.address import NULL_PATH, parse_mailbox
@@ -12,8 +12,8 @@ from postroad.policies.relay_control import RelayControl
 from postroad.policies.rules import Rules
 from postroad.policy.chain import Chain
 from postroad.policy.context import Peer
-from postroad.policy.rehearsal import Case, Rehearsed, rehearse
-from postroad.policy.rulebook import Rulebook
+from postroad.policy.rules.book import Rulebook
+from postroad.policy.rules.rehearsal import Case, Rehearsed, rehearse
 from postroad.policy.stages import Stages
 from tests.support.conversation import NOW
 

@@ -1,7 +1,7 @@
 """Options of aliases (`[[aliases]]`): tables that turn a recipient into others, asked in order.
 
 Each table is of one kind: a file, a file of regular expressions, entries in the configuration, or a query to a
-database. What the kinds need of one another is checked in config/checkaliases.py.
+database. What the kinds need of one another is checked in config/checks/aliases.py.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ def shows_password(text: str) -> bool:
 
 def _database(text: str) -> str:
     if shows_password(text):
-        return text  # refused in config/checkaliases.py, whose words do not repeat it
+        return text  # refused in config/checks/aliases.py, whose words do not repeat it
     if text.startswith(POSTGRES):
         address = urlsplit(text)
         if not address.hostname or address.path in ("", "/"):

@@ -36,8 +36,8 @@ from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
 from postroad.model.records import DeskFaulted, Emit
 from postroad.net.clock import Clock
-from postroad.net.handover import copy_of
-from postroad.net.inherited import Given, Inherited
+from postroad.net.process.handover import copy_of
+from postroad.net.process.inherited import Given, Inherited
 
 API: Final = "api"  # the name of its sockets when they are handed over
 LINE: Final = 16 << 10  # octets of the request's line: envelopes stand there

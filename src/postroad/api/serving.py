@@ -9,7 +9,7 @@ from typing import Protocol
 from postroad.api.exchange import Asked, Told
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
-from postroad.net.inherited import Given, Inherited
+from postroad.net.process.inherited import Given, Inherited
 
 Answer = Callable[[Asked], Awaitable[Told]]
 

@@ -18,8 +18,8 @@ from postroad.auth.source import EXPIRED, PASSWORDS, WRONG, Attempt, Denied, Scr
 from postroad.auth.userlines import LineError, parse_address
 from postroad.model.errors import ConfigError
 from postroad.model.identity import Identity
-from postroad.net.fetching import Answer
-from postroad.net.http import Poster
+from postroad.net.http.fetching import Answer
+from postroad.net.http.poster import Poster
 
 REASON_LIMIT: Final = 200
 LOGIN_LIMIT: Final = 320

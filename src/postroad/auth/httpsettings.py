@@ -27,7 +27,7 @@ def _url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise ValueError('not an address; write it like "https://login.example.com/check"')
     if has_credentials(text):
-        return text  # refused in config/checkauth.py, whose words do not repeat it
+        return text  # refused in config/checks/auth.py, whose words do not repeat it
     if parts.scheme == "http" and not (host in ("localhost", "::1") or host.startswith("127.")):
         raise ValueError("passwords would go in the clear; use https")
     return text

@@ -16,9 +16,9 @@ from postroad.model.address import Mailbox, parse_mailbox
 from postroad.model.errors import AddressError, DirectoryError
 from postroad.model.identity import Identity
 from postroad.net.clock import Clock
-from postroad.net.ldap import Directory, Search
-from postroad.net.ldapcodec import BASE, Entry
-from postroad.net.ldapfilter import escape_dn, escape_filter, fill
+from postroad.net.ldap.codec import BASE, Entry
+from postroad.net.ldap.directory import Directory, Search
+from postroad.net.ldap.filters import escape_dn, escape_filter, fill
 
 LOGIN_LIMIT: Final = 320
 ADDRESSES_LIMIT: Final = 500  # of one user, those it may use for others included

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from postroad.auth.source import EXPIRED, Denied
-from postroad.net.ldapcodec import Entry, Result
+from postroad.net.ldap.codec import Entry, Result
 
 # Attributes of Active Directory that tell of the account's state.
 STATE_ATTRIBUTES: Final = (

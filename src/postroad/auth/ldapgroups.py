@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from postroad.model.errors import DirectoryError
-from postroad.net.ldap import Search
-from postroad.net.ldapfilter import IN_CHAIN, escape_filter
+from postroad.net.ldap.directory import Search
+from postroad.net.ldap.filters import IN_CHAIN, escape_filter
 
 DEPTH_LIMIT: Final = 16  # levels of groups in groups
 GROUPS_LIMIT: Final = 1000

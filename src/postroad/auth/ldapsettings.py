@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 
 from postroad.model.option import Settings
-from postroad.net.ldapfilter import escape_dn, escape_filter, fill, pack_filter
+from postroad.net.ldap.filters import escape_dn, escape_filter, fill, pack_filter
 
 PLACES: Final = ("login", "user", "domain")
 _SAMPLE: Final = dict.fromkeys(PLACES, "sample")

@@ -20,8 +20,8 @@ from postroad.auth.source import TOKENS, Attempt, Denied, ScramKeys, Unavailable
 from postroad.auth.tokenclaims import Client, judge
 from postroad.model.identity import Identity
 from postroad.net.clock import Clock
-from postroad.net.fetcher import Fetcher
-from postroad.net.fetching import Answer
+from postroad.net.http.fetcher import Fetcher
+from postroad.net.http.fetching import Answer
 
 OK: Final = 200
 DOCUMENT_LIMIT: Final = 512 << 10  # octets of any answer of an issuer

@@ -13,9 +13,9 @@ from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.desk.protocol import CertificateAsked
 from postroad.doctor.certificates import judged, when
 from postroad.doctor.finding import Level
-from postroad.net.certfacts import life_of
 from postroad.net.clock import SystemClock
-from postroad.net.keyfiles import READ_FACTS
+from postroad.net.tls.certfacts import life_of
+from postroad.net.tls.keyfiles import READ_FACTS
 from postroad.store.acme import AcmeFolder
 
 FOUND = 1  # something is wrong

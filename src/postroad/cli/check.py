@@ -13,12 +13,12 @@ import typer
 from postroad.cli.exits import CONFIG, OK, complain, guarded
 from postroad.cli.options import ConfigFile, Json
 from postroad.cli.reload import compared, json_of, tell
-from postroad.config.checkaliases import check_tables
-from postroad.config.checkdirectories import probe_directories
-from postroad.config.checkrecipients import check_known
-from postroad.config.checkrules import try_rules
-from postroad.config.checktls import check_tls_files
-from postroad.config.host import check_host
+from postroad.config.checks.aliases import check_tables
+from postroad.config.checks.directories import probe_directories
+from postroad.config.checks.host import check_host
+from postroad.config.checks.recipients import check_known
+from postroad.config.checks.rules import try_rules
+from postroad.config.checks.tls import check_tls_files
 from postroad.config.load import Loaded, find_config, inspect_config
 from postroad.config.problem import Problem, Warned, path_text, place_of
 from postroad.config.rulebook import ruling_of

@@ -27,9 +27,9 @@ from postroad.model.address import parse_domain
 from postroad.model.dns import Answer
 from postroad.model.errors import AddressError
 from postroad.model.late import Late
-from postroad.net.asking import ask_all
 from postroad.net.clock import SystemClock
-from postroad.net.resolver import Resolver
+from postroad.net.dns.asking import ask_all
+from postroad.net.dns.resolver import Resolver
 
 MAKE_KEY: Final = Late[MakeKey]("postroad.mailauth.dkim_private", "MAKE")
 READ_KEY: Final = Late[ReadKey]("postroad.mailauth.dkim_private", "READ")

@@ -24,9 +24,9 @@ from postroad.doctor.finding import Finding, Level, count
 from postroad.doctor.talk import MemoryTalk, Talk
 from postroad.house.stranger import Strangers
 from postroad.net.clock import SystemClock
-from postroad.net.resolver import Resolver
-from postroad.net.systemdns import system_nameservers
-from postroad.net.validation import prove_all
+from postroad.net.dns.resolver import Resolver
+from postroad.net.dns.system import system_nameservers
+from postroad.net.dns.validation import prove_all
 
 FOUND: Final = 1  # there is a problem
 _MARKS: Final = MappingProxyType(

@@ -12,9 +12,9 @@ from typing import Final
 import typer
 
 from postroad.api.page import api_text
-from postroad.cli import mailqformat, postqueue, postsuper, sendmail
 from postroad.cli.main import build
-from postroad.cli.sendmailoptions import OPTIONS as SENDMAIL_OPTIONS
+from postroad.cli.postfix import mailqformat, postqueue, postsuper, sendmail
+from postroad.cli.postfix.options import OPTIONS as SENDMAIL_OPTIONS
 from postroad.config.document import NOTE, configuration_page, records_page, replies_page, table_cell
 from postroad.config.policiespage import policies_page
 from postroad.observe.metrics.page import metrics_text

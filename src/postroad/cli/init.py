@@ -21,7 +21,7 @@ from postroad.config.load import inspect_config
 from postroad.config.starter import Answers, starter
 from postroad.model.errors import ConfigError
 from postroad.net.hostname import host_name
-from postroad.net.process import give_to_user, is_root
+from postroad.net.process.rights import give_to_user, is_root
 
 HOME: Final = "/var/lib/postroad"
 NO_LOGIN: Final = "/usr/sbin/nologin"

@@ -17,11 +17,8 @@ from postroad.cli import (
     check,
     dkim,
     doctor,
-    explain,
-    importing,
     init,
     key,
-    queue,
     rates,
     reload,
     serve,
@@ -31,7 +28,10 @@ from postroad.cli import (
     user,
 )
 from postroad.cli.exits import USAGE
+from postroad.cli.explain import command as explain
 from postroad.cli.map import look_into
+from postroad.cli.postfix import importing
+from postroad.cli.queue import command as queue
 
 _TYPER_USAGE: Final = 2  # what typer leaves with when the command line is wrong
 

@@ -16,7 +16,7 @@ from postroad.aliases.table import Find, Found
 from postroad.aliases.text import key_of
 from postroad.cli.exits import NO_INPUT, OK, guarded
 from postroad.cli.options import ConfigFile, configuration
-from postroad.config.checkaliases import passwords_of, problem_of
+from postroad.config.checks.aliases import passwords_of, problem_of
 from postroad.config.problem import render
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError, ConfigError

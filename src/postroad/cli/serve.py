@@ -10,7 +10,7 @@ from typing import Final
 from postroad.app import run
 from postroad.cli.exits import guarded
 from postroad.cli.options import ConfigFile
-from postroad.config.host import check_host
+from postroad.config.checks.host import check_host
 from postroad.config.load import find_config, inspect_config
 from postroad.config.problem import Warned
 from postroad.config.schema import Config

@@ -12,7 +12,7 @@ import typer
 from msgspec import Struct
 
 from postroad.cli.exits import NO_HOST, OK, UNAVAILABLE, guarded
-from postroad.cli.explaindns import NotingLookup, Question
+from postroad.cli.explain.dns import NotingLookup, Question
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.tlsreports import reports
@@ -27,12 +27,12 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import AddressError
 from postroad.model.outcome import Held
 from postroad.model.route import CAPTURE, Route
-from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import SystemClock
-from postroad.net.danecheck import TlsaCheck
+from postroad.net.dns.resolver import Resolver
 from postroad.net.proxy import Proxy
-from postroad.net.resolver import Resolver
 from postroad.net.stream import Stream, open_stream
+from postroad.net.tls.client import ClientContexts
+from postroad.net.tls.danecheck import TlsaCheck
 from postroad.routing.lanes import lane_named
 from postroad.routing.router import Router
 

@@ -11,7 +11,7 @@ import typer
 from postroad.cli.exits import OK, complain, guarded
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
-from postroad.house.tlsreporting import author_of
+from postroad.house.reports.tlsreporting import author_of
 from postroad.message.tlsrpt import day_text, report_json
 from postroad.message.tlsrptread import Report, clean
 from postroad.model.security import SUCCESS

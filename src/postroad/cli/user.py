@@ -28,7 +28,7 @@ from postroad.house.identities import HASHING
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_duration
 from postroad.net.clock import SystemClock
-from postroad.net.process import ids_of, is_root
+from postroad.net.process.rights import ids_of, is_root
 from postroad.store.tablefile import TableFileError
 from postroad.store.usersfile import locked, read_users, write_users
 

@@ -10,27 +10,27 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.config.checkacme import check_acme
-from postroad.config.checkaliases import check_aliases
-from postroad.config.checkapi import check_api
-from postroad.config.checkauth import check_auth
-from postroad.config.checkdesk import check_desk, overlap
-from postroad.config.checkdirectories import check_directories
-from postroad.config.checkoauth import check_oauth
-from postroad.config.checkrates import check_rates
-from postroad.config.checkrecipients import check_recipients
-from postroad.config.checkreturns import check_returns
-from postroad.config.checkrules import check_rules
-from postroad.config.checkshield import check_shield
-from postroad.config.checksigning import check_signing
-from postroad.config.checksinks import check_sinks
-from postroad.config.checktls import tls_rules
-from postroad.config.checktlsout import tls_out_rules
+from postroad.config.checks.acme import check_acme
+from postroad.config.checks.aliases import check_aliases
+from postroad.config.checks.api import check_api
+from postroad.config.checks.auth import check_auth
+from postroad.config.checks.desk import check_desk, overlap
+from postroad.config.checks.directories import check_directories
+from postroad.config.checks.oauth import check_oauth
+from postroad.config.checks.queue import QUEUE_RULES
+from postroad.config.checks.rates import check_rates
+from postroad.config.checks.recipients import check_recipients
+from postroad.config.checks.returns import check_returns
+from postroad.config.checks.routes import ROUTE_RULES
+from postroad.config.checks.rules import check_rules
+from postroad.config.checks.shield import check_shield
+from postroad.config.checks.signing import check_signing
+from postroad.config.checks.sinks import check_sinks
+from postroad.config.checks.tls import tls_rules
+from postroad.config.checks.tlsout import tls_out_rules
 from postroad.config.describe import duration_text, size_text, value_text
 from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
-from postroad.config.queuerules import QUEUE_RULES
-from postroad.config.routes import ROUTE_RULES
 from postroad.config.schema import Config
 from postroad.model.option import NEVER, parse_endpoint
 from postroad.routing.rules import hop_text

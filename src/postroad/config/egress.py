@@ -17,8 +17,8 @@ from postroad.delivery.sourcesettings import SourceSettings
 from postroad.model.errors import ConfigError
 from postroad.model.option import Secret
 from postroad.net.addresses import is_own_address
-from postroad.net.clienttls import ClientContexts
 from postroad.net.proxy import HAPROXY, Proxy, parse_proxy
+from postroad.net.tls.client import ClientContexts
 
 _FAMILY_MARKS = ((".", "ipv4", "IPv4"), (":", "ipv6", "IPv6"))
 

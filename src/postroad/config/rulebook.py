@@ -16,12 +16,12 @@ from postroad.model.late import Late
 from postroad.model.option import Settings
 from postroad.policies.listfiles import ListFiles
 from postroad.policies.relay_control import RelayControl
-from postroad.policy.conditions import Tools
 from postroad.policy.globs import Compile, Test
-from postroad.policy.owners import Delegations
-from postroad.policy.rulebook import Fault, Rulebook, compile_rules
-from postroad.policy.ruletext import ListFileSettings
-from postroad.policy.standing import Standing, standing_rules
+from postroad.policy.rules.book import Fault, Rulebook, compile_rules
+from postroad.policy.rules.conditions import Tools
+from postroad.policy.rules.owners import Delegations
+from postroad.policy.rules.standing import Standing, standing_rules
+from postroad.policy.rules.text import ListFileSettings
 
 S = TypeVar("S", bound=Settings)
 

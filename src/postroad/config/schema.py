@@ -23,16 +23,16 @@ from postroad.listener.signsettings import DkimSettings
 from postroad.model.address import parse_domain, parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import File, Settings, named
-from postroad.net.acmesettings import AcmeSettings
+from postroad.net.acme.settings import AcmeSettings
 from postroad.net.hostname import host_name
-from postroad.net.keyfiles import KeyFiles
 from postroad.net.settings import DirectorySettings, ProcessSettings, ResolverSettings
-from postroad.net.tlssettings import TlsSettings
+from postroad.net.tls.keyfiles import KeyFiles
+from postroad.net.tls.settings import TlsSettings
 from postroad.observe.settings import LogSettings, SinkSettings
-from postroad.policy.ratesettings import CountingSettings, RateSettings
-from postroad.policy.rulesettings import DeviceSettings, ExpectSettings, RuleSettings, SenderSettings
+from postroad.policy.rates.settings import CountingSettings, RateSettings
+from postroad.policy.rules.settings import DeviceSettings, ExpectSettings, RuleSettings, SenderSettings
 from postroad.policy.settings import AccessSettings, PolicySettings
-from postroad.policy.shieldsettings import BanSettings, BreakerSettings, TarpitSettings
+from postroad.policy.shield.settings import BanSettings, BreakerSettings, TarpitSettings
 from postroad.queue.settings import DsnSettings, QueueSettings, RetrySettings, ShapingSettings
 from postroad.recipients.settings import RecipientSettings
 from postroad.routing.settings import EgressSettings, RouteSettings, Sites

@@ -13,8 +13,8 @@ from postroad.delivery.transfer import WAIT_FROM, read_some, send_content, send_
 from postroad.model.errors import ConfigError, DistrustError, EgressError, PeerError
 from postroad.model.route import LMTP, SMTPS, Target
 from postroad.model.security import NONE, Secured, Security
-from postroad.net.clienttls import ClientContext
 from postroad.net.stream import Stream
+from postroad.net.tls.client import ClientContext
 from postroad.smtp.client import GREETING, STARTTLS, ClientSession
 from postroad.smtp.transaction import CONTENT, DATA, Transaction
 

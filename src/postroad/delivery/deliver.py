@@ -50,9 +50,9 @@ from postroad.model.reply import Reply
 from postroad.model.route import CAPTURE, LEAST_BUSY, TLS_REQUIRETLS, Route, Target
 from postroad.model.security import BY_REQUIRETLS, TlsObserver
 from postroad.model.work import Work
-from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
 from postroad.net.proxy import HAPROXY
+from postroad.net.tls.client import ClientContexts
 from postroad.smtp.client import GREETING, recipient_commands
 from postroad.smtp.clientparse import Extensions
 

@@ -15,10 +15,10 @@ from postroad.delivery.settings import DeliverySettings
 from postroad.model.reply import Reply
 from postroad.model.route import Target, Terms
 from postroad.model.security import Security
-from postroad.net.clienttls import ClientContexts
-from postroad.net.danewords import Mismatch
 from postroad.net.proxy import Proxy
 from postroad.net.stream import Stream
+from postroad.net.tls.client import ClientContexts
+from postroad.net.tls.danewords import Mismatch
 
 KEPT: Final = 1000
 

@@ -12,8 +12,8 @@ from msgspec import Struct
 from postroad.delivery.balance import ANY, IPV4, IPV6, Preference
 from postroad.delivery.health import Health
 from postroad.model.route import Target
-from postroad.net.clienttls import ClientContexts
 from postroad.net.proxy import Proxy
+from postroad.net.tls.client import ClientContexts
 
 
 class Source(Struct, frozen=True):

@@ -28,12 +28,12 @@ from postroad.model.security import (
     Secured,
     Security,
 )
-from postroad.net.clienttls import ClientContext, ClientContexts, Trust
-from postroad.net.danewords import INVALID
-from postroad.net.peerchain import chain_of, digests_of
-from postroad.net.peernames import carries, names_shown
 from postroad.net.stream import Stream
-from postroad.net.tls import MISMATCH, NOT_TRUSTED
+from postroad.net.tls.client import ClientContext, ClientContexts, Trust
+from postroad.net.tls.contexts import MISMATCH, NOT_TRUSTED
+from postroad.net.tls.danewords import INVALID
+from postroad.net.tls.peerchain import chain_of, digests_of
+from postroad.net.tls.peernames import carries, names_shown
 
 _LEVELS: Final = MappingProxyType(
     {"off": NONE, "opportunistic": OPPORTUNISTIC, "required": REQUIRED, "verified": VERIFIED}

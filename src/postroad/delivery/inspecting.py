@@ -15,9 +15,9 @@ from postroad.delivery.dialing import Dialing, Unopened
 from postroad.delivery.encryption import demand_of, is_strict
 from postroad.model.route import Target
 from postroad.model.security import DANE, FINGERPRINT, NONE, OPPORTUNISTIC, REQUIRED, VERIFIED, Security
-from postroad.net.certfacts import CertificateFacts
-from postroad.net.keyfiles import READ_FACTS
-from postroad.net.peerchain import chain_of, digests_of
+from postroad.net.tls.certfacts import CertificateFacts
+from postroad.net.tls.keyfiles import READ_FACTS
+from postroad.net.tls.peerchain import chain_of, digests_of
 
 _VERIFYING: Final = (VERIFIED, FINGERPRINT, DANE)
 

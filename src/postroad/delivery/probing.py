@@ -21,8 +21,8 @@ from postroad.delivery.transfer import read_some
 from postroad.model.errors import AddressError, PeerError
 from postroad.model.reply import Reply
 from postroad.model.route import CAPTURE, Route, Target
-from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
+from postroad.net.tls.client import ClientContexts
 from postroad.smtp.probe import Probe
 
 IDLE: Final = 5.0  # seconds a connection is kept for the next question

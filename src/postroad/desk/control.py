@@ -45,8 +45,8 @@ from postroad.model.records import Emit
 from postroad.model.suspension import KINDS, Suspension
 from postroad.net.clock import Clock
 from postroad.net.control import CONTROL, LINE_LIMIT, Caller, bind_control, caller_of
-from postroad.net.handover import copy_of
-from postroad.net.inherited import Given, Inherited
+from postroad.net.process.handover import copy_of
+from postroad.net.process.inherited import Given, Inherited
 from postroad.queue.actions import ACTIONS, REROUTE, Order
 from postroad.queue.lane import LaneState, WaitReason
 from postroad.queue.operator import Operator, Tally

@@ -5,7 +5,7 @@ See `desk/protocol.py` for the rest of the conversation.
 
 from msgspec import Struct
 
-from postroad.policy.accounts import Account
+from postroad.policy.shield.accounts import Account
 
 BAN_ACTIONS = ("list", "add", "remove")
 ACCOUNT_ACTIONS = ("list", "show", "hold", "release", "drop", "lock", "unlock")

@@ -13,7 +13,7 @@ from postroad.desk.protocol import RateNow, RatesAsked
 from postroad.model.counts import Cap, Kept, account_of
 from postroad.model.records import Emit, OperatorActed
 from postroad.net.clock import Clock
-from postroad.policy.ratechoice import Choice
+from postroad.policy.rates.choice import Choice
 
 MOST: Final = 1000  # rows of one answer
 

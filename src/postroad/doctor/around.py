@@ -11,7 +11,7 @@ from postroad.config.schema import Config
 from postroad.doctor.talk import Talk
 from postroad.model.dns import Lookup
 from postroad.net.clock import Clock
-from postroad.net.validation import Proof
+from postroad.net.dns.validation import Proof
 
 
 class Around(Struct, frozen=True):

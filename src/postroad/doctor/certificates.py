@@ -12,8 +12,8 @@ from postroad.doctor.around import Around
 from postroad.doctor.finding import Finding, ok, problem, unknown, warning
 from postroad.model.errors import SpoolError
 from postroad.model.renewal import DAY, Life, RenewalState, renewal_at
-from postroad.net.certfacts import life_of
-from postroad.net.keyfiles import READ_FACTS
+from postroad.net.tls.certfacts import life_of
+from postroad.net.tls.keyfiles import READ_FACTS
 from postroad.store.acme import AcmeFolder
 
 ABOUT: Final = "certificate"

@@ -7,11 +7,11 @@ up there are deferred.
 from collections.abc import AsyncIterator
 from typing import Final
 
-from postroad.config.checkdirectories import directory_password
+from postroad.config.checks.directories import directory_password
 from postroad.doctor.around import Around
 from postroad.doctor.finding import Finding, ok, problem, unknown, warning
 from postroad.model.errors import ConfigError
-from postroad.net.directories import make_directory
+from postroad.net.ldap.directories import make_directory
 
 ABOUT: Final = "directories"
 

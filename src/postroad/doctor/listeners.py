@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from typing import Final
 
-from postroad.config.checktls import Mode, mode_of
+from postroad.config.checks.tls import Mode, mode_of
 from postroad.doctor.around import Around
 from postroad.doctor.finding import Finding, ok, problem, unknown
 from postroad.doctor.talk import LiveTalk, connect
 from postroad.model.errors import PeerError
 from postroad.model.option import parse_endpoint
-from postroad.net.tls import opportunistic_context
+from postroad.net.tls.contexts import opportunistic_context
 from postroad.smtp.clientparse import parse_extensions
 
 ABOUT: Final = "listener"

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from postroad.config.checkacme import wanted_of
+from postroad.config.checks.acme import wanted_of
 from postroad.config.schema import Config
 from postroad.desk.challengepages import ChallengePages
 from postroad.desk.http import DeskServer
 from postroad.house.renewing import Renewing
 from postroad.model.errors import ConfigError
 from postroad.model.records import Emit
-from postroad.net.alpnserver import ACME, AlpnServer
+from postroad.net.acme.alpnserver import ACME, AlpnServer
 from postroad.net.clock import Clock
-from postroad.net.inherited import Given, Inherited
+from postroad.net.process.inherited import Given, Inherited
 from postroad.store.acme import AcmeFolder
 
 CONNECTIONS: Final = 32

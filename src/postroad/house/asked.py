@@ -20,7 +20,7 @@ from postroad.model.late import Late
 from postroad.model.records import Emit
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import Clock
-from postroad.net.resolver import Resolver
+from postroad.net.dns.resolver import Resolver
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.bind import bound
 from postroad.policy.chain import Policy

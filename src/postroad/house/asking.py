@@ -8,7 +8,7 @@ ask.
 import secrets
 from functools import partial
 
-from postroad.config.checkdirectories import directory_password
+from postroad.config.checks.directories import directory_password
 from postroad.config.egress import egress_of
 from postroad.config.schema import Config
 from postroad.delivery.probing import Prober
@@ -18,13 +18,13 @@ from postroad.model.envelope import Envelope, Recipient
 from postroad.model.outcome import Decided, Held
 from postroad.model.records import Emit
 from postroad.model.route import NextHop, Route
-from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
-from postroad.net.danecheck import TlsaCheck
-from postroad.net.directories import make_directory, tell
-from postroad.net.ldap import Directory
-from postroad.net.resolver import Resolver
+from postroad.net.dns.resolver import Resolver
+from postroad.net.ldap.directories import make_directory, tell
+from postroad.net.ldap.directory import Directory
 from postroad.net.stream import open_stream
+from postroad.net.tls.client import ClientContexts
+from postroad.net.tls.danecheck import TlsaCheck
 from postroad.recipients.callahead import CallAhead, Way
 from postroad.recipients.directory import DirectoryTable
 from postroad.recipients.settings import CallAheadSettings, LdapSettings

@@ -28,11 +28,11 @@ from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
 from postroad.model.security import TlsObserver
 from postroad.net.addresses import own_endpoints
-from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import Clock
-from postroad.net.danecheck import TlsaCheck
-from postroad.net.resolver import Resolver
+from postroad.net.dns.resolver import Resolver
 from postroad.net.stream import open_stream
+from postroad.net.tls.client import ClientContexts
+from postroad.net.tls.danecheck import TlsaCheck
 from postroad.net.turn import Turn
 from postroad.queue.books import Reporting
 from postroad.queue.operator import watched

@@ -10,8 +10,8 @@ from postroad.config.schema import Config
 from postroad.model.dns import Lookup
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
-from postroad.net.danecheck import load_matcher
-from postroad.net.validation import Validation, prove_all
+from postroad.net.dns.validation import Validation, prove_all
+from postroad.net.tls.danecheck import load_matcher
 from postroad.routing.dane import Dane
 from postroad.routing.securing import Find
 

@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from postroad.config.schema import Config
 from postroad.house.asked import Asked
-from postroad.house.counting import Counting, NodeCounts
-from postroad.house.guard import Admit
+from postroad.house.counting.counters import Counting, NodeCounts
+from postroad.house.guard.guard import Admit
+from postroad.house.guard.lookout import Eyes, shield_of
 from postroad.house.known import Known
-from postroad.house.lookout import Eyes, shield_of
 from postroad.house.policing import Limits, Policing
-from postroad.house.reportsin import reports_of
+from postroad.house.reports.taken import reports_of
 from postroad.house.returns import returned_of
 from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
@@ -32,7 +32,7 @@ from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
-from postroad.policy.ratechoice import Choice
+from postroad.policy.rates.choice import Choice
 from postroad.queue.announce import Announcer
 from postroad.store.drops import DropFolder
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from postroad import VERSION
 from postroad.api.service import Rules
-from postroad.config.checksinks import sink_headers, sink_secrets
+from postroad.config.checks.sinks import sink_headers, sink_secrets
 from postroad.config.schema import Config
 from postroad.desk.control import Compare, ControlServer, Reload, Upgrade
 from postroad.desk.protocol import Running
@@ -23,21 +23,21 @@ from postroad.desk.rates import InForce, RateDesk
 from postroad.house import courier as couriers
 from postroad.house import front as fronts
 from postroad.house.acme import acme_of
-from postroad.house.counting import Counting, LocalCrowd
-from postroad.house.counttable import table_of
+from postroad.house.counting.counters import Counting, LocalCrowd
+from postroad.house.counting.keeper import AccountKeeper
+from postroad.house.counting.table import table_of
 from postroad.house.courier import Courier, Tools, courier_of, plain_targets
 from postroad.house.front import Front, Way, drops_of, front_of
-from postroad.house.guard import Guard
-from postroad.house.guardboard import GuardBoard
-from postroad.house.guardorders import GuardOrders
+from postroad.house.guard.board import GuardBoard
+from postroad.house.guard.guard import Guard
+from postroad.house.guard.lookout import Eyes
+from postroad.house.guard.orders import GuardOrders
 from postroad.house.injection import Injection, rules_of
-from postroad.house.keeper import AccountKeeper
 from postroad.house.known import read_known
-from postroad.house.lookout import Eyes
 from postroad.house.monitor import Monitor, Watched
+from postroad.house.processes.seat import Seat
 from postroad.house.rates import RateKeeper
-from postroad.house.seat import Seat
-from postroad.house.tlsreporting import TlsReporting
+from postroad.house.reports.tlsreporting import TlsReporting
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops, Parts
@@ -48,8 +48,8 @@ from postroad.model.queueid import QueueIds
 from postroad.model.records import SpoolFaulted
 from postroad.model.route import Placement
 from postroad.net.clock import Clock
-from postroad.net.inherited import Inherited
-from postroad.net.keyfiles import KeyStore
+from postroad.net.process.inherited import Inherited
+from postroad.net.tls.keyfiles import KeyStore
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink

@@ -13,13 +13,13 @@ from postroad.api.openapi import document
 from postroad.api.outcomes import Outcomes
 from postroad.api.service import Rules, Service
 from postroad.api.serving import MakeServer
-from postroad.config.apihost import key_ring, read_templates
+from postroad.config.checks.apihost import key_ring, read_templates
 from postroad.config.schema import Config
 from postroad.house.front import Front, Way
-from postroad.house.reportsin import door_of
+from postroad.house.reports.taken import door_of
 from postroad.model.late import Late
 from postroad.model.work import Work
-from postroad.net.inherited import Given, Inherited
+from postroad.net.process.inherited import Given, Inherited
 from postroad.observe.fanout import Fanout
 from postroad.spool.listing import Listed
 from postroad.spool.spool import EmbeddedSpool

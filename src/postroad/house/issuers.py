@@ -6,7 +6,7 @@ Nothing is fetched before the first token, so an issuer that is down keeps no se
 from msgspec import Struct
 
 from postroad.auth.oauthsettings import OAuthSource
-from postroad.config.checkoauth import OAUTH, oauth_secret
+from postroad.config.checks.oauth import OAUTH, oauth_secret
 from postroad.config.schema import Config
 from postroad.net.clock import Clock
 

@@ -7,7 +7,7 @@ slow: a reload does it in a thread. What is given up is closed when no session u
 from msgspec import Struct
 
 from postroad.auth.service import AuthService
-from postroad.config.checkaliases import passwords_of
+from postroad.config.checks.aliases import passwords_of
 from postroad.config.policies import Prepared, is_own
 from postroad.config.rulebook import Ruling
 from postroad.config.schema import Config
@@ -22,9 +22,9 @@ from postroad.house.sources import reads_elsewhere as secrets_elsewhere
 from postroad.house.tables import Before, Tables, may_differ, read_tables
 from postroad.model.greylisting import Greylist
 from postroad.model.records import Emit
-from postroad.net.certificates import Certificates
 from postroad.net.clock import Clock
-from postroad.net.keyfiles import KeyStore
+from postroad.net.tls.certificates import Certificates
+from postroad.net.tls.keyfiles import KeyStore
 
 
 class Known(Struct, frozen=True):

@@ -16,12 +16,12 @@ from typing import Final, TypeVar
 from postroad import VERSION
 from postroad.desk.control import ControlServer
 from postroad.house.house import House
+from postroad.house.processes.upgrade import Upgrader
 from postroad.house.reload import Reloader
-from postroad.house.upgrade import Upgrader
 from postroad.model.records import ServerStarted, ServerStopping
-from postroad.net.handover import Handover, hold_signals
-from postroad.net.inherited import Inherited
-from postroad.net.notify import Notifier
+from postroad.net.process.handover import Handover, hold_signals
+from postroad.net.process.inherited import Inherited
+from postroad.net.process.notify import Notifier
 
 T = TypeVar("T")
 DRAIN_SECONDS: Final = 30.0

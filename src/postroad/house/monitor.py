@@ -15,12 +15,12 @@ from postroad.desk.health import HealthPages
 from postroad.desk.http import DeskServer, Pages
 from postroad.desk.readiness import Readiness
 from postroad.desk.settings import DeskSettings
-from postroad.house.board import COURIER, Board
-from postroad.house.showing import Showing, of_others
+from postroad.house.processes.board import COURIER, Board
+from postroad.house.processes.showing import Showing, of_others
 from postroad.net.clock import Clock
-from postroad.net.inherited import Given, Inherited
-from postroad.net.resolver import Resolver
-from postroad.net.workers import WorkerPool
+from postroad.net.dns.resolver import Resolver
+from postroad.net.process.inherited import Given, Inherited
+from postroad.net.workers.pool import WorkerPool
 from postroad.observe.fanout import Fanout
 from postroad.observe.metrics.exposition import CONTENT_TYPE, render
 from postroad.observe.metrics.meter import Meter, families

@@ -13,14 +13,14 @@ from postroad.model.late import Late
 from postroad.model.records import Emit
 from postroad.model.security import TlsObserver
 from postroad.net.clock import Clock
-from postroad.net.fetching import Answer, Fetching, MakeFetcher
+from postroad.net.http.fetching import Answer, Fetching, MakeFetcher
 from postroad.routing.mtasts import SIZE_LIMIT
 from postroad.routing.stscache import StsPolicies
 from postroad.routing.tlssettings import NONE
 from postroad.store.stspolicies import StsStore
 
 FETCH_SECONDS: Final = 60.0
-_FETCHER: Final = Late[MakeFetcher]("postroad.net.fetcher", "make_fetcher")
+_FETCHER: Final = Late[MakeFetcher]("postroad.net.http.fetcher", "make_fetcher")
 
 
 class LateFetcher:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar, cast
 from msgspec import Struct
 
 from postroad.house.asked import Asked
-from postroad.house.lookout import Shield
+from postroad.house.guard.lookout import Shield
 from postroad.model.counts import Counts, Crowd
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
@@ -22,7 +22,6 @@ from postroad.policies.reports import TakenReports
 from postroad.policies.returns import ReturnedMail
 from postroad.policies.rules import Rules
 from postroad.policy.chain import Chain, Policy, Sealed
-from postroad.policy.conduct import Conduct
 from postroad.policy.context import (
     AuthContext,
     ConnectContext,
@@ -32,7 +31,8 @@ from postroad.policy.context import (
     MessageContext,
     RcptContext,
 )
-from postroad.policy.ratechoice import Choice
+from postroad.policy.rates.choice import Choice
+from postroad.policy.shield.conduct import Conduct
 from postroad.policy.stages import Stages
 
 POLICY_SECONDS: Final = 30.0

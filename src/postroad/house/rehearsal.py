@@ -20,8 +20,8 @@ from postroad.house.securing import read_certificates
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
 from postroad.net.clock import SystemClock
-from postroad.net.handover import why_not_bound
-from postroad.net.keyfiles import KeyStore
+from postroad.net.process.handover import why_not_bound
+from postroad.net.tls.keyfiles import KeyStore
 from postroad.net.turn import Turn
 from postroad.observe.fanout import Fanout
 from postroad.queue.suspensions import Suspensions

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from postroad.config.checks.host import check_host
 from postroad.config.diff import differences, keep_running
-from postroad.config.host import check_host
 from postroad.config.load import Loaded, inspect_config
 from postroad.config.problem import Warned
 from postroad.config.schema import Config
@@ -26,7 +26,7 @@ from postroad.listener.doors import Door
 from postroad.model.errors import ConfigError, PostroadError
 from postroad.model.option import OptionChange
 from postroad.model.records import ConfigRefused, ConfigReloaded
-from postroad.net.notify import Notifier
+from postroad.net.process.notify import Notifier
 
 Others = Callable[[Config], Awaitable[None]]
 

@@ -1,8 +1,8 @@
 """Keeps the certificate by ACME fresh: looks when it is due, orders it in a thread, keeps what comes, tells what fails.
 
 One process of a server does it, that which has the queue; all others find the new file as they find any
-(`net/certificates`). Invariant: whatever goes wrong, what is in force stays, and it is tried again, but never sooner
-than the pauses of `model/renewal` allow, also over restarts.
+(`net/tls/certificates`). Invariant: whatever goes wrong, what is in force stays, and it is tried again, but never
+sooner than the pauses of `model/renewal` allow, also over restarts.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from functools import partial
 from threading import Event
 from typing import Final
 
-from postroad.config.checkacme import CLIENT
+from postroad.config.checks.acme import CLIENT
 from postroad.model.acme import Wanted
 from postroad.model.errors import AcmeError, ConfigError, PostroadError
 from postroad.model.records import CertificateNotObtained, CertificateObtained, Emit
 from postroad.model.renewal import DAY, SECOND, SUGGESTION_EVERY, Life, RenewalState, due_at, failed, planned
+from postroad.net.acme.challenges import Challenges
+from postroad.net.acme.ordering import ORDER_SECONDS, QUERY_SECONDS, AcmeClient, Pace
 from postroad.net.apart import apart
-from postroad.net.certfacts import life_of
-from postroad.net.challenges import Challenges
 from postroad.net.clock import Clock
-from postroad.net.keyfiles import READ_FACTS, KeyFiles, KeyStore
-from postroad.net.ordering import ORDER_SECONDS, QUERY_SECONDS, AcmeClient, Pace
+from postroad.net.tls.certfacts import life_of
+from postroad.net.tls.keyfiles import READ_FACTS, KeyFiles, KeyStore
 from postroad.store.acme import CERTIFICATE, AcmeFolder
 
 LONGEST_SLEEP: Final = 3600.0  # seconds: the wall clock may be set meanwhile

@@ -4,7 +4,7 @@ A rule that cannot be used, or a case of `[[expect]]` that does not come out as 
 configuration, at a start as in a reload.
 """
 
-from postroad.config.checkrules import try_rules
+from postroad.config.checks.rules import try_rules
 from postroad.config.problem import render
 from postroad.config.rulebook import Ruling, ruling_of
 from postroad.config.schema import Config

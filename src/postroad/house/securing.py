@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from postroad.config.checktls import mode_of, plans_of
+from postroad.config.checks.tls import mode_of, plans_of
 from postroad.config.schema import Config
 from postroad.listener.handshakes import Handshakes, Tls
 from postroad.model.late import Late
-from postroad.net.certificates import Certificates
+from postroad.net.acme.ordering import MakeStandIn
 from postroad.net.clock import Clock, SystemClock
-from postroad.net.exporter import Exporter
-from postroad.net.keyfiles import KeyStore
-from postroad.net.ordering import MakeStandIn
+from postroad.net.tls.certificates import Certificates
+from postroad.net.tls.exporter import Exporter
+from postroad.net.tls.keyfiles import KeyStore
 
-STAND_IN: Final = Late[MakeStandIn]("postroad.net.selfsigned", "make_stand_in")
+STAND_IN: Final = Late[MakeStandIn]("postroad.net.tls.selfsigned", "make_stand_in")
 
 
 def read_certificates(config: Config, keys: KeyStore, old: Certificates | None = None) -> Certificates:

@@ -13,13 +13,13 @@ from postroad.auth.ldap import LdapSource
 from postroad.auth.pamsource import MakePam
 from postroad.auth.service import Close, Start
 from postroad.auth.source import Source
-from postroad.config.checkauth import http_secret
-from postroad.config.checkdirectories import directory_password
+from postroad.config.checks.auth import http_secret
+from postroad.config.checks.directories import directory_password
 from postroad.config.schema import Config
 from postroad.model.late import Late
 from postroad.net.clock import Clock
-from postroad.net.directories import make_directory, tell
-from postroad.net.ldap import Directory
+from postroad.net.ldap.directories import make_directory, tell
+from postroad.net.ldap.directory import Directory
 
 PAM: Final = Late[MakePam]("postroad.auth.pam", "make_pam")
 HTTP: Final = Late[MakeHttp]("postroad.auth.http", "make_http")

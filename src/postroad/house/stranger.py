@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from postroad.config.schema import Config
-from postroad.house.counting import Counting, LocalCrowd
-from postroad.house.counttable import table_of
+from postroad.house.counting.counters import Counting, LocalCrowd
+from postroad.house.counting.table import table_of
 from postroad.house.front import Way, front_of
 from postroad.house.known import read_for_show
 from postroad.listener.server import Listeners

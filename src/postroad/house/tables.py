@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from postroad.aliases.load import load as load_aliases
 from postroad.aliases.service import AliasService
-from postroad.config.checkaliases import bounds_of, passwords_of, problem_of
-from postroad.config.checkrecipients import recipient_passwords, recipient_problem
+from postroad.config.checks.aliases import bounds_of, passwords_of, problem_of
+from postroad.config.checks.recipients import recipient_passwords, recipient_problem
 from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.house.asking import Asker

@@ -11,7 +11,7 @@ from postroad.message.mime import to_quoted_printable
 from postroad.model.errors import WorkError
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
-from postroad.net.workers import WorkerPool, WorkTerms, workers_for
+from postroad.net.workers.pool import WorkerPool, WorkTerms, workers_for
 
 WORTH_IT: Final = 1 << 20  # octets of content whose conversion would hold up the loop for longer than handing it over
 CONVERT_SECONDS: Final = 60.0

@@ -23,8 +23,8 @@ from postroad.model.errors import SaslError
 from postroad.model.identity import Identity
 from postroad.model.records import Authenticated, AuthFailed
 from postroad.model.reply import Reply
-from postroad.policy.conduct import Kind
 from postroad.policy.context import Peer
+from postroad.policy.shield.conduct import Kind
 from postroad.smtp import replies
 from postroad.smtp.sasl import (
     Answer,

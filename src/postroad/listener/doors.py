@@ -16,8 +16,8 @@ from postroad.listener.terms import Terms
 from postroad.listener.vestibule import Vestibule
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
-from postroad.net.handover import copy_of
-from postroad.net.inherited import Given, Inherited
+from postroad.net.process.handover import copy_of
+from postroad.net.process.inherited import Given, Inherited
 
 BACKLOG: Final = 1024  # connections the kernel keeps waiting
 

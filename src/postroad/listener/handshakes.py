@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from postroad.net.exporter import Exporter
+from postroad.net.tls.exporter import Exporter
 
 PATIENCE: Final = 3.0  # seconds that a handshake has to itself, however many wait
 

@@ -21,9 +21,9 @@ from postroad.model.envelope import Origin, Recipient
 from postroad.model.identity import Identity, TlsState
 from postroad.model.records import ClientChanged, CommandRefused
 from postroad.model.reply import Reply
-from postroad.policy.conduct import Conduct, Kind
 from postroad.policy.context import AuthContext, ConnectContext, HelloContext, Peer
 from postroad.policy.facts import Facts
+from postroad.policy.shield.conduct import Conduct, Kind
 from postroad.policy.verdict import VERDICTS, Accept, Adjust, Defer, Discard, Reject, Verdict
 from postroad.smtp import replies
 from postroad.smtp.events import AuthResponse, AuthStarted, ClientNamed, Hello, MailFrom, RcptTo, Refused

@@ -14,8 +14,8 @@ from postroad.listener.judge import Judge
 from postroad.listener.terms import Terms
 from postroad.model.errors import PeerError
 from postroad.model.records import ConnectionSecured, HandshakeFailed
-from postroad.net.handshake import Secured, secure
-from postroad.net.servertls import bindings_of
+from postroad.net.tls.handshake import Secured, secure
+from postroad.net.tls.server import bindings_of
 
 
 class Securing(Channel):

@@ -25,9 +25,9 @@ from postroad.listener.terms import Guest, Terms
 from postroad.model.address import Mailbox
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
-from postroad.net.inherited import Given, Inherited
-from postroad.policy.conduct import Conduct
+from postroad.net.process.inherited import Given, Inherited
 from postroad.policy.networks import is_within, membership
+from postroad.policy.shield.conduct import Conduct
 from postroad.policy.stages import Stages
 from postroad.smtp import replies
 from postroad.smtp.extensions import Offer, under_tls

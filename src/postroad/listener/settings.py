@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from postroad.model.option import Duration, Endpoint, File, Settings, Size
-from postroad.net.keyfiles import KeyFiles
-from postroad.net.tlssettings import NONE, anchored_files, pair_of
+from postroad.net.tls.keyfiles import KeyFiles
+from postroad.net.tls.settings import NONE, anchored_files, pair_of
 from postroad.policy.settings import AnyNetwork
 
 

@@ -8,7 +8,7 @@ from `close_at` on its session ends with 421.
 
 from collections.abc import Callable
 
-from postroad.policy.shieldsettings import TarpitSettings
+from postroad.policy.shield.settings import TarpitSettings
 
 
 class Tarpit:

@@ -16,7 +16,7 @@ from postroad.listener.tarpit import Tarpit
 from postroad.model.address import Mailbox
 from postroad.model.records import Emit
 from postroad.model.reply import Reply
-from postroad.policy.conduct import Conduct
+from postroad.policy.shield.conduct import Conduct
 from postroad.policy.stages import Stages
 from postroad.smtp.extensions import Offer
 

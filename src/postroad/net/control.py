@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from postroad.net.inherited import Inherited
+from postroad.net.process.inherited import Inherited
 
 LINE_LIMIT: Final = 4 << 20  # octets of one request or answer: 200,000 queue ids
 CONTROL: Final = "control"  # its name when it is handed over

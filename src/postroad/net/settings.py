@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from postroad.model.address import parse_domain
 from postroad.model.errors import AddressError
 from postroad.model.option import Duration, Nameserver, Secret, SecretText, Settings, Size
-from postroad.net.ldapserver import parse_server
+from postroad.net.ldap.server import parse_server
 
 
 def _known_name(text: str) -> str:

@@ -16,7 +16,7 @@ from postroad.model.errors import DistrustError, EgressError, PeerError
 from postroad.model.option import NEVER
 from postroad.net.faults import describe_error
 from postroad.net.proxy import Proxy, shake_hands
-from postroad.net.tls import describe, why_distrusted
+from postroad.net.tls.contexts import describe, why_distrusted
 
 AtTurnEnd = Callable[[Callable[[], None]], object]
 

@@ -24,8 +24,8 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as proto
 from postroad import VERSION
 from postroad.model.records import Record, RecordsDropped
 from postroad.net.clock import Clock
-from postroad.net.fetching import Answer
-from postroad.net.http import Poster, pause_after
+from postroad.net.http.fetching import Answer
+from postroad.net.http.poster import Poster, pause_after
 from postroad.observe.outlet import Around, MakeOutlet, Outlet
 from postroad.observe.settings import SinkSettings
 from postroad.observe.spans import Attributes, Span, Value

@@ -1,7 +1,7 @@
 """Options of the log (`[log]`) and of sinks of records (`[sinks.NAME]`): where records go, which, in what form.
 
 The log is one line a record, to standard error; what a peer did is there with the exact reason. Of a sink
-`to` says the kind; options of another kind are refused by config/checksinks.py. Names are those of folders and
+`to` says the kind; options of another kind are refused by config/checks/sinks.py. Names are those of folders and
 records, so they are letters, digits, hyphens and underscores.
 """
 

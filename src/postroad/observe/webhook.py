@@ -21,8 +21,8 @@ from msgspec import Struct
 from postroad import VERSION
 from postroad.model.records import Record
 from postroad.net.clock import Clock
-from postroad.net.fetching import Answer
-from postroad.net.http import Poster, pause_after
+from postroad.net.http.fetching import Answer
+from postroad.net.http.poster import Poster, pause_after
 from postroad.observe.formats.jsonlines import make_json
 from postroad.observe.formats.lines import Encode
 from postroad.observe.outlet import Around, MakeOutlet, Outlet

@@ -6,8 +6,8 @@ Who is banned is decided elsewhere, from how clients behave and by operators; he
 
 from collections.abc import Callable
 
-from postroad.policy.bans import Ban
 from postroad.policy.context import ConnectContext
+from postroad.policy.shield.bans import Ban
 from postroad.policy.verdict import Defer, Reject, Verdict
 from postroad.smtp import replies
 

@@ -18,8 +18,8 @@ from postroad.mailauth.fields import Fields
 from postroad.mailauth.spf import Spf, check_host
 from postroad.message.headers import header_section
 from postroad.model.dns import Lookup
-from postroad.net.asking import ask_all
 from postroad.net.clock import Clock
+from postroad.net.dns.asking import ask_all
 from postroad.policy.context import MessageContext, RcptContext
 from postroad.policy.findings import SpfResult
 

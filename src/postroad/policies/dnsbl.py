@@ -12,7 +12,7 @@ from pydantic import Field
 
 from postroad.model.dns import Lookup
 from postroad.model.reverse import Address, address_of
-from postroad.net.asking import ask_all, confirmed_names
+from postroad.net.dns.asking import ask_all, confirmed_names
 from postroad.policy.bind import BuiltIn
 from postroad.policy.context import RcptContext
 from postroad.policy.dnslists import DnsListSettings, Question, Zone, question_of, read, score_of, words

@@ -15,7 +15,7 @@ from postroad.model.errors import TableError
 from postroad.model.greylisting import Greylist, Terms, parties_of
 from postroad.model.option import Duration
 from postroad.model.reverse import Address, address_of
-from postroad.net.asking import confirmed_names
+from postroad.net.dns.asking import confirmed_names
 from postroad.policy.bind import BuiltIn
 from postroad.policy.context import RcptContext
 from postroad.policy.findings import DnsListResult, GreylistResult, PtrResult, SpfResult

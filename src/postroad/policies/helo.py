@@ -12,7 +12,7 @@ from pydantic import Field
 
 from postroad.model.dns import DnsStatus, Lookup
 from postroad.model.option import Duration
-from postroad.net.asking import ask_all
+from postroad.net.dns.asking import ask_all
 from postroad.policy.bind import BuiltIn
 from postroad.policy.context import RcptContext
 from postroad.policy.findings import HeloResult

@@ -13,11 +13,11 @@ from postroad.model.address import Mailbox
 from postroad.model.counts import Counts, Crowd, Judged, Over, Take
 from postroad.model.records import Emit, RateReached
 from postroad.model.reply import Reply
-from postroad.policy.conduct import Conduct
 from postroad.policy.context import ConnectContext, MailContext, MessageContext, RcptContext
 from postroad.policy.facts import Facts
-from postroad.policy.ratechoice import Choice, Who
-from postroad.policy.rates import RatesWanted
+from postroad.policy.rates.choice import Choice, Who
+from postroad.policy.rates.names import RatesWanted
+from postroad.policy.shield.conduct import Conduct
 from postroad.policy.verdict import Adjust, Defer
 from postroad.smtp import replies
 

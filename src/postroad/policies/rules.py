@@ -9,10 +9,10 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from postroad.policy.context import ConnectContext, MailContext, MessageContext, RcptContext
-from postroad.policy.course import Course
-from postroad.policy.rates import RatesWanted
-from postroad.policy.rulebook import Rulebook
-from postroad.policy.situation import CONNECT, MESSAGE, Situation
+from postroad.policy.rates.names import RatesWanted
+from postroad.policy.rules.book import Rulebook
+from postroad.policy.rules.course import Course
+from postroad.policy.rules.situation import CONNECT, MESSAGE, Situation
 from postroad.policy.verdict import Answer, Defer, Discard, Reject
 
 

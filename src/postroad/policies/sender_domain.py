@@ -15,7 +15,7 @@ from postroad.model.dns import Answer as DnsAnswer
 from postroad.model.dns import DnsStatus, Lookup, MxRecord
 from postroad.model.option import Duration
 from postroad.model.reverse import address_of
-from postroad.net.asking import addresses_of, ask
+from postroad.net.dns.asking import addresses_of, ask
 from postroad.policy.bind import BuiltIn
 from postroad.policy.context import RcptContext
 from postroad.policy.findings import SenderDomainResult

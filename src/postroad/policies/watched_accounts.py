@@ -5,8 +5,8 @@ Which logins these are is decided elsewhere: by their habits, and by operators.
 
 from collections.abc import Callable
 
-from postroad.policy.accounts import Account, hold_reason
 from postroad.policy.context import MailContext, MessageContext
+from postroad.policy.shield.accounts import Account, hold_reason
 from postroad.policy.verdict import Adjust, Answer, Reject, Verdict
 from postroad.smtp import replies
 

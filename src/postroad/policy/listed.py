@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from postroad.policy.globs import Build
-from postroad.policy.ruletext import Entries
+from postroad.policy.rules.text import Entries
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from typing import Protocol
 from postroad.aliases.table import Found
 from postroad.model.errors import DirectoryError, TableError
 from postroad.net.clock import Clock
-from postroad.net.ldapcodec import Entry
-from postroad.net.ldapfilter import escape_filter, fill
+from postroad.net.ldap.codec import Entry
+from postroad.net.ldap.filters import escape_filter, fill
 from postroad.recipients.cache import Remembered
 from postroad.recipients.callahead import EXISTS
 from postroad.recipients.settings import LdapSettings

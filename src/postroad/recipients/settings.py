@@ -1,7 +1,7 @@
 """Options of recipients (`[[recipients]]`): who exists in which domains, and who is asked about it.
 
 Each section is of one kind: a file, addresses in the configuration, a database, a directory, or the next hop.
-What the kinds need of one another is checked in config/checkrecipients.py.
+What the kinds need of one another is checked in config/checks/recipients.py.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from postroad.model.address import parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import Duration, Settings
 from postroad.model.route import CAPTURE
-from postroad.net.ldapfilter import escape_filter, fill, pack_filter
+from postroad.net.ldap.filters import escape_filter, fill, pack_filter
 from postroad.policy.settings import DomainPattern
 from postroad.routing.lanes import parse_next_hop
 

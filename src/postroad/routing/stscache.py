@@ -21,7 +21,7 @@ from postroad.model.records import Emit, SpoolFaulted
 from postroad.model.security import Security, TlsObserver, TlsOutcome
 from postroad.model.sts import FETCH_ERROR, INVALID, UNTRUSTED, StsFault, StsKept, StsPolicy
 from postroad.net.clock import Clock
-from postroad.net.fetching import Answer
+from postroad.net.http.fetching import Answer
 from postroad.routing.mtasts import (
     BACK_OFF,
     demand,

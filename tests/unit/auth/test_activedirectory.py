@@ -9,7 +9,7 @@ from postroad.auth.ldap import LdapSource
 from postroad.auth.ldapsettings import LdapSettings
 from postroad.auth.source import EXPIRED, WRONG, Attempt, Denied, Unavailable
 from postroad.model.identity import Identity
-from postroad.net.directories import make_directory
+from postroad.net.ldap.directories import make_directory
 from postroad.net.settings import DirectorySettings
 from tests.support.adserver import ActiveDirectory
 from tests.support.clock import ManualClock

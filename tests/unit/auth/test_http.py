@@ -18,8 +18,8 @@ from postroad.auth.userlines import parse_address
 from postroad.model.errors import ConfigError
 from postroad.model.identity import Identity
 from postroad.model.option import Secret
-from postroad.net.fetching import Answer
-from postroad.net.http import BODY_LIMIT
+from postroad.net.http.fetching import Answer
+from postroad.net.http.poster import BODY_LIMIT
 from tests.support.loginservice import Answered, LoginService
 from tests.support.ports import free_port
 from tests.support.slapd import make_ca

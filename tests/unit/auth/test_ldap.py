@@ -10,9 +10,9 @@ from postroad.auth.ldapsettings import LdapSettings
 from postroad.auth.source import EXPIRED, PASSWORDS, WRONG, Attempt, Denied, Unavailable
 from postroad.model.address import parse_mailbox
 from postroad.model.identity import Identity
-from postroad.net.directories import make_directory
-from postroad.net.ldap import Directory
-from postroad.net.ldapcodec import Entry
+from postroad.net.ldap.codec import Entry
+from postroad.net.ldap.directories import make_directory
+from postroad.net.ldap.directory import Directory
 from postroad.net.settings import DirectorySettings
 from tests.support.clock import ManualClock
 from tests.support.slapd import READER, READER_PASSWORD, SUFFIX, Slapd, folder_of, group, user

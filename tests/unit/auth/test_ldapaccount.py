@@ -4,7 +4,7 @@ import pytest
 
 from postroad.auth.ldapaccount import refusal_of, state_of
 from postroad.auth.source import EXPIRED, WRONG
-from postroad.net.ldapcodec import Entry, Result
+from postroad.net.ldap.codec import Entry, Result
 
 NOW = 1_700_000_000_000_000  # microseconds since 1970
 FILETIME = 116_444_736_000_000_000 + NOW * 10

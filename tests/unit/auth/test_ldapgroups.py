@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from postroad.auth.ldapgroups import AT_ONCE, DEPTH_LIMIT, GROUPS_LIMIT, first_value, in_chain, names_of, walk
 from postroad.model.errors import DirectoryError
-from postroad.net.ldapcodec import SUBTREE, Entry
-from postroad.net.ldapfilter import escape_dn, escape_filter
+from postroad.net.ldap.codec import SUBTREE, Entry
+from postroad.net.ldap.filters import escape_dn, escape_filter
 
 
 class Groups:

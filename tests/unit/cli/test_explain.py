@@ -2,7 +2,7 @@
 
 import pytest
 
-from postroad.cli.explaindns import NotingLookup, Question, answer_text
+from postroad.cli.explain.dns import NotingLookup, Question, answer_text
 from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord
 
 

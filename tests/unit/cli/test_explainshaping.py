@@ -1,6 +1,6 @@
 """What explain says of shaping and retry rules."""
 
-from postroad.cli.explainshaping import explain_rules, rule_lines
+from postroad.cli.explain.shaping import explain_rules, rule_lines
 from postroad.config.schema import Config
 from postroad.model.address import NULL_PATH, parse_mailbox
 from postroad.model.envelope import Envelope, Recipient

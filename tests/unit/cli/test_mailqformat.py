@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from postroad.cli.mailqformat import block, json_line, queue_name, total
-from postroad.cli.postqueue import run as postqueue
-from postroad.cli.postsuper import run as postsuper
+from postroad.cli.postfix.mailqformat import block, json_line, queue_name, total
+from postroad.cli.postfix.postqueue import run as postqueue
+from postroad.cli.postfix.postsuper import run as postsuper
 from postroad.model.work import Place, Status
 from postroad.spool.listing import Listed, ListedRecipient, Stats
 

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from postroad.cli.queue_top import View, drawn, head, ranked, worst
+from postroad.cli.queue.top import View, drawn, head, ranked, worst
 from postroad.desk.protocol import Activity, LaneNow
 from postroad.model.suspension import NEXT_HOP, Suspension
 from postroad.queue.times import NEVER

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.cli.sendmail import input_lines, run
-from postroad.cli.sendmailoptions import OPTIONS, Mode, UsageError, understand
+from postroad.cli.postfix.options import OPTIONS, Mode, UsageError, understand
+from postroad.cli.postfix.sendmail import input_lines, run
 from postroad.model.address import NULL_PATH
 from postroad.store.drops import Drop, DropFolder
 

@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 
 from postroad.cli.layout import never
-from postroad.cli.waits import ASKED, Cause, Live, Reasons, Wait, lane_wait, wait_of
+from postroad.cli.queue.waits import ASKED, Cause, Live, Reasons, Wait, lane_wait, wait_of
 from postroad.config.schema import Config
 from postroad.desk.protocol import LaneNow
 from postroad.model.suspension import NEXT_HOP, Suspension

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from postroad.config.checkacme import check_acme, check_acme_places, wanted_of
-from postroad.config.checktls import mode_of, plans_of, tls_rules
+from postroad.config.checks.acme import check_acme, check_acme_places, wanted_of
+from postroad.config.checks.tls import mode_of, plans_of, tls_rules
 from postroad.config.diff import differences, keep_running
 from postroad.config.schema import Config
 from postroad.model.errors import ConfigError

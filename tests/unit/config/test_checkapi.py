@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from postroad.api.keys import KeyRing
-from postroad.config.apihost import check_api_places, key_ring, read_templates
-from postroad.config.checkapi import check_api
+from postroad.config.checks.api import check_api
+from postroad.config.checks.apihost import check_api_places, key_ring, read_templates
 from postroad.config.diff import differences, keep_running
 from postroad.config.load import inspect_config, load_config
 from postroad.config.problem import Warned

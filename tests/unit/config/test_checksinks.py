@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from postroad.config.checksinks import check_sink_places, sink_secrets
+from postroad.config.checks.sinks import check_sink_places, sink_secrets
 from postroad.config.load import inspect_config, load_config
 from postroad.config.problem import Warned, path_text
 from postroad.config.schema import Config

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from postroad.config.checktls import check_tls_files, mode_of, plans_of, tls_rules
+from postroad.config.checks.tls import check_tls_files, mode_of, plans_of, tls_rules
 from postroad.config.problem import Problem, Warned, path_text
 from postroad.config.schema import Config
 from postroad.net.clock import SystemClock

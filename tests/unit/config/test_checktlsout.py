@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from postroad.config.checktlsout import check_tls_out_files
+from postroad.config.checks.tlsout import check_tls_out_files
 from postroad.config.load import inspect_config
 from postroad.config.problem import path_text
 from postroad.config.schema import Config

@@ -4,7 +4,7 @@ import getpass
 import os
 from pathlib import Path
 
-from postroad.config.host import check_host
+from postroad.config.checks.host import check_host
 from postroad.config.problem import path_text
 from postroad.config.schema import Config
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from postroad.config.builtins import BUILT_INS
-from postroad.config.checkpolicies import check_policy_files
+from postroad.config.checks.policies import check_policy_files
 from postroad.config.diff import differences
 from postroad.config.load import inspect_config, load_config
 from postroad.config.policies import Preparation, prepare

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.config.postfixchecks import checks_of
+from postroad.config.postfix.checks import checks_of
 
 
 def test_lists_and_names() -> None:

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postroad.config.load import inspect_config
-from postroad.config.postfixfiles import read
-from postroad.config.postfiximport import translate
-from postroad.config.postfixtransport import Target, target_of
-from postroad.config.postfixwrite import write_checked
+from postroad.config.postfix.files import read
+from postroad.config.postfix.importing import translate
+from postroad.config.postfix.transport import Target, target_of
+from postroad.config.postfix.writing import write_checked
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope, Recipient
 from postroad.model.errors import ConfigError

@@ -11,9 +11,9 @@ from postroad.delivery.inspecting import Inspection, inspect
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.route import SMTP, Target
 from postroad.model.security import BY_RULE, FINGERPRINT, VERIFIED, Security
-from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import SystemClock
 from postroad.net.stream import open_stream
+from postroad.net.tls.client import ClientContexts
 from tests.support.authority import Authority, Issued
 from tests.support.peer import Drop, Peer, Step
 

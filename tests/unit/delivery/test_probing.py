@@ -17,9 +17,9 @@ from postroad.delivery.settings import DeliverySettings
 from postroad.model.errors import AddressError, PeerError
 from postroad.model.route import CAPTURE, LMTP, SMTP, Route, Target
 from postroad.model.security import BY_RULE, VERIFIED, Security
-from postroad.net.clienttls import ClientContexts
 from postroad.net.clock import SystemClock
 from postroad.net.stream import open_stream
+from postroad.net.tls.client import ClientContexts
 from postroad.smtp.clientparse import ReplyReader
 from postroad.smtp.probe import Probe
 from tests.support.peer import Drop, Hang, Peer, Raw, Step, certificate

@@ -13,7 +13,7 @@ from postroad.delivery.settings import DeliverySettings
 from postroad.model.outcome import Deferred, Delivered, Scope
 from postroad.model.records import SourceResumed, SourceSuspended
 from postroad.model.route import SMTPS, Target, Terms
-from postroad.net.clienttls import ClientContexts
+from postroad.net.tls.client import ClientContexts
 from tests.support.clock import ManualClock
 from tests.support.delivering import Sender, make_works, to
 from tests.support.peer import Hang, Peer, Raw, Step, certificate

@@ -29,9 +29,9 @@ from postroad.model.security import (
     Security,
     TlsOutcome,
 )
-from postroad.net.clienttls import SESSION_SECONDS
-from postroad.net.danewords import Mismatch
-from postroad.net.peerchain import digests_of
+from postroad.net.tls.client import SESSION_SECONDS
+from postroad.net.tls.danewords import Mismatch
+from postroad.net.tls.peerchain import digests_of
 from tests.support.authority import Authority, Issued
 from tests.support.clock import ManualClock
 from tests.support.delivering import Sender

@@ -2,7 +2,7 @@
 
 from postroad.desk.challengepages import ChallengePages
 from postroad.desk.http import Page
-from postroad.net.challenges import Challenges
+from postroad.net.acme.challenges import Challenges
 
 WHERE = "/.well-known/acme-challenge/"
 

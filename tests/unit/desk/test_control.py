@@ -15,18 +15,18 @@ from postroad.config.schema import Config
 from postroad.desk.control import CALLERS, ControlServer
 from postroad.desk.protocol import Reloaded, Running
 from postroad.desk.rates import InForce, RateDesk
-from postroad.house.counting import NodeCounts
-from postroad.house.counttable import table_of
-from postroad.house.guard import Guard
-from postroad.house.guardboard import GuardBoard
-from postroad.house.guardorders import GuardOrders
+from postroad.house.counting.counters import NodeCounts
+from postroad.house.counting.table import table_of
+from postroad.house.guard.board import GuardBoard
+from postroad.house.guard.guard import Guard
+from postroad.house.guard.orders import GuardOrders
 from postroad.model.option import OptionChange
 from postroad.model.records import Emit, Record
 from postroad.net import control as net_control
 from postroad.net.control import LINE_LIMIT, Caller, user_name
-from postroad.net.inherited import Inherited
-from postroad.policy.ratechoice import Choice, Who
-from postroad.policy.ratesettings import RateSettings
+from postroad.net.process.inherited import Inherited
+from postroad.policy.rates.choice import Choice, Who
+from postroad.policy.rates.settings import RateSettings
 from postroad.queue.times import NEVER
 from postroad.routing.lanes import lane_named
 from postroad.spool.filters import Query

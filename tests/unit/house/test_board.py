@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from postroad.house.board import Board, edge_name, place_of
+from postroad.house.processes.board import Board, edge_name, place_of
 from postroad.spool.layout import END
 
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postroad.config.schema import Config
-from postroad.house.counting import Counting, NodeCounts, server_of
-from postroad.house.counttable import table_of
+from postroad.house.counting.counters import Counting, NodeCounts, server_of
+from postroad.house.counting.table import table_of
 from postroad.model.counts import Judged, Take, account_of, parse_cap
 from postroad.model.errors import ConfigError
 from postroad.model.records import CountsFound, CountsLost, Record

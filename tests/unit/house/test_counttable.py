@@ -4,9 +4,9 @@ import os
 import signal
 from collections.abc import Callable
 
-from postroad.house.counttable import table_of
+from postroad.house.counting.table import table_of
 from postroad.model.counts import Take, parse_cap
-from postroad.policy.ratetable import Table
+from postroad.policy.rates.table import Table
 
 NOW = 1_700_000_000_000_000
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from postroad.config.schema import Config
-from postroad.house.guard import KEEP_EVERY, LISTEN_EVERY, Guard
-from postroad.house.guardboard import GuardBoard
-from postroad.house.lookout import Eyes, Lookout, shield_of
+from postroad.house.guard.board import GuardBoard
+from postroad.house.guard.guard import KEEP_EVERY, LISTEN_EVERY, Guard
+from postroad.house.guard.lookout import Eyes, Lookout, shield_of
 from postroad.model.address import Mailbox, parse_mailbox
 from postroad.model.content import Content
 from postroad.model.envelope import Envelope, Origin, Recipient
@@ -20,9 +20,9 @@ from postroad.model.records import AccountHeld, NetworkBanned, Record, SpoolFaul
 from postroad.model.reply import Reply
 from postroad.model.route import Route
 from postroad.model.work import Place, Stored, Work
-from postroad.policy.accounts import Account
-from postroad.policy.bantable import FOREVER
-from postroad.policy.conduct import Conduct
+from postroad.policy.shield.accounts import Account
+from postroad.policy.shield.bantable import FOREVER
+from postroad.policy.shield.conduct import Conduct
 from tests.support.clock import ManualClock
 
 BASE: dict[str, Any] = {

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from postroad.house.counttable import table_of
-from postroad.house.keeper import AccountKeeper
+from postroad.house.counting.keeper import AccountKeeper
+from postroad.house.counting.table import table_of
 from postroad.house.keeping import EVERY
 from postroad.model.counts import Cap, Kept, Take, account_of, parse_cap
 from postroad.model.errors import SpoolError
 from postroad.model.records import Record, SpoolFaulted
-from postroad.policy.ratetable import Table
+from postroad.policy.rates.table import Table
 from postroad.store.counts import load, save
 from tests.support.clock import ManualClock
 

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from postroad.house import tlsreports
-from postroad.house.tlsreports import TlsReports
+from postroad.house.reports import tlsreports
+from postroad.house.reports.tlsreports import TlsReports
 from postroad.message.tlsrpt import Author
 from postroad.model.envelope import Envelope
 from postroad.model.errors import SpoolError
@@ -22,7 +22,7 @@ from postroad.model.route import TLS_OPTIONAL
 from postroad.model.security import TlsOutcome
 from postroad.model.tlscounts import DAY, TlsCount, TlsKey
 from postroad.model.work import Place, Stored, Work
-from postroad.net.fetching import Answer
+from postroad.net.http.fetching import Answer
 from postroad.store.tlsreports import TlsReportStore
 from tests.support.clock import ManualClock
 from tests.support.command import run_command

@@ -8,8 +8,8 @@ import pytest
 
 from postroad.config.problem import path_text
 from postroad.config.schema import Config
+from postroad.house.processes.upgrade import Program, complaints, program_of
 from postroad.house.rehearsal import rehearse
-from postroad.house.upgrade import Program, complaints, program_of
 
 
 @pytest.mark.parametrize(

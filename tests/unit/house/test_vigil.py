@@ -2,7 +2,7 @@
 
 import pytest
 
-from postroad.house.vigil import LATE, LONGEST, QUICK, STARTING, Vigil, patience, pause_after, quick_failures
+from postroad.house.processes.vigil import LATE, LONGEST, QUICK, STARTING, Vigil, patience, pause_after, quick_failures
 from tests.support.clock import ManualClock
 
 STEP = 0.05

@@ -13,10 +13,10 @@ from postroad.listener.handshakes import Handshakes, Tls
 from postroad.listener.server import Listeners
 from postroad.listener.settings import ListenerSettings
 from postroad.model.records import CommandRefused, ConnectionClosed, ConnectionSecured, HandshakeFailed, Record
-from postroad.net.certificates import Certificates, Plan
-from postroad.net.exporter import Exporter
-from postroad.net.keyfiles import KeyFiles, KeyStore
-from postroad.net.servertls import Security
+from postroad.net.tls.certificates import Certificates, Plan
+from postroad.net.tls.exporter import Exporter
+from postroad.net.tls.keyfiles import KeyFiles, KeyStore
+from postroad.net.tls.server import Security
 from tests.support.authority import Authority
 from tests.support.conversation import NOW, Desk
 

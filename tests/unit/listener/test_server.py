@@ -6,7 +6,7 @@ import pytest
 
 from postroad.listener.settings import LimitsSettings, ListenerSettings
 from postroad.model.errors import ConfigError
-from postroad.net.inherited import Inherited
+from postroad.net.process.inherited import Inherited
 from tests.support.conversation import Desk
 
 LOCAL = ListenerSettings(bind=("127.0.0.1:0",))

@@ -4,7 +4,7 @@ import pytest
 
 from postroad.listener.tarpit import Tarpit
 from postroad.model.records import CommandRefused
-from postroad.policy.shieldsettings import TarpitSettings
+from postroad.policy.shield.settings import TarpitSettings
 from postroad.smtp import replies
 from tests.support.clock import ManualClock
 from tests.support.conversation import Desk, MemoryTransport

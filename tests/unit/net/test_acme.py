@@ -11,15 +11,15 @@ from cryptography import x509
 
 from postroad.model.acme import Account, Wanted
 from postroad.model.errors import AcmeError, ConfigError
-from postroad.net.acmehttp import Door
-from postroad.net.alpnserver import PEERS, AlpnServer
+from postroad.net.acme.alpnserver import PEERS, AlpnServer
+from postroad.net.acme.challenges import ALPN, Challenges
+from postroad.net.acme.ordering import Pace
+from postroad.net.acme.transport import Door
 from postroad.net.apart import apart
-from postroad.net.challenges import ALPN, Challenges
 from postroad.net.clock import SystemClock
-from postroad.net.inherited import Inherited
-from postroad.net.keyfiles import KeyFiles, KeyStore, load_octets
-from postroad.net.ordering import Pace
-from postroad.net.selfsigned import make_stand_in, proof
+from postroad.net.process.inherited import Inherited
+from postroad.net.tls.keyfiles import KeyFiles, KeyStore, load_octets
+from postroad.net.tls.selfsigned import make_stand_in, proof
 from tests.support.authority import Authority
 from tests.support.clock import ManualClock
 

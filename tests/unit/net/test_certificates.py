@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives import hashes
 
 from postroad.model.errors import ConfigError
 from postroad.model.records import CertificateExpiring, CertificateLoaded, CertificateRefused, Record
-from postroad.net.certificates import WARN_EVERY, Certificates, Plan
 from postroad.net.clock import SystemClock
-from postroad.net.keyfiles import KeyFiles, KeyStore
-from postroad.net.servertls import Security
+from postroad.net.tls.certificates import WARN_EVERY, Certificates, Plan
+from postroad.net.tls.keyfiles import KeyFiles, KeyStore
+from postroad.net.tls.server import Security
 from tests.support.authority import Authority, Issued
 
 

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from postroad.model.errors import ConfigError
-from postroad.net.clienttls import CONTEXTS, SESSION_SECONDS, SESSIONS, ClientContexts, Sessions, Trust
+from postroad.net.tls.client import CONTEXTS, SESSION_SECONDS, SESSIONS, ClientContexts, Sessions, Trust
 from tests.support.authority import Authority, replace
 
 

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from postroad.model.dns import TlsaRecord
-from postroad.net.chainrules import covers
-from postroad.net.danematch import key_in, match_records
-from postroad.net.danewords import EXPIRED, NOT_TRUSTED, OTHER_NAME, Matched, Mismatch
+from postroad.net.tls.chainrules import covers
+from postroad.net.tls.danematch import key_in, match_records
+from postroad.net.tls.danewords import EXPIRED, NOT_TRUSTED, OTHER_NAME, Matched, Mismatch
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -1,7 +1,7 @@
 """The cache keeps answers for their time and no longer, and stays within its size."""
 
 from postroad.model.dns import Answer, DnsStatus
-from postroad.net.dnscache import FAILURE_TTL, DnsCache
+from postroad.net.dns.cache import FAILURE_TTL, DnsCache
 
 
 def found(ttl: int) -> Answer:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroad.model.dns import Answer, DnsStatus, MxRecord, SrvRecord, TlsaRecord
-from postroad.net.dnscodec import CHAIN_LIMIT, KINDS, TTL_LIMIT, Reading, encode_name, encode_question, read_answer
+from postroad.net.dns.codec import CHAIN_LIMIT, KINDS, TTL_LIMIT, Reading, encode_name, encode_question, read_answer
 
 SOA = "ns.example.com. hostmaster.example.com. 1 3600 600 86400 30"
 

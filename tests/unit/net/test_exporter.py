@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from postroad.net.exporter import OCTETS, Exporter, _pointer_of
+from postroad.net.tls.exporter import OCTETS, Exporter, _pointer_of
 
 
 @pytest.fixture(scope="module")

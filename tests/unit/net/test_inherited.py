@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from postroad.net.inherited import Given, Inherited, inherited_sockets
+from postroad.net.process.inherited import Given, Inherited, inherited_sockets
 
 
 def listening() -> socket.socket:

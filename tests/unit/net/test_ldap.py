@@ -11,12 +11,12 @@ import pytest
 
 from postroad.model.errors import ConfigError, DirectoryError
 from postroad.model.option import Secret
-from postroad.net.directories import make_directory
-from postroad.net.ldap import Directory, ServerFault
-from postroad.net.ldapcodec import BASE, INVALID_CREDENTIALS
-from postroad.net.ldapfilter import escape_filter, fill
-from postroad.net.ldappool import IDLE_SECONDS, LIFE_SECONDS, LONGEST_PAUSE
-from postroad.net.ldapserver import parse_server
+from postroad.net.ldap.codec import BASE, INVALID_CREDENTIALS
+from postroad.net.ldap.directories import make_directory
+from postroad.net.ldap.directory import Directory, ServerFault
+from postroad.net.ldap.filters import escape_filter, fill
+from postroad.net.ldap.pool import IDLE_SECONDS, LIFE_SECONDS, LONGEST_PAUSE
+from postroad.net.ldap.server import parse_server
 from postroad.net.settings import DirectorySettings
 from tests.support.clock import ManualClock
 from tests.support.directories import Kit

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from postroad.model.errors import DirectoryError
-from postroad.net.ldap import Directory
-from postroad.net.ldapcodec import pack
-from postroad.net.ldapconnection import ANSWER_LIMIT
+from postroad.net.ldap.codec import pack
+from postroad.net.ldap.connection import ANSWER_LIMIT
+from postroad.net.ldap.directory import Directory
 from tests.support.directories import Kit
 
 Talk = Callable[[asyncio.StreamWriter], Awaitable[None]]

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postroad.model.errors import PeerError
-from postroad.net.ldapcodec import (
+from postroad.net.ldap.codec import (
     MESSAGE_LIMIT,
     Entry,
     Message,
@@ -21,7 +21,7 @@ from postroad.net.ldapcodec import (
     unbind_request,
     whole_message,
 )
-from postroad.net.ldapfilter import pack_filter
+from postroad.net.ldap.filters import pack_filter
 
 
 def message(number: int, tag: int, content: bytes, controls: bytes = b"") -> bytes:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from postroad.net.ldapcodec import pack
-from postroad.net.ldapfilter import (
+from postroad.net.ldap.codec import pack
+from postroad.net.ldap.filters import (
     DEPTH_LIMIT,
     IN_CHAIN,
     LENGTH_LIMIT,

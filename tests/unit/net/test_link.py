@@ -2,7 +2,7 @@
 
 import random
 
-from postroad.net.link import WAITING, link_pair
+from postroad.net.process.link import WAITING, link_pair
 
 
 def test_messages_arrive_whole_and_in_order() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from postroad.net.notify import Notifier
+from postroad.net.process.notify import Notifier
 from tests.support.clock import ManualClock
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from postroad.net.peernames import carries, names_shown
+from postroad.net.tls.peernames import carries, names_shown
 from tests.support.authority import Authority
 
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from postroad.net.ports import given_port, open_port, ports_of
+from postroad.net.process.ports import given_port, open_port, ports_of
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

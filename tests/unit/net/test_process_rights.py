@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from postroad.net.process import can_read
+from postroad.net.process.rights import can_read
 
 
 @pytest.fixture

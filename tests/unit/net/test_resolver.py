@@ -13,12 +13,12 @@ import pytest
 import uvloop
 
 from postroad.model.dns import Answer, DnsStatus, Lookup, MxRecord
-from postroad.net import resolver as under_test
 from postroad.net.addresses import is_loopback
-from postroad.net.dnsexchange import SHARED_USES
-from postroad.net.resolver import Resolver
+from postroad.net.dns import resolver as under_test
+from postroad.net.dns.exchange import SHARED_USES
+from postroad.net.dns.resolver import Resolver
+from postroad.net.dns.system import HostsFile
 from postroad.net.settings import ResolverSettings
-from postroad.net.systemdns import HostsFile
 from tests.support.clock import ManualClock
 from tests.support.dnsscript import Script, Server, serving
 

@@ -14,7 +14,7 @@ import uvloop
 
 from postroad.model.errors import EgressError, PeerError
 from postroad.net.stream import READ_LIMIT, Stream, open_stream
-from postroad.net.tls import describe, opportunistic_context
+from postroad.net.tls.contexts import describe, opportunistic_context
 
 Run = Callable[[Coroutine[None, None, None]], None]
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from postroad.model.dns import DnsStatus
-from postroad.net.systemdns import HostsFile, system_nameservers
+from postroad.net.dns.system import HostsFile, system_nameservers
 
 
 def test_nameservers(tmp_path: Path) -> None:

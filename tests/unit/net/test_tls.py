@@ -2,7 +2,7 @@
 
 import ssl
 
-from postroad.net.tls import opportunistic_context
+from postroad.net.tls.contexts import opportunistic_context
 
 
 def test_takes_any_certificate_and_nothing_old() -> None:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from postroad.net.usage import usage_now
+from postroad.net.process.usage import usage_now
 
 
 def test_open_files_are_counted() -> None:

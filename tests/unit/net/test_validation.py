@@ -10,8 +10,8 @@ import pytest
 
 from postroad.model.record import Record
 from postroad.model.records import ValidationProved, ValidationRefuted
+from postroad.net.dns.validation import AGAIN, HOLDS, Proof, Validation, conclusion, prove_all
 from postroad.net.settings import ResolverSettings
-from postroad.net.validation import AGAIN, HOLDS, Proof, Validation, conclusion, prove_all
 from tests.support.clock import ManualClock
 from tests.support.dnsscript import Script, serving
 

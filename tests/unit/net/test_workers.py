@@ -13,7 +13,7 @@ import pytest
 from postroad.model.errors import WorkerLostError, WorkOverloadError, WorkRaisedError, WorkTimeoutError
 from postroad.model.records import Record, WorkFailed
 from postroad.net.clock import SystemClock
-from postroad.net.workers import WorkerPool, WorkTerms, workers_for
+from postroad.net.workers.pool import WorkerPool, WorkTerms, workers_for
 from tests.support import jobs
 
 MEMORY = 1 << 30
@@ -245,7 +245,7 @@ async def test_the_end_waits_for_what_runs_and_takes_nothing_more() -> None:
 
 
 async def test_the_end_kills_what_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("postroad.net.workers.CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr("postroad.net.workers.pool.CLOSE_SECONDS", 0.2)
     async with world() as it:
         mark = tmp_path / "pid"
         running = asyncio.create_task(it.pool.run(jobs.hang, str(mark), timeout=LONG))
@@ -271,7 +271,7 @@ async def test_workers_die_with_the_server(tmp_path: Path) -> None:
     code = (
         "import asyncio, sys\n"
         "from postroad.net.clock import SystemClock\n"
-        "from postroad.net.workers import WorkerPool, WorkTerms\n"
+        "from postroad.net.workers.pool import WorkerPool, WorkTerms\n"
         "from tests.support import jobs\n"
         "pool = WorkerPool(WorkTerms(1, 1 << 30), SystemClock(), print)\n"
         f"asyncio.run(pool.run(jobs.hang, {str(mark)!r}, timeout=60))\n"

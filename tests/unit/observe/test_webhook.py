@@ -10,8 +10,8 @@ import pytest
 
 from postroad.model.records import MessageRemoved
 from postroad.net.clock import Clock, SystemClock
-from postroad.net.fetching import Answer
-from postroad.net.http import Poster, pause_after
+from postroad.net.http.fetching import Answer
+from postroad.net.http.poster import Poster, pause_after
 from postroad.observe.formats.jsonlines import make_json
 from postroad.observe.settings import key_of
 from postroad.observe.webhook import WebhookOutlet, WebhookSender, WebhookTerms, body_of, headers_of

@@ -6,9 +6,9 @@ import pytest
 
 from postroad.model.records import CommandRefused, ConnectionClosed
 from postroad.policies.banned import Banned
-from postroad.policy.bans import Ban
 from postroad.policy.chain import Chain
 from postroad.policy.context import ConnectContext
+from postroad.policy.shield.bans import Ban
 from postroad.policy.stages import Stages
 from tests.support.conversation import NOW, Desk, converse
 

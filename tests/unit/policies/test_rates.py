@@ -3,9 +3,9 @@
 from postroad.model.records import RateReached
 from postroad.policies.relay_control import RelayControl
 from postroad.policies.rules import Rules
-from postroad.policy.conduct import Conduct
-from postroad.policy.rates import RatesWanted
+from postroad.policy.rates.names import RatesWanted
 from postroad.policy.settings import AccessSettings
+from postroad.policy.shield.conduct import Conduct
 from postroad.policy.verdict import Defer
 from postroad.smtp import replies
 from tests.support.limitedworld import HOUR, World, address, code, ruled

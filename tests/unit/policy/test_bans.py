@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.policy.bans import BanRules, Bans
-from postroad.policy.bantable import (
+from postroad.policy.shield.bans import BanRules, Bans
+from postroad.policy.shield.bantable import (
     CAPACITY,
     FOREVER,
     BanTable,

@@ -4,8 +4,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.policy.accounts import MOST, Account, Accounts
-from postroad.policy.habits import DAY, Excess, Habit, HabitRules, Habits
+from postroad.policy.shield.accounts import MOST, Account, Accounts
+from postroad.policy.shield.habits import DAY, Excess, Habit, HabitRules, Habits
 
 NOW = 20_000 * DAY
 RULES = HabitRules(window=3600, minimums=(100, 50, 20), failure_ratio=0.25, factor=4, half_life=14 * DAY)

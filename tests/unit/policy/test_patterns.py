@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from postroad.model.address import NULL_PATH, parse_mailbox
 from postroad.policies.expressions import compile_expression
 from postroad.policy.globs import compile_globs, over_many, with_exceptions
-from postroad.policy.hours import compile_hours, parse_span, parse_zone
 from postroad.policy.mailboxes import compile_mailboxes
 from postroad.policy.networks import compile_networks, number_of
+from postroad.policy.rules.hours import compile_hours, parse_span, parse_zone
 
 words = st.text("aBc?*[]!^-.", min_size=1, max_size=8)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from postroad.model.counts import STEPS, Cap, Take, parse_cap
 from postroad.model.days import Days
-from postroad.policy.ratetable import CELLS, SET_OCTETS, WAYS, Table
+from postroad.policy.rates.table import CELLS, SET_OCTETS, WAYS, Table
 
 NOW = 1_700_000_000_000_000
 HOUR = 3_600_000_000

@@ -14,10 +14,10 @@ from postroad.model.address import NULL_PATH, parse_mailbox
 from postroad.model.envelope import Origin
 from postroad.model.identity import Identity
 from postroad.policy.context import Peer
-from postroad.policy.course import NO_LIMIT, Course
-from postroad.policy.rehearsal import NotingRulebook
-from postroad.policy.rulebook import Rulebook
-from postroad.policy.situation import Situation
+from postroad.policy.rules.book import Rulebook
+from postroad.policy.rules.course import NO_LIMIT, Course
+from postroad.policy.rules.rehearsal import NotingRulebook
+from postroad.policy.rules.situation import Situation
 from postroad.policy.verdict import Accept, Adjust, Reject
 from tests.support.conversation import NOW
 from tests.support.ruling import config_of, judge, rulebook_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from postroad.policy.owners import parse_delegations
+from postroad.policy.rules.owners import parse_delegations
 from tests.support.ruling import config_of, judge
 
 ANNA: dict[str, Any] = {"login": "Anna@example.com", "ip": "192.0.2.1"}

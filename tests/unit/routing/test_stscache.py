@@ -7,7 +7,7 @@ from pathlib import Path
 from postroad.model.outcome import Deferred
 from postroad.model.records import Record, SpoolFaulted
 from postroad.model.security import Security, TlsOutcome
-from postroad.net.fetching import Answer
+from postroad.net.http.fetching import Answer
 from postroad.routing import stscache
 from postroad.routing.stscache import StsPolicies
 from postroad.store.stspolicies import StsStore

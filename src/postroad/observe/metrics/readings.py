@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from postroad.net.usage import usage_now
+from postroad.net.process.usage import usage_now
 from postroad.observe.metrics.series import Family, Series
 from postroad.queue.lane import LaneState, WaitReason
 
