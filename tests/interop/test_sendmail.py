@@ -46,7 +46,7 @@ MESSAGES: tuple[tuple[tuple[str, ...], bytes], ...] = (
 def ours(name: str, *arguments: str, stdin: bytes = b"", user: int | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run one of our programs."""
     module, _, function = PROGRAMS[name].partition(":")
-    code = f"from postroad.cli.{module} import {function or 'main'} as main; main()"
+    code = f"from postroad.cli.postfix.{module} import {function or 'main'} as main; main()"
     ids: dict[str, Any] = {} if user is None else {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": ()}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False, cwd="/", **ids)

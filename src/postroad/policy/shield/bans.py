@@ -73,15 +73,15 @@ class Bans:
 
     def learn(self, kind: str, ip: str, count: int, now: int) -> list[Ban]:
         """Take note of `count` instances; the bans that begin with it."""
-        share = self.rules.shares.get(kind, 0.0) * count
+        share = self.rules.shares.get(kind, 0.0)
         address = address_of(ip)
-        if not share or address is None or self._is_exempt(ip):
+        if not share or not count or address is None or self._is_exempt(ip):
             return []
         is_6 = ":" in ip
         prefix = self.rules.prefixes[is_6] + (0 if is_6 else MAPPED)
         begun = [
-            self._add(key_of(address, _HOST[is_6]), kind, share, now),
-            self._add(key_of(address, prefix), kind, share / self.rules.prefix_factor, now),
+            self._add(key_of(address, _HOST[is_6]), kind, share, count, now),
+            self._add(key_of(address, prefix), kind, share / self.rules.prefix_factor, count, now),
         ]
         return [ban for ban in begun if ban is not None]
 
@@ -126,14 +126,14 @@ class Bans:
             if standing.until > now:
                 yield _ban(key, standing)
 
-    def _add(self, key: bytes, kind: str, share: float, now: int) -> Ban | None:
+    def _add(self, key: bytes, kind: str, share: float, count: int, now: int) -> Ban | None:
         rules = self.rules
         before = self._table.get(key) or Standing(0.0, now)
         if before.until > now:
             return None  # it pays for what it did already
-        score = share + self._faded(before, now)
+        score = share * count + self._faded(before, now)
         times = 0 if now - before.until > rules.longest else before.times
-        if score < 1.0:
+        if score + share / 2 < 1.0:  # what faded in between makes nobody wait for one instance more than was said
             self._table.put(key, Standing(score, now, before.until, times, before.kind), now)
             return None
         seconds = min(rules.ban_time * 2.0**times, rules.longest)
