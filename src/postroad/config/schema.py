@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from postroad.aliases.settings import AliasSettings
 from postroad.api.settings import ApiSettings
 from postroad.auth.settings import AuthSettings
+from postroad.delivery.dmarcreportsettings import DmarcReportSettings
 from postroad.delivery.returnpathsettings import BatvSettings, SrsSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
@@ -195,6 +196,11 @@ class Config(Settings):
         None,
         description="Reports about TLS to those who ask for them.",
         json_schema_extra={"default": "nothing is counted, and nobody told"},
+    )
+    dmarc_reports: DmarcReportSettings | None = Field(
+        None,
+        description="Reports about mail in the name of domains (DMARC).",
+        json_schema_extra={"default": "none are taken in"},
     )
     sources: dict[EgressName, SourceSettings] = Field(
         {},
