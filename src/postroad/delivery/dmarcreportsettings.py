@@ -1,4 +1,7 @@
-"""Options of aggregate reports about DMARC (`[dmarc_reports]`): those of others that come to us. RFC 7489 7.2."""
+"""Options of aggregate reports about DMARC (`[dmarc_reports]`): those of others that come to us.
+
+Without the section nobody looks for any. RFC 7489 7.2.
+"""
 
 from typing import Annotated
 

@@ -1,4 +1,7 @@
-"""Rules about reports of others, `[tls_reports]` and `[dmarc_reports]`: they have to be able to come."""
+"""Rules about reports of others, `[tls_reports]` and `[dmarc_reports]`: they have to be able to come.
+
+Nothing in here is a mistake: a relay behind this one may bring them.
+"""
 
 from collections.abc import Iterator
 
