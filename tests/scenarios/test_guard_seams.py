@@ -53,10 +53,10 @@ name = "new"
 count = "connections"
 per = "ip"
 limits = ["5/1h"]
-listeners = ["behind"]
+listeners = ["behind", "inside"]
 """
 BANNED = b"421 4.7.0 Too many offences from your network, try again later"
-AGAIN = 5  # more often than there may be connections at once
+AGAIN = 7  # more often than there may be connections, at once or in an hour
 
 
 class Site(NamedTuple):
@@ -197,3 +197,12 @@ def test_who_has_left_is_no_connection_at_once(site: Site, way: str) -> None:
                 assert peer.say(f"XCLIENT ADDR=198.51.100.{number}")[:3] == b"220"
                 assert peer.say("QUIT")[:3] == b"221"
         site.relay.wait_for("ConnectionClosed", closed + number + 1)
+
+
+def test_a_connection_is_that_of_each_client_it_is_used_for_and_not_of_who_speaks_for_them(site: Site) -> None:
+    with closing(Peer(site.inside, "127.0.0.8")) as peer:
+        peer.say("EHLO program.example")
+        for number in range(10):
+            assert peer.say(f"XCLIENT ADDR=203.0.113.{number % 2}")[:3] == b"220"
+            peer.say("EHLO client.example")
+        assert peer.say("XCLIENT ADDR=203.0.113.0")[:3] == b"421"

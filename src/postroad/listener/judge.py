@@ -69,7 +69,8 @@ class Judge:
 
     def name(self, client: ClientNamed) -> None:
         """A peer that is believed speaks for `client`: nothing that was known of itself counts any more."""
-        self.gone(is_pending=False)  # who spoke until now counts as a connection no more
+        self.over()
+        self._parted(is_taken=self.peer.ip != self._proxy)  # what came for others is no connection of the peer's own
         terms, before, origin = self._terms, self.peer, self.origin
         ip = before.ip if client.ip is None else client.ip or self._proxy
         is_known = client.ip != "" and (client.ip is not None or before.relays)
@@ -223,8 +224,11 @@ class Judge:
         """The peer is gone; `is_pending` while the spool has a message of it that may still be taken."""
         if not is_pending:
             self.over()
-        self._facts.end()
-        self._ground.end()
+        self._parted(is_taken=True)
+
+    def _parted(self, *, is_taken: bool) -> None:
+        self._facts.end(is_taken=is_taken)
+        self._ground.end(is_taken=is_taken)
 
     # -- verdicts --------------------------------------------------------------------------------
 
