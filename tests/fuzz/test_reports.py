@@ -76,13 +76,14 @@ def filled(unit: bytes) -> bytes:
     [
         (filled(b"<a/>"), "too many elements"),
         (b"<report_metadata>" + filled(b"<a>b</a>") + b"</report_metadata>", "too many elements"),
+        (b"".join(b"<a%d/>" % at for at in range(1_000_000)), "too many names"),
         (b"<x " + filled(b"a='' "), "too many attributes"),
         (b"<x>" + filled(b"\n") + b"</x>", "no id or no domain"),
         (b"<x>" + filled(b"&#65;") + b"</x>", "no id or no domain"),
         (b"<" + filled(b"a") + b"/>", "no id or no domain"),
         (b"<x>" + filled(b"]]"), "no XML"),
     ],
-    ids=["elements", "leaves", "attributes", "lines", "references", "name", "brackets"],
+    ids=["elements", "leaves", "names", "attributes", "lines", "references", "name", "brackets"],
 )
 def test_xml_that_makes_parsers_slow(inside: bytes, words: str) -> None:
     began = time.thread_time()

@@ -53,10 +53,14 @@ def test_reports_by_swaks(tmp_path: Path) -> None:
             swaks(relay, packed, "application/gzip")
         swaks(relay, archive, "application/octet-stream")
         swaks(relay, broken, "application/gzip", subject="a bomb")
+        broken.write_bytes(bytes(11 << 20))
+        swaks(relay, broken, "application/gzip", subject="eleven mebibytes")
         relay.wait_for("MessageDiscarded", 5)
         relay.wait_captured(b"a bomb")
-        (unread,) = relay.wait_for("MessageAdjusted", 1)
-        assert unread["reason"].endswith("the report is larger than 20 MiB")
+        relay.wait_captured(b"eleven mebibytes")
+        bomb, large = relay.wait_for("MessageAdjusted", 2)
+        assert bomb["reason"].endswith("the report is larger than 20 MiB")
+        assert large["reason"] == "not looked at: a mail of a report is at most 10 MiB"
     # the server is gone; what it kept is not
     by_source = run_command("dmarc", "reports", "--sources", "-c", relay.config).out.splitlines()
     assert by_source == [

@@ -43,6 +43,7 @@ _LEAVES: Final = 200  # of one row
 _DIGITS: Final = 18
 _ENCRYPTED: Final = 0x1
 _ELEMENTS: Final = 1_500_000  # rows have some twenty
+_NAMES_KNOWN: Final = 1000
 _EQUALS: Final = 500_000  # signs, one in each attribute; a few in the comments of a row
 _SPACE: Final = b" \t\r\n"
 _OF_ROW: Final = frozenset({"row", "policy_evaluated", "identifiers", "identities"})  # the last as drafts had it
@@ -145,6 +146,7 @@ class _Reader:
         self._text: list[str] = []
         self._length = 0
         self._elements = 0
+        self._names: dict[str, str] = {}  # as they are written, and as they are known
         self._row: list[Leaf] = []  # of the record: row, policy_evaluated, identifiers
         self._inner: list[Leaf] = []  # of the innermost dkim, spf or reason
         self._overrides: list[Override] = []
@@ -155,7 +157,12 @@ class _Reader:
         self._elements += 1
         if len(self.path) >= _DEPTH or self._elements > _ELEMENTS:
             raise ReportError("the XML is nested too deep, or has too many elements")
-        self.path.append(name.rpartition(":")[2].lower())
+        known = self._names.get(name)
+        if known is None:
+            if len(self._names) >= _NAMES_KNOWN:
+                raise ReportError("the XML has too many names of elements")
+            known = self._names[name] = name.rpartition(":")[2].lower()
+        self.path.append(known)
         self._text.clear()
         self._length = 0
 

@@ -2,7 +2,8 @@
 
 Whatever is no report that can be read goes on like any other mail, so that somebody may look at it; what looks like one
 gets the tag `unread-report`, and a record `MessageAdjusted` says what is wrong with it. Asked behind all other policies
-of the message, so that what they refuse is not read, and for one mail at a time. RFC 8460 5.3, RFC 7489 7.2.
+of the message, so that what they refuse is not read. One is read at a time; when too many wait, more are deferred.
+RFC 8460 5.3, RFC 7489 7.2.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from postroad.store.reportsin import ReceivedReport, ReceivedReports
 
 UNREAD: Final = "unread-report"
 _BLOCK: Final = 1 << 20
-_TURNS: Final = 1
+_WAITING: Final = 50  # mails, none of which is in memory
 
 
 class ReportKind(Struct, frozen=True):
@@ -49,21 +50,28 @@ class TakenReports:
         """A report is the first of `kinds` that it can be read as."""
         self._kinds = tuple(kinds)
         self._now = now
-        self._turns = asyncio.Semaphore(_TURNS)  # hostile ones need memory, and threads that others need, too
+        self._turn = asyncio.Lock()  # hostile ones need memory, and threads that others need, too
+        self._waiting = 0
 
-    def __call__(self, ctx: MessageContext) -> Awaitable[Answer | None] | None:
+    def __call__(self, ctx: MessageContext) -> Answer | Awaitable[Answer | None] | None:
         """Keep a report; no opinion on all else."""
-        if ctx.size > MAIL_LIMIT:
-            return None
         addresses = {one.address.text.lower() for one in ctx.recipients}
         kinds = [kind for kind in self._kinds if addresses <= kind.addresses]
+        if kinds and ctx.size > MAIL_LIMIT:
+            return Adjust(f"not looked at: a mail of a report is at most {MAIL_LIMIT >> 20} MiB", tags=(UNREAD,))
         return self._take(ctx, kinds) if kinds else None
 
     async def _take(self, ctx: MessageContext, kinds: list[ReportKind]) -> Answer | None:
         signed = ctx.facts.get(DkimResults)
         proven = " ".join(signed.domains) if signed is not None else ""
-        async with self._turns:
-            return await self._first(kinds, await _whole(ctx.content), proven)
+        if self._waiting >= _WAITING:
+            return Defer(replies.RATE_OF_MAIL, f"{_WAITING} reports wait to be read")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await self._first(kinds, await _whole(ctx.content), proven)
+        finally:
+            self._waiting -= 1
 
     async def _first(self, kinds: list[ReportKind], content: bytes, proven: str) -> Answer | None:
         wrong, now = "", self._now()
