@@ -16,7 +16,7 @@ from postroad.message.dmarcreportread import REPORT_LIMIT, read_report
 from postroad.message.mailparts import PARTS, parts_of
 from postroad.message.reportmail import ReportError
 
-SECONDS: Final = 20.0  # of this thread's CPU: ten times what it needs; what these stand for would need minutes
+SECONDS: Final = 40.0  # of this thread's CPU: twenty times what it needs; what these stand for would need minutes
 MEBI: Final = 1 << 20
 FEEDBACK: Final = b"<feedback><report_metadata><report_id>1</report_id></report_metadata>"
 
