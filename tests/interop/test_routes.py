@@ -61,7 +61,7 @@ host A 127.0.0.1
         explained = run_command("explain", "--to", "a@west.example", "-c", relay.config).out.splitlines()
         hosts = [f"10 0 host.example.com:{one.port}", f"20 0 host.example.com:{two.port}"]
         assert f"dns       SRV _smtp._tcp.west.example.com: {', '.join(hosts)}" in explained
-        assert f"target 1  host.example.com[127.0.0.1]:{one.port}" in explained
+        assert f"target 1  host.example.com[127.0.0.1]:{one.port}; TLS opportunistic, by default" in explained
         assert f"target 2  host.example.com[127.0.0.1]:{two.port}" in explained
 
 
