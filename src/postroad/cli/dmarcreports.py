@@ -1,6 +1,6 @@
 """`postroad dmarc reports`: what others saw of mail in the name of our domains, by report or by source. RFC 7489 7.2.
 
-Read from the file in which they are kept as they come in; nothing is asked of the running server.
+With `--sent` what we saw, and tell others. Read from the files that the server writes; nothing is asked of it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,10 +13,14 @@ from msgspec import Struct
 from postroad.cli.exits import OK, complain, guarded
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
-from postroad.message.dmarcreport import DmarcReport, Row
-from postroad.model.tlscounts import DAY
+from postroad.config.schema import Config
+from postroad.house.reports.dmarcreports import report_of
+from postroad.house.reports.reporting import dmarc_author_of
+from postroad.message.dmarcreport import DmarcReport, Row, day_text
+from postroad.model.reportjob import DAY
 from postroad.net.clock import SystemClock
-from postroad.store.reportsin import ReceivedReport, ReceivedReports
+from postroad.store.dmarcreports import DmarcReportStore
+from postroad.store.reportsin import ReceivedReports
 
 _NAMES: Final = 4
 
@@ -47,32 +51,59 @@ def reports(
         str, typer.Argument(metavar="[DOMAIN]", help="Only what is about this domain.", show_default=False)
     ] = "",
     sources: Annotated[bool, typer.Option("--sources", help="Add up by addresses that mail came from.")] = False,
+    sent: Annotated[bool, typer.Option("--sent", help="What was counted here, as it is told to others.")] = False,
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How many days back.")] = 30,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
     """Show the aggregate reports that others sent us: who sends in the name of our domains, and what is not proven.
 
+    With --sent it is what we saw of other domains, as they are told.
+
     Example: postroad dmarc reports example.com --sources
     """
     settings = configuration(config)
-    if settings.dmarc_reports is None or not settings.dmarc_reports.received_at:
-        complain("no reports are taken in: [dmarc_reports] has no received_at")
-    since = SystemClock().now() - days * DAY
-    stored = ReceivedReports(settings.received_reports_file, "dmarc").all(domain.lower().removesuffix("."))
-    found = [(one, msgspec.json.decode(one.report, type=DmarcReport)) for one in stored if one.at >= since]
+    wanted, since = domain.lower().removesuffix("."), SystemClock().now() - days * DAY
+    told = _sent(settings, wanted, since) if sent else _received(settings, wanted, since)
     if sources:
-        for source in _by_source(report for _, report in found):
+        for source in _by_source(report for report, _ in told):
             print(msgspec.json.encode(source).decode() if as_json else _source_text(source))
     else:
-        for one, report in found:
-            print(one.report if as_json else _report_text(one, report))
+        for report, by in told:
+            print(msgspec.json.encode(report).decode() if as_json else _report_text(report, by))
     return OK
 
 
-def _report_text(one: ReceivedReport, report: DmarcReport) -> str:
-    signed = f"signed by {one.proven}" if one.proven else "not signed"
-    lines = [f"{one.began} {one.domains}: {one.good} passed, {one.bad} failed, says {one.submitter} ({signed})"]
+def _received(config: Config, domain: str, since: int) -> Iterator[tuple[DmarcReport, str]]:
+    """Reports of others, each with who it is of."""
+    if config.dmarc_reports is None or not config.dmarc_reports.received_at:
+        complain("no reports are taken in: [dmarc_reports] has no received_at")
+    for one in ReceivedReports(config.received_reports_file, "dmarc").all(domain):
+        if one.at >= since:
+            signed = f"signed by {one.proven}" if one.proven else "not signed"
+            yield msgspec.json.decode(one.report, type=DmarcReport), f", says {one.submitter} ({signed})"
+
+
+def _sent(config: Config, domain: str, since: int) -> Iterator[tuple[DmarcReport, str]]:
+    """Our own reports, whether they have been sent or not."""
+    author = dmarc_author_of(config)
+    if author is None:
+        complain("nothing is counted: [dmarc_reports] has no from")
+        return
+    store = DmarcReportStore(config.dmarc_reports_file, reads_only=True)
+    try:
+        for day, name in store.days():
+            if domain in ("", name) and (day + 1) * DAY >= since:
+                report = report_of(store, day, name, author)
+                if report is not None:
+                    yield report, ""
+    finally:
+        store.close()
+
+
+def _report_text(report: DmarcReport, by: str) -> str:
+    counts = f"{report.passed} passed, {report.total - report.passed} failed"
+    lines = [f"{day_text(report.begin)} {report.published.domain}: {counts}{by}"]
     lines += [f"  {_row_text(row)}" for row in report.rows if not row.seen.is_proven]
     return "\n".join(map(printable, lines))
 

@@ -200,7 +200,7 @@ class Config(Settings):
     dmarc_reports: DmarcReportSettings | None = Field(
         None,
         description="Reports about mail in the name of domains (DMARC).",
-        json_schema_extra={"default": "none are taken in"},
+        json_schema_extra={"default": "none are sent or taken in"},
     )
     sources: dict[EgressName, SourceSettings] = Field(
         {},
@@ -328,6 +328,11 @@ class Config(Settings):
     def received_reports_file(self) -> Path:
         """Where reports are that others sent us."""
         return self.data_dir / "received-reports.db"
+
+    @property
+    def dmarc_reports_file(self) -> Path:
+        """Where it is counted what reports about DMARC tell."""
+        return self.data_dir / "dmarc-reports.db"
 
     @property
     def tls_reports_file(self) -> Path:

@@ -37,7 +37,8 @@ from postroad.house.known import read_known
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.processes.seat import Seat
 from postroad.house.rates import RateKeeper
-from postroad.house.reports.tlsreporting import TlsReporting
+from postroad.house.reports.daily import Outbox
+from postroad.house.reports.reporting import Reporting
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops, Parts
@@ -147,19 +148,20 @@ class House:
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
-    def _tools(self, turn: Turn) -> tuple[TlsReporting, Tools]:
-        reporting = TlsReporting(self.config, lambda: self.courier.resolver, self.clock, self.emit)
+    def _tools(self, turn: Turn) -> tuple[Reporting, Tools]:
+        reporting = Reporting(self.config, lambda: self.courier.resolver, self.clock, self.emit)
         convert, delivering = self.workshop.convert, self.guard.delivering
         tools = Tools(self.clock, self.emit, turn, self.suspensions, convert, delivering, reporting.observer)
         return reporting, tools
 
     def _way(self, queue_ids: QueueIds) -> Way:
         guard, admit = self.guard, self.dispatcher.admit
-        self.reporting.send_by(self.spool, admit, queue_ids)
+        self.reporting.send_by(Outbox(self.spool, admit, queue_ids))
         guard.tell = Notices(spool=self.spool, admit=admit, emit=self.emit, queue_ids=queue_ids).tell
         eyes = Eyes(guard.board, guard.hear, self.clock)
         counting = Counting(self.count_table, self.clock, self.emit)
-        return Way(self.spool, admit, queue_ids, self.emit, self.clock, counting, LocalCrowd(), eyes, guard.admitting)
+        tally, crowd = self.reporting.tally, LocalCrowd()
+        return Way(self.spool, admit, queue_ids, self.emit, self.clock, counting, crowd, tally, eyes, guard.admitting)
 
     def _dispatcher(self, queue_ids: QueueIds) -> Dispatcher:
         regime = self.courier.regime

@@ -4,6 +4,7 @@ Ours and those of others have the same form, so that what is written can be read
 seconds since 1970, words such as "pass" as the schema has them. RFC 7489 7.2, RFC 7489 appendix C.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -107,3 +108,43 @@ class DmarcReport(Struct, frozen=True):
 def day_text(at: int) -> str:
     """The day of a time in UTC, as in "2026-03-02"."""
     return datetime.fromtimestamp(min(at, LATEST), UTC).strftime("%Y-%m-%d")
+
+
+class Tally:
+    """Counts what is seen until somebody takes it; at most `most` different things."""
+
+    def __init__(self, most: int, ignored: frozenset[str] = frozenset()) -> None:
+        """Nothing was seen yet; with `most` 0 nothing ever is. Mail to those of `ignored` brings reports itself."""
+        self._most = most
+        self._ignored = ignored
+        self._counts: dict[tuple[Published, Seen], int] = {}
+
+    @property
+    def is_on(self) -> bool:
+        """False when nobody wants to know."""
+        return self._most > 0
+
+    @property
+    def is_empty(self) -> bool:
+        """True when all that was counted is taken."""
+        return not self._counts
+
+    def is_ignored(self, recipients: Iterable[str]) -> bool:
+        """True for mail to addresses for reports alone: two who report of each other's reports would never end."""
+        return bool(self._ignored) and self._ignored.issuperset(recipients)
+
+    def add(self, published: Published, seen: Seen) -> None:
+        """One message more."""
+        known = self._counts.get((published, seen))
+        if known is not None or len(self._counts) < self._most:
+            self._counts[published, seen] = (known or 0) + 1
+
+    def take(self) -> dict[tuple[Published, Seen], int]:
+        """What was counted since the last time."""
+        found, self._counts = self._counts, {}
+        return found
+
+    def give_back(self, counts: dict[tuple[Published, Seen], int]) -> None:
+        """What was taken and could not be written, for the next time."""
+        for key, count in counts.items():
+            self._counts[key] = self._counts.get(key, 0) + count

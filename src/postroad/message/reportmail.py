@@ -9,8 +9,10 @@ from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesParser
 from typing import Final
+from urllib.parse import unquote
 
-from postroad.model.errors import PostroadError
+from postroad.model.address import Mailbox, parse_mailbox
+from postroad.model.errors import AddressError, PostroadError
 
 MAIL_LIMIT: Final = 10 << 20  # octets of a mail that are looked at
 _TEXT: Final = 300  # characters kept of each text
@@ -70,3 +72,15 @@ def composed(fields: Sequence[str], kind: str, text: Sequence[str], file: str, p
         "",
     )
     return "\r\n".join(lines).encode("ascii", "replace")
+
+
+def mailbox_of(uri: str) -> Mailbox | None:
+    """The address of a mailto URI; None when it is none."""
+    if uri[:7].lower() != "mailto:":
+        return None
+    text = unquote(uri[7:].partition("?")[0], errors="replace")
+    try:
+        mailbox = parse_mailbox(text)
+    except AddressError:
+        return None
+    return mailbox if mailbox.domain and text.isascii() and text.isprintable() else None

@@ -9,17 +9,16 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
 
-from postroad.message.reportmail import composed
+from postroad.message.reportmail import composed, mailbox_of
 from postroad.message.trace import format_date
-from postroad.model.address import Mailbox, parse_mailbox
-from postroad.model.errors import AddressError
+from postroad.model.address import Mailbox
+from postroad.model.reportjob import DAY
 from postroad.model.security import SUCCESS
-from postroad.model.tlscounts import DAY, TlsCount
+from postroad.model.tlscounts import TlsCount
 
 GZIP: Final = "application/tlsrpt+gzip"
 URIS: Final = 5  # of one domain
@@ -55,18 +54,6 @@ def parse_record(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _is_usable(uri: str) -> bool:
     return len(uri) <= _URI_SIZE and (bool(_HTTPS.fullmatch(uri)) or mailbox_of(uri) is not None)
-
-
-def mailbox_of(uri: str) -> Mailbox | None:
-    """The address of a mailto URI; None when it is none."""
-    if uri[:7].lower() != "mailto:":
-        return None
-    text = unquote(uri[7:].partition("?")[0], errors="replace")
-    try:
-        mailbox = parse_mailbox(text)
-    except AddressError:
-        return None
-    return mailbox if mailbox.domain and text.isascii() and text.isprintable() else None
 
 
 # -- the report ------------------------------------------------------------------------------------
