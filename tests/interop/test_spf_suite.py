@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from postroad.mailauth.spf import Spf, check_host
+from postroad.mailauth.spf import Spf, check_host, in_turn
+from postroad.net.dns.asking import side_by_side
 from tests.support.spfsuite import Case, cases
 
 LOWER = "RFC 7208 7.4 writes the digits of an IPv6 address in lower case; names in DNS have none"
@@ -23,10 +24,17 @@ EXPLAINED: Mapping[tuple[str, str], str] = {
 
 
 def judge(case: Case) -> Spf:
-    """What we say."""
-    return asyncio.run(
-        check_host(case.zone, case.ip, case.domain, case.sender, helo=case.helo, receiver="relay.example", now=1)
+    """What we say, which is the same whether names are asked about in turn or side by side."""
+    found, beside = (
+        asyncio.run(
+            check_host(
+                case.zone, case.ip, case.domain, case.sender, helo=case.helo, receiver="us.example", together=way
+            )
+        )
+        for way in (in_turn, side_by_side)
     )
+    assert found == beside
+    return found
 
 
 def is_right(case: Case, found: Spf) -> bool:
