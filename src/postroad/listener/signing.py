@@ -1,18 +1,20 @@
 """Signing mail as it is accepted, after every edit: which keys, and the body read for it (RFC 6376 5).
 
 Signatures stand on top of the envelope's prefix and cover the header section as it leaves, prefix and content. Mail of
-strangers is never signed; it can be sealed, with what was found out of it (RFC 8617 5.1). Content in memory is read at
-once; large content piece by piece, and the event loop goes on meanwhile.
+strangers is never signed; it can be sealed, with what was found out of it (RFC 8617 5.1). Mail that we make ourselves
+is signed like that of others, but comes in by no listener and no login. Content in memory is read at once; large
+content piece by piece, and the event loop goes on meanwhile.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from postroad.listener.sign import MakeSign, ReadSecret, Sign, Signed, Unreadable
+from postroad.listener.sign import MakeSign, ReadSecret, Signatures, Signed, Unreadable
 from postroad.listener.signsettings import DkimKeySettings, DkimSettings
 from postroad.listener.transaction import Transaction
 from postroad.mailauth.arc import ArcResult, Chain
@@ -31,6 +33,7 @@ from postroad.model.envelope import Envelope
 from postroad.model.errors import AddressError, SpoolError
 from postroad.model.option import NEVER
 from postroad.model.policyrecords import MessageSigned, MessageUnsigned
+from postroad.model.record import Record
 from postroad.policy.strangers import covers, is_stranger
 from postroad.spool.draft import Draft, whole
 
@@ -48,15 +51,29 @@ class Use(Struct, frozen=True):
     begins: float = 0.0
     ends: float = NEVER
 
-    def signs(self, authors: Sequence[str], envelope: Envelope, now: int) -> bool:
-        """True for mail of one of the domains `authors` that this key is for."""
+    def obstacle(self, authors: Sequence[str], envelope: Envelope, now: int) -> str:
+        """Why it does not sign mail of the domains `authors`; "" when it may."""
         origin = envelope.origin
-        return (
-            self.begins <= now < self.ends
-            and (not self.listeners or origin.listener in self.listeners)
-            and (not self.logins or origin.login in self.logins)
-            and any(covers(self.authors, author) for author in authors)
-        )
+        if now < self.begins:
+            return f"begins on {_day(self.begins)}"
+        if now >= self.ends:
+            return f"ended on {_day(self.ends)}"
+        if self.listeners and origin.listener not in self.listeners:
+            return f"only what comes in by {', '.join(self.listeners)}"
+        if self.logins and origin.login not in self.logins:
+            return f"only what the logins {', '.join(self.logins)} send"
+        if not any(covers(self.authors, author) for author in authors):
+            return f"only mail of {', '.join(self.authors)}"
+        return ""
+
+    def grounds(self, authors: Sequence[str], envelope: Envelope) -> str:
+        """Why it signs mail that it may sign."""
+        words = [f"author {author}" for author in authors if covers(self.authors, author)]
+        words += [f"listener {envelope.origin.listener}"] * bool(self.listeners)
+        words += [f"login {envelope.origin.login}"] * bool(self.logins)
+        words += [f"since {_day(self.begins)}"] if self.begins else []
+        words += [f"until {_day(self.ends)}"] if self.ends != NEVER else []
+        return ", ".join(words)
 
 
 class Signer:
@@ -89,18 +106,32 @@ class Signer:
         if self._seal is not None and found is not None:
             self._sealed(self._seal, found, envelope, (fields, len(section), content), signed, unreadable)
             return
-        now = envelope.arrived // _SECOND
-        authors = authors_of(fields)
-        keys = keys_for(self._uses, authors, envelope, now)
         body = BodyHashes()
+        signing, note = self._signing(fields, body, envelope)
+        if signing is None:
+            signed(envelope, note)
+            return
+        self._read(content, len(section), body, lambda: signed(with_lines(envelope, signing), note), unreadable)
+
+    async def own(self, envelope: Envelope, content: bytes) -> tuple[Envelope, Record]:
+        """`envelope`, of mail that we made, with the signatures it gets; and what is to be told of it."""
+        section, body = header_section(content), BodyHashes()
+        signing, note = self._signing(Fields(envelope.prefix.encode() + section), body, envelope)
+        if signing is None:
+            return envelope, note
+        feed_body(content, len(section), body)
+        return with_lines(envelope, signing), note
+
+    def _signing(self, fields: Fields, body: BodyHashes, envelope: Envelope) -> tuple[Signing | None, Record]:
+        """What signs a message with these `fields`, None when nothing does; and what is to be told of it."""
+        now, authors = envelope.arrived // _SECOND, authors_of(fields)
+        keys = keys_for(self._uses, authors, envelope, now)
         signing = Signing(fields, body, keys, now, self._terms)
         if not keys or signing.fault:
             reason = signing.fault or why_not(authors, envelope)
-            signed(envelope, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=reason))
-            return
+            return None, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=reason)
         names, reason = tuple(key.name for key in keys), f"mail of {', '.join(authors)}"
-        note = MessageSigned(at=envelope.arrived, id=envelope.id, keys=names, reason=reason)
-        self._read(content, len(section), body, lambda: signed(with_lines(envelope, signing), note), unreadable)
+        return signing, MessageSigned(at=envelope.arrived, id=envelope.id, keys=names, reason=reason)
 
     def _sealed(
         self,
@@ -162,15 +193,16 @@ def why_not(authors: Sequence[str], envelope: Envelope) -> str:
     """Why no key signs mail of `authors`."""
     if not authors:
         return "the From field has no address with a domain"
+    listener = f"by the listener {envelope.origin.listener}" if envelope.origin.listener else "that we make ourselves"
     login = f" of the login {envelope.origin.login}" if envelope.origin.login else ""
-    return f"no key is for mail of {', '.join(authors)} by the listener {envelope.origin.listener}{login}"
+    return f"no key is for mail of {', '.join(authors)} {listener}{login}"
 
 
 def keys_for(uses: Sequence[Use], authors: Sequence[str], envelope: Envelope, now: int) -> list[SigningKey]:
     """The keys that sign: of each domain and kind the one that began last, in the order of the configuration."""
     newest: dict[tuple[str, str], Use] = {}
     for use in uses:
-        if use.signs(authors, envelope, now):
+        if not use.obstacle(authors, envelope, now):
             place = (use.key.domain, use.key.kind)
             known = newest.get(place)
             if known is None or use.begins > known.begins:
@@ -195,7 +227,11 @@ def _domains(text: str) -> Iterator[str]:
             continue
 
 
-def make_sign(settings: DkimSettings, read: ReadSecret) -> Sign:
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def make_sign(settings: DkimSettings, read: ReadSecret) -> Signatures:
     """What signs as `settings` say; ConfigError when a key cannot be used. Slow."""
     header, _, body = settings.canonicalization.partition("/")
     terms = SigningTerms(
@@ -209,7 +245,8 @@ def make_sign(settings: DkimSettings, read: ReadSecret) -> Sign:
     key = None
     if seal is not None:
         key = read_signing_key(seal.domain, seal.selector, read(seal.key, "dkim.seal.key").encode())
-    return Signer([use_of(one, read, f"dkim.keys[{at}].key") for at, one in enumerate(settings.keys)], terms, key).sign
+    signer = Signer([use_of(one, read, f"dkim.keys[{at}].key") for at, one in enumerate(settings.keys)], terms, key)
+    return Signatures(signer.sign, signer.own)
 
 
 def use_of(settings: DkimKeySettings, read: ReadSecret, option: str) -> Use:

@@ -20,6 +20,7 @@ from postroad.cli.explain.policies import Named, explain_policies, policy_lines
 from postroad.cli.explain.returns import leaves_as, turn_back
 from postroad.cli.explain.rules import Asked, Judged, after, judge, judged, judged_lines, peer_of
 from postroad.cli.explain.shaping import Shaped, explain_rules, rule_lines
+from postroad.cli.explain.signing import Signing, explain_signing, signing_lines
 from postroad.cli.explain.sts import sts_text
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
@@ -111,6 +112,7 @@ class Explanation(Struct):
     judged: Judged | None = None
     dnssec: str = ""  # whether the resolver validates, where it matters
     leaves_as: str = ""  # the reverse-path, where it changes
+    dkim: Signing | None = None  # which keys sign it
 
 
 _OWN_NAME: Final = "localhost"
@@ -252,6 +254,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         policies=await explain_policies(config, envelope),
         mta_sts=policy,
         leaves_as=leaves_as(config, envelope, recipient),
+        dkim=explain_signing(config, peer, envelope, asked.headers),
         dnssec="; ".join(one.reason for one in noted if isinstance(one, ValidationProved | ValidationRefuted)),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
@@ -324,6 +327,7 @@ def _lines(found: Explanation) -> list[str]:
     out += policy_lines(found.policies)
     out += trace_lines(found.aliases)
     out += [f"rewritten to <{step.recipient}> by {step.rule}" for step in found.rewritten]
+    out += signing_lines(found.dkim)
     out.append(f"route     {found.rule}")
     out += [f"leaves as <{found.leaves_as}>"] * bool(found.leaves_as)
     if found.lane:
