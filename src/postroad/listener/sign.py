@@ -9,19 +9,18 @@ from msgspec import Struct
 
 from postroad.listener.signsettings import DkimSettings
 from postroad.listener.transaction import Transaction
+from postroad.mailauth.dkim_facts import ReadSecret
 from postroad.model.envelope import Envelope
-from postroad.model.errors import SpoolError
-from postroad.model.option import Secret
+from postroad.model.errors import PostroadError
 from postroad.model.record import Record
 from postroad.queue.own import SignOwn
 from postroad.spool.draft import Draft
 
 Signed = Callable[[Envelope, Record | None], None]  # the envelope to be stored, and what is to be told of it
-Unreadable = Callable[[SpoolError], None]
+Unreadable = Callable[[PostroadError], None]  # content that cannot be read, or a key that is kept elsewhere
 # Puts signatures on top of the envelope's prefix. It is given the beginning of the content, with its whole header
 # section, and the content; it calls one of the two functions, now or later.
 Sign = Callable[[Transaction, Envelope, bytes, bytes | Draft, Signed, Unreadable], None]
-ReadSecret = Callable[[Secret, str], str]
 
 
 class Signatures(Struct, frozen=True):

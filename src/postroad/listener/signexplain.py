@@ -6,9 +6,10 @@ The same rules decide as when mail is accepted. A key that cannot be read here, 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from postroad.listener.sign import ExplainKeys, KeyAnswer, ReadSecret
+from postroad.listener.sign import ExplainKeys, KeyAnswer
 from postroad.listener.signing import Use, keys_for, use_of, why_not
 from postroad.listener.signsettings import DkimSettings
+from postroad.mailauth.dkim_facts import ReadSecret
 from postroad.model.envelope import Envelope
 from postroad.model.errors import ConfigError
 

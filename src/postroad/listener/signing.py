@@ -14,13 +14,16 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from postroad.listener.sign import MakeSign, ReadSecret, Signatures, Signed, Unreadable
+from postroad.listener.sign import MakeSign, Signatures, Signed, Unreadable
+from postroad.listener.signbench import Bench
 from postroad.listener.signsettings import DkimKeySettings, DkimSettings
 from postroad.listener.transaction import Transaction
 from postroad.mailauth.arc import ArcResult, Chain
 from postroad.mailauth.arc_seal import Sealing
 from postroad.mailauth.body_hash import BodyHashes, feed_body, read_body
-from postroad.mailauth.dkim_private import SigningKey, read_signing_key
+from postroad.mailauth.dkim_facts import ReadSecret
+from postroad.mailauth.dkim_keys import signing_key
+from postroad.mailauth.dkim_private import SigningKey
 from postroad.mailauth.dkim_sign import Signing
 from postroad.mailauth.dkim_terms import SigningTerms
 from postroad.mailauth.fields import Fields
@@ -30,7 +33,7 @@ from postroad.model.address import parse_domain
 from postroad.model.content import cut
 from postroad.model.days import seconds_of
 from postroad.model.envelope import Envelope
-from postroad.model.errors import AddressError, SpoolError
+from postroad.model.errors import AddressError, SigningError, SpoolError
 from postroad.model.option import NEVER
 from postroad.model.policyrecords import MessageSigned, MessageUnsigned
 from postroad.model.record import Record
@@ -84,6 +87,8 @@ class Signer:
         self._seal = seal
         self._uses = tuple(uses)
         self._terms = terms
+        keys = [use.key for use in uses] + ([seal] if seal is not None else [])
+        self._bench = Bench() if any(key.waits for key in keys) else None  # all wait for what one of them waits for
         self._running: set[asyncio.Task[None]] = set()
 
     def sign(
@@ -111,7 +116,9 @@ class Signer:
         if signing is None:
             signed(envelope, note)
             return
-        self._read(content, len(section), body, lambda: signed(with_lines(envelope, signing), note), unreadable)
+        self._read(
+            content, len(section), body, signing.lines, lambda top: signed(with_lines(envelope, top), note), unreadable
+        )
 
     async def own(self, envelope: Envelope, content: bytes) -> tuple[Envelope, Record]:
         """`envelope`, of mail that we made, with the signatures it gets; and what is to be told of it."""
@@ -120,7 +127,11 @@ class Signer:
         if signing is None:
             return envelope, note
         feed_body(content, len(section), body)
-        return with_lines(envelope, signing), note
+        try:
+            top = signing.lines() if self._bench is None else await self._bench.run(signing.lines)
+        except SigningError as error:
+            return envelope, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=str(error))
+        return with_lines(envelope, top), note
 
     def _signing(self, fields: Fields, body: BodyHashes, envelope: Envelope) -> tuple[Signing | None, Record]:
         """What signs a message with these `fields`, None when nothing does; and what is to be told of it."""
@@ -152,25 +163,34 @@ class Signer:
             signed(envelope, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=f"not sealed: {fault}"))
             return
         note = MessageSigned(at=envelope.arrived, id=envelope.id, keys=(key.name,), reason="sealed for those behind us")
-        self._read(content, start, body, lambda: signed(with_lines(envelope, sealing), note), unreadable)
+        self._read(content, start, body, sealing.lines, lambda top: signed(with_lines(envelope, top), note), unreadable)
 
     def _read(
-        self, content: bytes | Draft, start: int, body: BodyHashes, done: Callable[[], None], unreadable: Unreadable
+        self,
+        content: bytes | Draft,
+        start: int,
+        body: BodyHashes,
+        lines: Callable[[], bytes],
+        done: Callable[[bytes], None],
+        unreadable: Unreadable,
     ) -> None:
-        """Read the body, which begins at `start`, and then call `done`."""
-        all_of_it = whole(content)
+        """Read the body, which begins at `start`, and then call `done` with the `lines`."""
+        all_of_it, bench = whole(content), self._bench
         if isinstance(all_of_it, bytes):
             feed_body(all_of_it, start, body)
-            done()
-            return
+            if bench is None:
+                done(lines())
+                return
 
         async def later() -> None:
             try:
-                await read_body(all_of_it, start, body)
-            except SpoolError as error:
+                if not isinstance(all_of_it, bytes):
+                    await read_body(all_of_it, start, body)
+                top = lines() if bench is None else await bench.run(lines)
+            except (SpoolError, SigningError) as error:
                 unreadable(error)
                 return
-            done()
+            done(top)
 
         task = asyncio.ensure_future(later())
         self._running.add(task)
@@ -184,9 +204,9 @@ def claim_of(envelope: Envelope) -> str:
     return fields.value(places[0]).decode("ascii", "replace").strip() if places else ""
 
 
-def with_lines(envelope: Envelope, signing: Signing | Sealing) -> Envelope:
+def with_lines(envelope: Envelope, top: bytes) -> Envelope:
     """`envelope` with its signatures on top."""
-    return replace(envelope, prefix=signing.lines().decode("ascii") + envelope.prefix)
+    return replace(envelope, prefix=top.decode("ascii") + envelope.prefix)
 
 
 def why_not(authors: Sequence[str], envelope: Envelope) -> str:
@@ -244,14 +264,14 @@ def make_sign(settings: DkimSettings, read: ReadSecret) -> Signatures:
     seal = settings.seal
     key = None
     if seal is not None:
-        key = read_signing_key(seal.domain, seal.selector, read(seal.key, "dkim.seal.key").encode())
+        key = signing_key(seal.domain, seal.selector, seal.key, "dkim.seal.key", read)
     signer = Signer([use_of(one, read, f"dkim.keys[{at}].key") for at, one in enumerate(settings.keys)], terms, key)
     return Signatures(signer.sign, signer.own)
 
 
 def use_of(settings: DkimKeySettings, read: ReadSecret, option: str) -> Use:
     """One key with what it signs; ConfigError, naming `option`, when it cannot be used."""
-    key = read_signing_key(settings.domain, settings.selector, read(settings.key, option).encode())
+    key = signing_key(settings.domain, settings.selector, settings.key, option, read)
     return Use(
         key,
         settings.authors or (settings.domain,),
