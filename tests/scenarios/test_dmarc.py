@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import run_command
 from tests.support.dnsserver import DnsServer
 from tests.support.mailauth import chain, key, seal, sign, zone
 from tests.support.relay import CAPTURE, Relay
@@ -21,6 +22,7 @@ ZONES = {
     "proven.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n',
     "doubted.test": '@ TXT "v=spf1 ?all"\n_dmarc TXT "v=DMARC1; p=quarantine"\n',
     "watched.test": '@ TXT "v=spf1 ?all"\n_dmarc TXT "v=DMARC1; p=none"\n',
+    "asking.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc TXT "v=DMARC1; p=reject; rua=mailto:d@asking.test"\n',
     "list.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n',
 }
 FORGED = (
@@ -161,3 +163,23 @@ def whole(relay: Relay, subject: str) -> bytes:
     """The message as it left."""
     (found,) = relay.wait_captured(f"Subject: {subject}\r\n".encode())
     return found.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2]
+
+
+def test_two_edges_count_for_one_report(relay: Relay) -> None:
+    more = '\n[process]\nedges = 2\n[dmarc_reports]\nfrom = "dmarc@ours.example"\n'
+    relay.config.write_text(relay.config.read_text() + more)
+    with relay:
+        for number in range(6):
+            assert send(relay, "joe@asking.test", mail("joe@asking.test", f"proven {number}")) == ""
+        for _ in range(3):
+            assert "550" in send(relay, "joe@list.test", mail("joe@asking.test", "forged"))
+        assert send(relay, "joe@watched.test", mail("joe@watched.test", "of somebody who asks for no reports")) == ""
+        assert relay.stop() == 0  # what was counted is written at the end
+        said = run_command("dmarc", "reports", "--sent", "-c", relay.config).out.splitlines()
+        assert [line.partition(" ")[2] for line in said] == [
+            "asking.test: 6 passed, 3 failed",
+            " 3 from 127.0.0.1: reject; SPF pass of list.test",
+        ]
+        (one,) = run_command("dmarc", "reports", "--sent", "--sources", "-c", relay.config).out.splitlines()
+        assert one.startswith("asking.test 127.0.0.1: 9 messages, 0 by DKIM, 6 by SPF, 3 not proven, 3 refused")
+        relay.start()

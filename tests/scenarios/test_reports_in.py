@@ -1,8 +1,12 @@
-"""TLS reports that come by mail: kept once and shown, while everything else at their address is delivered."""
+"""Reports that come by mail: kept once and shown, while everything else at their address is delivered."""
 
 import smtplib
 from pathlib import Path
 
+from postroad.message.dmarcreport import DkimResult, DmarcReport, Published, Row, Seen, SpfResult
+from postroad.message.dmarcreportwrite import Submission, report_xml
+from postroad.message.dmarcreportwrite import compose as compose_dmarc
+from postroad.message.dmarcreportwrite import packed as packed_xml
 from postroad.message.tlsrpt import Author, compose, packed, report_json
 from postroad.model.address import parse_mailbox
 from postroad.model.security import SUCCESS
@@ -52,6 +56,62 @@ def test_reports_are_kept_and_all_else_is_delivered(tmp_path: Path) -> None:
             "  3 sts certificate-expired mx.ours.example",
         ]
         assert run_command("tls", "reports", "other.example", "--received", "-c", relay.config).out == ""
+
+
+DMARC = """
+[tls_reports]
+from = "tlsrpt@ours.example"
+received_at = ["reports@ours.example", "tlsrpt@ours.example"]
+[dmarc_reports]
+received_at = ["reports@ours.example"]
+"""
+
+
+def dmarc_report(name: str, domain: str, bad: int) -> bytes:
+    """The mail with an aggregate report."""
+    proven = Seen("192.0.2.1", "none", "pass", "fail", domain, signatures=(DkimResult(domain, "s", "pass"),))
+    senders = (SpfResult("other.example", "mfrom", "pass"),)
+    forged = Seen("203.0.113.9", "reject", "fail", "fail", domain, senders=senders)
+    report = DmarcReport(
+        "Sender Inc.",
+        "dmarc@sender.example",
+        name,
+        1_790_000_000,
+        1_790_086_399,
+        Published(domain, "reject"),
+        (Row(proven, 40), Row(forged, bad)),
+    )
+    by = Submission("sender.example", "dmarc@sender.example")
+    return compose_dmarc(report, by, parse_mailbox("reports@ours.example"), packed_xml(report_xml(report)), 1)
+
+
+def test_one_address_for_both_kinds_of_report(tmp_path: Path) -> None:
+    to = "reports@ours.example"
+    with Relay(tmp_path, CAPTURE + DMARC) as relay:
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+            one, other = dmarc_report("1", "ours.example", 3), dmarc_report("1", "also-ours.example", 1)
+            for mail in (one, one, other, report(41, 3)):
+                client.sendmail("dmarc@sender.example", [to], mail)
+            client.sendmail("dmarc@sender.example", [to], b"Subject: Report Domain: ours.example\r\n\r\nnone\r\n")
+            client.sendmail("dmarc@sender.example", ["tlsrpt@ours.example"], dmarc_report("2", "ours.example", 1))
+        reasons = [one["reason"] for one in relay.wait_for("MessageDiscarded", 4)]
+        assert sum("DMARC report 1 of Sender Inc." in reason for reason in reasons) == 3
+        assert sum("TLS report" in reason for reason in reasons) == 1
+        relay.wait_captured(b"Report Domain: ours.example", 2)  # no report, and one at an address for others
+        listed = run_command("dmarc", "reports", "-c", relay.config).out.splitlines()
+        assert listed == [
+            "2026-09-21 also-ours.example: 40 passed, 1 failed, says Sender Inc. (not signed)",
+            "  1 from 203.0.113.9: reject; SPF pass of other.example",
+            "2026-09-21 ours.example: 40 passed, 3 failed, says Sender Inc. (not signed)",
+            "  3 from 203.0.113.9: reject; SPF pass of other.example",
+        ]
+        by_source = run_command("dmarc", "reports", "ours.example", "--sources", "-c", relay.config).out.splitlines()
+        assert by_source == [
+            "ours.example 203.0.113.9: 3 messages, 0 by DKIM, 0 by SPF, 3 not proven, 3 refused (other.example)",
+            "ours.example 192.0.2.1: 40 messages, 40 by DKIM, 0 by SPF, 0 not proven, 0 refused (ours.example)",
+        ]
+        assert '"id":"1"' in run_command("dmarc", "reports", "ours.example", "--json", "-c", relay.config).out
+        assert len(run_command("tls", "reports", "--received", "-c", relay.config).out.splitlines()) == 2
 
 
 def test_reports_come_by_https_from_anybody(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from postroad.config.load import load_config
 from postroad.house.asked import Asked, read_policies
 from postroad.house.policing import Policing
+from postroad.message.dmarcreport import Tally
 from postroad.model.address import Mailbox, parse_mailbox
 from postroad.model.records import CheckFaulted, CommandRefused, PolicyFaulted
 from postroad.policies.relay_control import RelayControl
@@ -100,7 +101,7 @@ class World:
         self.control = RelayControl(self.config.access, parse_mailbox(self.config.postmaster))
         self.desk = Desk(relay_domains=["example.com"], relay_networks=["10.0.0.0/8"])
         emit = self.desk.records.append
-        self.asked = Asked(self.config, read_policies(self.config), self.control, emit, self.clock)
+        self.asked = Asked(self.config, read_policies(self.config), self.control, emit, self.clock, Tally(0))
         self.names: list[Mailbox] = []  # that were looked up
         self.policing = Policing(self.control, self.knows, self.asked, None, emit, self.clock)
 

@@ -7,6 +7,7 @@ from postroad.house.asked import Asked
 from postroad.house.counting.counters import LocalCrowd
 from postroad.house.counting.table import table_of
 from postroad.house.policing import Limits, Policing
+from postroad.message.dmarcreport import Tally
 from postroad.model.counts import Counts
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
@@ -29,4 +30,4 @@ def limiting(
     """Policies with `rates`, which are called r0, r1 and so on unless they have names."""
     choices = tuple(Choice(RateSettings.model_validate({"name": f"r{at}", **rate})) for at, rate in enumerate(rates))
     limits = Limits(choices, counts or table_of(256, is_shared=False), LocalCrowd())
-    return Policing(control, None, Asked(CONFIG, (), control, emit, clock), rules, emit, clock, limits=limits)
+    return Policing(control, None, Asked(CONFIG, (), control, emit, clock, Tally(0)), rules, emit, clock, limits=limits)

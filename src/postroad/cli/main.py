@@ -16,6 +16,7 @@ from postroad.cli import (
     bans,
     check,
     dkim,
+    dmarcreports,
     doctor,
     init,
     key,
@@ -84,6 +85,7 @@ def build() -> typer.Typer:
     program.add_typer(bans.build(), name="bans")
     program.add_typer(account.build(), name="account")
     program.add_typer(dkim.build(), name="dkim")
+    program.add_typer(dmarcreports.build(), name="dmarc")
     program.add_typer(importing.build(), name="import")
     program.add_typer(queue.build(), name="queue")
     program.add_typer(spool.build(), name="spool")

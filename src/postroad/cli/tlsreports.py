@@ -12,8 +12,9 @@ from postroad.cli.exits import OK, complain, guarded
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.house.reports.tlsreporting import author_of
+from postroad.message.reportmail import clean
 from postroad.message.tlsrpt import day_text, report_json
-from postroad.message.tlsrptread import Report, clean
+from postroad.message.tlsrptread import Report
 from postroad.model.security import SUCCESS
 from postroad.model.tlscounts import TlsCount
 from postroad.store.reportsin import ReceivedReport, ReceivedReports
@@ -35,7 +36,7 @@ def reports(
     """
     settings = configuration(config)
     if received:
-        for one in ReceivedReports(settings.received_reports_file).all(domain.lower().removesuffix(".")):
+        for one in ReceivedReports(settings.received_reports_file, "tls").all(domain.lower().removesuffix(".")):
             print(one.report if as_json else _received_text(one))
         return OK
     if settings.tls_reports is None:

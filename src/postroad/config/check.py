@@ -20,6 +20,7 @@ from postroad.config.checks.oauth import check_oauth
 from postroad.config.checks.queue import QUEUE_RULES
 from postroad.config.checks.rates import check_rates
 from postroad.config.checks.recipients import check_recipients
+from postroad.config.checks.reports import check_reports
 from postroad.config.checks.returns import check_returns
 from postroad.config.checks.routes import ROUTE_RULES
 from postroad.config.checks.rules import check_rules
@@ -142,6 +143,7 @@ RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     egress_rules,
     check_aliases,
     check_recipients,
+    check_reports,
     check_api,
     check_auth,
     check_oauth,

@@ -23,6 +23,7 @@ KEPT: Final = MappingProxyType(
         "spool": "the spool is open: it holds from the next start on",
         "desk": "its ports are taken at the start: it holds from the next start on",
         "drops": "the folder is made ready at the start: it holds from the next start on",
+        "dmarc_reports": "counting begins at the start: it holds from the next start on",
         "tls_reports": "counting begins at the start: it holds from the next start on",
         "process": "processes and their user are set at the start: it holds from the next start on",
     }

@@ -18,6 +18,7 @@ from postroad.config.ownpolicies import find
 from postroad.config.problem import Problem
 from postroad.config.schema import Config
 from postroad.listener.drops import LISTENER as DROPS
+from postroad.message.dmarcreport import Tally
 from postroad.model.dns import Lookup
 from postroad.model.errors import BindError
 from postroad.model.greylisting import Greylist
@@ -36,6 +37,7 @@ SERVICES: Final[Mapping[object, str]] = MappingProxyType(
         Faults: "takes faults, and tells each once an hour",
         Ourselves: "tells who we are and which recipients are ours",
         Greylist: "remembers who came back",
+        Tally: "counts what reports about DMARC tell",
     }
 )
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from postroad.aliases.settings import AliasSettings
 from postroad.api.settings import ApiSettings
 from postroad.auth.settings import AuthSettings
+from postroad.delivery.dmarcreportsettings import DmarcReportSettings
 from postroad.delivery.returnpathsettings import BatvSettings, SrsSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
@@ -196,6 +197,11 @@ class Config(Settings):
         description="Reports about TLS to those who ask for them.",
         json_schema_extra={"default": "nothing is counted, and nobody told"},
     )
+    dmarc_reports: DmarcReportSettings | None = Field(
+        None,
+        description="Reports about mail in the name of domains (DMARC).",
+        json_schema_extra={"default": "none are sent or taken in"},
+    )
     sources: dict[EgressName, SourceSettings] = Field(
         {},
         description="From where mail can leave, by name; routes name one, or a pool of them.",
@@ -322,6 +328,11 @@ class Config(Settings):
     def received_reports_file(self) -> Path:
         """Where reports are that others sent us."""
         return self.data_dir / "received-reports.db"
+
+    @property
+    def dmarc_reports_file(self) -> Path:
+        """Where it is counted what reports about DMARC tell."""
+        return self.data_dir / "dmarc-reports.db"
 
     @property
     def tls_reports_file(self) -> Path:

@@ -13,23 +13,24 @@ from postroad.model.errors import AddressError
 from postroad.model.option import Settings
 
 
-def _mailbox(text: str) -> str:
+def reporting_mailbox(text: str) -> str:
+    """`text` when it is an address that reports can come from and go to; ValueError else."""
     try:
         mailbox = parse_mailbox(text)
     except AddressError as error:
         raise ValueError(f"not an address: {error}") from None
     if not mailbox.domain or mailbox.domain.startswith("[") or not text.isascii():
-        raise ValueError('needs a domain, and ASCII alone, like "tlsrpt@example.com"')
+        raise ValueError('needs a domain, and ASCII alone, like "reports@example.com"')
     return mailbox.text
 
 
 class TlsReportSettings(Settings):
     """Reports about TLS to the domains that ask for them."""
 
-    from_: Annotated[str, AfterValidator(_mailbox)] = Field(
+    from_: Annotated[str, AfterValidator(reporting_mailbox)] = Field(
         alias="from", description="Address that reports come from; its domain is the submitter, and should sign them."
     )
-    received_at: tuple[Annotated[str, AfterValidator(_mailbox)], ...] = Field(
+    received_at: tuple[Annotated[str, AfterValidator(reporting_mailbox)], ...] = Field(
         (),
         description="Addresses of ours, named in our own `_smtp._tls` records: reports of others that come there are "
         "kept, and go no further.",

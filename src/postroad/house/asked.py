@@ -13,6 +13,7 @@ from postroad.config.problem import render
 from postroad.config.schema import Config
 from postroad.config.secrets import read_secret
 from postroad.house.courier import bound_to
+from postroad.message.dmarcreport import Tally
 from postroad.model.dns import Lookup
 from postroad.model.errors import ConfigError
 from postroad.model.greylisting import Greylist
@@ -45,9 +46,16 @@ class Asked:
     """The policies of one configuration."""
 
     def __init__(
-        self, config: Config, prepared: tuple[Prepared, ...], control: RelayControl, emit: Emit, clock: Clock
+        self,
+        config: Config,
+        prepared: tuple[Prepared, ...],
+        control: RelayControl,
+        emit: Emit,
+        clock: Clock,
+        tally: Tally,
     ) -> None:
         """Nothing is opened yet; `control` knows which recipients are ours."""
+        self._tally = tally
         self._config = config
         self._control = control
         self._emit = emit
@@ -93,6 +101,7 @@ class Asked:
             Faults: lambda: Faults(self._emit, self._clock.now),
             Ourselves: self._ourselves,
             Greylist: lambda: self._greylist,
+            Tally: lambda: self._tally,
         }
         return {kind: make() for kind, make in makers.items() if kind in wanted}
 

@@ -25,6 +25,7 @@ from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
 from postroad.listener.server import Listeners, Welcome
+from postroad.message.dmarcreport import Tally
 from postroad.model.address import parse_mailbox
 from postroad.model.counts import Crowd
 from postroad.model.queueid import QueueIds
@@ -42,7 +43,7 @@ class Way(Struct, frozen=True):
     """How accepted mail goes on, the same for every front of the process.
 
     `eyes` see who is banned, held or locked; `admitting` lets the watch over accounts hear of mail where it is
-    admitted. `own` is the spool for mail that we make.
+    admitted. `tally` counts what reports about DMARC tell; `own` is the spool for mail that we make.
     """
 
     spool: Spooling
@@ -52,6 +53,7 @@ class Way(Struct, frozen=True):
     clock: Clock
     counting: Counting
     crowd: Crowd
+    tally: Tally
     eyes: Eyes | None = None
     admitting: Callable[[Admit], Admit] | None = None
     own: Putting | None = None
@@ -75,7 +77,7 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     control = RelayControl(config.access, postmaster)
     tables = known.tables
     door = tables.aliases.door
-    asked = Asked(config, known.policies, control, way.emit, way.clock)
+    asked = Asked(config, known.policies, control, way.emit, way.clock, way.tally)
     rules = rules_as_policies(known.ruling, way.emit, way.clock)
     counts = way.counting.counts_of(config)
     choices = tuple(map(Choice, config.rates))

@@ -37,7 +37,8 @@ from postroad.house.known import own_signer, read_known
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.processes.seat import Seat
 from postroad.house.rates import RateKeeper
-from postroad.house.reports.tlsreporting import TlsReporting
+from postroad.house.reports.daily import Outbox
+from postroad.house.reports.reporting import Reporting
 from postroad.house.workshop import Workshop
 from postroad.listener.doors import Door
 from postroad.listener.drops import Drops, Parts
@@ -148,8 +149,8 @@ class House:
         self._operator: Operator | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
-    def _tools(self, turn: Turn) -> tuple[TlsReporting, Tools]:
-        reporting = TlsReporting(self.config, lambda: self.courier.resolver, self.clock, self.emit)
+    def _tools(self, turn: Turn) -> tuple[Reporting, Tools]:
+        reporting = Reporting(self.config, lambda: self.courier.resolver, self.clock, self.emit)
         convert, delivering = self.workshop.convert, self.guard.delivering
         observe, sign = reporting.observer, self.own.sign
         return reporting, Tools(self.clock, self.emit, turn, self.suspensions, convert, delivering, observe, sign)
@@ -157,12 +158,12 @@ class House:
     def _way(self, queue_ids: QueueIds) -> Way:
         guard, admit = self.guard, self.dispatcher.admit
         own = SignedPutting(self.spool, self.own)
-        self.reporting.send_by(own, admit, queue_ids)
+        self.reporting.send_by(Outbox(own, admit, queue_ids))
         guard.tell = Notices(spool=own, admit=admit, emit=self.emit, queue_ids=queue_ids).tell
         eyes = Eyes(guard.board, guard.hear, self.clock)
         counting = Counting(self.count_table, self.clock, self.emit)
-        admits, crowd = guard.admitting, LocalCrowd()
-        return Way(self.spool, admit, queue_ids, self.emit, self.clock, counting, crowd, eyes, admits, own)
+        tally, crowd, admits = self.reporting.tally, LocalCrowd(), guard.admitting
+        return Way(self.spool, admit, queue_ids, self.emit, self.clock, counting, crowd, tally, eyes, admits, own)
 
     def _first_front(self) -> Front:
         known = read_known(self.config, self.keys, self.clock, self.emit)

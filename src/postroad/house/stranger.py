@@ -14,6 +14,7 @@ from postroad.house.front import Way, front_of
 from postroad.house.known import read_for_show
 from postroad.listener.server import Listeners
 from postroad.listener.terms import Terms
+from postroad.message.dmarcreport import Tally
 from postroad.model.envelope import Envelope
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
@@ -33,7 +34,7 @@ class Strangers:
         """By `config`; ConfigError when a table of it is broken. `call_soon` is the event loop's."""
         self._config = config = config.model_copy(update={"rates": ()})  # who only asks uses nothing up
         counting = Counting(table_of(1, is_shared=False), clock, _tell_nobody)
-        way = Way(NoSpool(), _admit_nothing, QueueIds(0), _tell_nobody, clock, counting, LocalCrowd())
+        way = Way(NoSpool(), _admit_nothing, QueueIds(0), _tell_nobody, clock, counting, LocalCrowd(), Tally(0))
         known = read_for_show(config, clock, _tell_nobody)
         self._front = front_of(config, known, None, way)
         self._listeners = Listeners(

@@ -8,6 +8,7 @@ but reports; without one it asks for nothing at all.
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -20,6 +21,8 @@ _POLICIES: Final = frozenset({REJECT, QUARANTINE, NOTHING})
 TEXT_LIMIT: Final = 4096  # characters of a record that are read
 ADDRESSES_LIMIT: Final = 20  # of a tag rua= or ruf=
 _VERSION: Final = re.compile(r"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
+_SIZE: Final = re.compile(r"([0-9]{1,15})([kmgt]?)")
+_UNITS: Final = MappingProxyType({"": 0, "k": 10, "m": 20, "g": 30, "t": 40})
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]+", re.IGNORECASE)
 
 
@@ -91,9 +94,18 @@ def _policies(tags: dict[str, str], *, is_reporting: bool) -> tuple[str, str, st
 
 
 def _addresses(text: str) -> tuple[str, ...]:
-    """The addresses that reports are to go to, without the sizes behind exclamation marks."""
+    """The addresses that reports are to go to, with the sizes behind exclamation marks."""
     found = (part.strip() for part in text.split(",")[:ADDRESSES_LIMIT])
-    return tuple(part.partition("!")[0] for part in found if _ADDRESS.fullmatch(part))
+    return tuple(part for part in found if _ADDRESS.fullmatch(part))
+
+
+def split_size(address: str) -> tuple[str, int | None]:
+    """An address of rua= or ruf=, and how many octets a report may have that goes there (RFC 7489 6.2); None: any."""
+    uri, mark, text = address.partition("!")
+    size = _SIZE.fullmatch(text.lower())
+    if not mark or size is None:
+        return uri, None
+    return uri, int(size[1]) << _UNITS[size[2]]
 
 
 def _options(text: str) -> list[str]:

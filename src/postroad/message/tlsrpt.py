@@ -4,22 +4,21 @@ Whatever a record holds is a tuple of addresses, never an exception. The report 
 the same each time it has to be sent again; its mail asks that no TLS be demanded for it (RFC 8460 5.3, RFC 8689 5).
 """
 
-import base64
 import gzip
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
 
+from postroad.message.reportmail import composed, mailbox_of
 from postroad.message.trace import format_date
-from postroad.model.address import Mailbox, parse_mailbox
-from postroad.model.errors import AddressError
+from postroad.model.address import Mailbox
+from postroad.model.reportjob import DAY
 from postroad.model.security import SUCCESS
-from postroad.model.tlscounts import DAY, TlsCount
+from postroad.model.tlscounts import TlsCount
 
 GZIP: Final = "application/tlsrpt+gzip"
 URIS: Final = 5  # of one domain
@@ -29,7 +28,6 @@ _COMMA: Final = re.compile(r"[ \t]*,[ \t]*")
 _HTTPS: Final = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[\x21-\x7e]*)?", re.IGNORECASE)
 _URI_SIZE: Final = 1000
 _SECOND: Final = 1_000_000
-_LINE: Final = 76
 
 
 class Author(Struct, frozen=True):
@@ -56,18 +54,6 @@ def parse_record(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _is_usable(uri: str) -> bool:
     return len(uri) <= _URI_SIZE and (bool(_HTTPS.fullmatch(uri)) or mailbox_of(uri) is not None)
-
-
-def mailbox_of(uri: str) -> Mailbox | None:
-    """The address of a mailto URI; None when it is none."""
-    if uri[:7].lower() != "mailto:":
-        return None
-    text = unquote(uri[7:].partition("?")[0], errors="replace")
-    try:
-        mailbox = parse_mailbox(text)
-    except AddressError:
-        return None
-    return mailbox if mailbox.domain and text.isascii() and text.isprintable() else None
 
 
 # -- the report ------------------------------------------------------------------------------------
@@ -153,9 +139,7 @@ def compose(day: int, domain: str, author: Author, to: Mailbox, report: bytes, n
     name = report_id(day, domain, author)
     begin = day * DAY // _SECOND
     file = f"{author.submitter}!{domain}!{begin}!{begin + 86_399}!{day}.json.gz"
-    boundary = f"=_tlsrpt_{day}_{len(report)}"
-    coded = base64.b64encode(report).decode()
-    lines = (
+    fields = (
         f"From: <{author.sender}>",
         f"To: <{to.text}>",
         f"Date: {format_date(now)}",
@@ -166,24 +150,9 @@ def compose(day: int, domain: str, author: Author, to: Mailbox, report: bytes, n
         f"TLS-Report-Domain: {domain}",
         f"TLS-Report-Submitter: {author.submitter}",
         "TLS-Required: No",
-        "Auto-Submitted: auto-generated",
-        "MIME-Version: 1.0",
-        'Content-Type: multipart/report; report-type="tlsrpt";',
-        f'\tboundary="{boundary}"',
-        "",
-        f"--{boundary}",
-        "Content-Type: text/plain; charset=us-ascii",
-        "",
+    )
+    text = (
         f"This is a report about TLS with the mail hosts of {domain}",
         f"on {day_text(day)} (UTC), from {author.submitter}.",
-        "",
-        f"--{boundary}",
-        f"Content-Type: {GZIP}",
-        "Content-Transfer-Encoding: base64",
-        f'Content-Disposition: attachment; filename="{file}"',
-        "",
-        *(coded[place : place + _LINE] for place in range(0, len(coded), _LINE)),
-        f"--{boundary}--",
-        "",
     )
-    return "\r\n".join(lines).encode("ascii", "replace")
+    return composed(fields, 'multipart/report; report-type="tlsrpt"', text, file, (GZIP, report))

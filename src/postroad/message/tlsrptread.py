@@ -5,28 +5,20 @@ Whatever is wrong is a ReportError that says so. RFC 8460 4.4 (JSON), RFC 8460 5
 """
 
 import zlib
-from email import policy
-from email.message import EmailMessage
-from email.parser import BytesParser
+from email.message import Message
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from postroad.model.errors import PostroadError
+from postroad.message.reportmail import ReportError, part_of
 
-MAIL_LIMIT: Final = 10 << 20  # octets of a mail that are looked at
 REPORT_LIMIT: Final = 20 << 20  # octets of an unpacked report
 POLICIES: Final = 1000
 FAILURES: Final = 10_000
 GZIP: Final = "application/tlsrpt+gzip"
 JSON: Final = "application/tlsrpt+json"
 _WBITS: Final = 31  # gzip, with its header
-_TEXT: Final = 300  # characters kept of each text
-
-
-class ReportError(PostroadError):
-    """It is no report, or none that can be used; in words."""
 
 
 class DateRange(Struct, rename="kebab"):
@@ -100,17 +92,11 @@ class Report(Struct, rename="kebab"):
 
 def report_in_mail(content: bytes) -> Report:
     """The report that a mail brings; ReportError when it brings none that can be read."""
-    if len(content) > MAIL_LIMIT:
-        raise ReportError(f"the mail is larger than {MAIL_LIMIT >> 20} MiB")
-    try:
-        mail = BytesParser(EmailMessage, policy=policy.compat32.clone(message_factory=EmailMessage)).parsebytes(content)
-        part = next((one for one in mail.walk() if one.get_content_type() in (GZIP, JSON)), None)
-        packed = None if part is None else part.get_payload(decode=True)
-    except (RecursionError, ValueError, LookupError) as error:
-        raise ReportError(f"the mail cannot be read: {type(error).__name__}") from None
-    if part is None or not isinstance(packed, bytes):
-        raise ReportError("the mail has no part of a TLS report")
-    return read_report(packed, part.get_content_type())
+    return read_report(*part_of(content, _is_report, "a TLS report"))
+
+
+def _is_report(part: Message) -> bool:
+    return part.get_content_type() in (GZIP, JSON)
 
 
 def read_report(body: bytes, content_type: str) -> Report:
@@ -140,8 +126,3 @@ def _unpacked(body: bytes) -> bytes:
     if not gunzip.eof and len(text) <= REPORT_LIMIT:
         raise ReportError("the report ends too early")
     return text
-
-
-def clean(text: str) -> str:
-    """A stranger's text, as it may be shown and kept."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:_TEXT])

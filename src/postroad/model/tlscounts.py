@@ -3,11 +3,7 @@
 Days are numbers of days since 1970 in UTC.
 """
 
-from typing import Final
-
 from msgspec import Struct
-
-DAY: Final = 86_400_000_000  # microseconds
 
 
 class TlsKey(Struct, frozen=True):
@@ -32,13 +28,3 @@ class TlsCount(Struct, frozen=True):
 
     key: TlsKey
     count: int
-
-
-class TlsJob(Struct, frozen=True):
-    """A report that is due `at`: of `day` about `domain` to `uri`, or, while that is "", to whom the domain says."""
-
-    day: int
-    domain: str
-    uri: str
-    at: int
-    tries: int = 0

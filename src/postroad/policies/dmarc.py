@@ -8,6 +8,7 @@ of it stays with the transaction as `DmarcResult`. RFC 7489 6.6.4 (shares), RFC 
 import asyncio
 from collections.abc import Awaitable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 from zlib import crc32
 
@@ -20,11 +21,13 @@ from postroad.mailauth.dkim_result import DkimResults
 from postroad.mailauth.dmarc import Dmarc, Identifier, authors_of, evaluate
 from postroad.mailauth.fields import Fields
 from postroad.mailauth.results import read_results
+from postroad.message.dmarcreport import Override, Tally
 from postroad.message.headers import header_section
 from postroad.model.dns import Lookup
 from postroad.model.option import Duration
 from postroad.net.clock import Clock
 from postroad.policies.checking import check_sender, check_signatures
+from postroad.policies.dmarcseen import FORWARDER, LOCAL, MAILING_LIST, count
 from postroad.policy.bind import BuiltIn
 from postroad.policy.context import MessageContext
 from postroad.policy.findings import DmarcResult, SpfResult
@@ -35,6 +38,7 @@ from postroad.policy.verdict import Adjust, Answer, Defer, Reject
 from postroad.smtp import replies
 
 Deed = Literal["reject", "hold", "tag", "ignore"]
+_DONE: Final = MappingProxyType({"reject": "reject", "hold": "quarantine", "tag": "none", "ignore": "none"})
 
 
 class _Wish(Struct, frozen=True):
@@ -56,6 +60,7 @@ def dmarc(  # noqa: PLR0913  options
     dns: Lookup,
     clock: Clock,
     ourselves: Ourselves,
+    tally: Tally,
     reject: Annotated[Deed, Field(description="The author's domain asks to reject it.")] = "reject",
     quarantine: Annotated[Deed, Field(description="The author's domain asks to treat it as suspicious.")] = "hold",
     on_fault: Annotated[
@@ -85,16 +90,19 @@ def dmarc(  # noqa: PLR0913  options
     domain asks for nothing, nothing follows. Mailing lists and forwarders break SPF, and some break DKIM: name those
     whose mail is wanted all the same. What was not done because of them is in the log. `spf` and `dkim` before this
     policy are taken at their word; without them both are checked here. When DNS fails nobody is refused for good. What
-    was found out stays with the transaction as `DmarcResult`, and rules see it: `dmarc:fail`.
+    was found out stays with the transaction as `DmarcResult`, and rules see it: `dmarc:fail`. With `from` in
+    `[dmarc_reports]` it is counted for those domains that ask for reports.
     """
     if not is_stranger(ctx.peer) or ctx.origin.login:
         return None
     trusted = (trusted_forwarders, mailing_lists, arc_sealers)
     wish = _Wish(reject, quarantine, on_fault, public_suffixes, *trusted, timeout)
-    return _judge(ctx, dns, clock, ourselves.hostname, wish)
+    return _judge(ctx, dns, clock, ourselves.hostname, wish, tally)
 
 
-async def _judge(ctx: MessageContext, dns: Lookup, clock: Clock, hostname: str, wish: _Wish) -> Answer | None:
+async def _judge(
+    ctx: MessageContext, dns: Lookup, clock: Clock, hostname: str, wish: _Wish, tally: Tally
+) -> Answer | None:
     identifiers = await _identifiers(ctx, dns, clock, hostname, wish.timeout)
     authors = authors_of(Fields(header_section(ctx.head)))
     organization = organization_of if wish.suffixes else None
@@ -105,11 +113,19 @@ async def _judge(ctx: MessageContext, dns: Lookup, clock: Clock, hostname: str, 
             )  # the same for a message that comes again
     except TimeoutError:
         found = Dmarc("temperror", authors[0], f"DNS took longer than {wish.timeout:g} s")
-    override = _override(ctx, found, identifiers, wish) if found.disposition != "none" else ""
-    ctx.facts.put(
-        DmarcResult(found.result, found.domain, found.policy, found.disposition, found.reason, override),
-    )
-    return _answer(found, override, wish)
+    override = _override(ctx, found, identifiers, wish) if found.disposition != "none" else None
+    words = "" if override is None else override.comment
+    ctx.facts.put(DmarcResult(found.result, found.domain, found.policy, found.disposition, found.reason, words))
+    count(tally, ctx, found, *_done(found, override, wish))
+    return _answer(found, words, wish)
+
+
+def _done(found: Dmarc, override: Override | None, wish: _Wish) -> tuple[str, list[Override]]:
+    """What is done as reports have it, and why when that is not what is asked for."""
+    if found.disposition == "none" or override is not None:
+        return "none", [override] if override is not None else []
+    done = _DONE[wish.reject if found.disposition == "reject" else wish.quarantine]
+    return done, [] if done == found.disposition else [Override(LOCAL)]
 
 
 async def _identifiers(
@@ -134,18 +150,19 @@ async def _wait(pending: Awaitable[DkimResults]) -> DkimResults:
     return await pending
 
 
-def _override(ctx: MessageContext, found: Dmarc, identifiers: list[Identifier], wish: _Wish) -> str:
+def _override(ctx: MessageContext, found: Dmarc, identifiers: list[Identifier], wish: _Wish) -> Override | None:
     """Why what is asked for is not done, or nothing."""
     if wish.forwarders and is_within(ctx.peer.ip, wish.forwarders):
-        return f"{ctx.peer.ip} is a trusted forwarder"
+        return Override(FORWARDER, f"{ctx.peer.ip} is a trusted forwarder")
     for one in identifiers:
         if one.result == "pass" and covers(wish.lists, one.domain):
-            return f"{one.method.upper()} proves the mailing list {one.domain}"
-    return _sealed(ctx.facts.get(ArcResult), found.domain, wish.sealers) if wish.sealers else ""
+            return Override(MAILING_LIST, f"{one.method.upper()} proves the mailing list {one.domain}")
+    sealer = _sealer(ctx.facts.get(ArcResult), found.domain, wish.sealers) if wish.sealers else ""
+    return Override(LOCAL, f"{sealer} sealed that DMARC passed there (ARC)") if sealer else None
 
 
-def _sealed(chain: ArcResult | None, author: str, sealers: tuple[str, ...]) -> str:
-    """Whether a trusted sealer saw DMARC pass, and nobody touched the message since but others who are trusted."""
+def _sealer(chain: ArcResult | None, author: str, sealers: tuple[str, ...]) -> str:
+    """The trusted sealer that saw DMARC pass, when nobody touched the message since but others who are trusted."""
     if chain is None or not chain.is_pass:
         return ""
     for sealer, claim in zip(reversed(chain.sealers), reversed(chain.claims), strict=True):
@@ -154,7 +171,7 @@ def _sealed(chain: ArcResult | None, author: str, sealers: tuple[str, ...]) -> s
         read = read_results(claim.encode())
         for one in () if read is None else read.results:
             if (one.method, one.result) == ("dmarc", "pass") and one.value("header", "from").lower() == author:
-                return f"{sealer} sealed that DMARC passed there (ARC)"
+                return sealer
     return ""
 
 

@@ -1,26 +1,22 @@
-"""TLS reports that others send to us: by mail they are read, kept and go no further (`tls_reports.received_at`).
+"""Reports that others send to us, about TLS and about DMARC: by mail they are read, kept and go no further.
 
 Whatever is no report that can be read goes on like any other mail, so that somebody may look at it. Asked behind all
-other policies of the message, so that what they refuse is not read. RFC 8460 5.3.
+other policies of the message, so that what they refuse is not read. RFC 8460 5.3, RFC 7489 7.2.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from postroad.mailauth.dkim_result import DkimResults
-from postroad.message.tlsrptread import (
-    GZIP,
-    JSON,
-    MAIL_LIMIT,
-    Report,
-    ReportError,
-    clean,
-    read_report,
-    report_in_mail,
-)
+from postroad.message import dmarcreportread, tlsrptread
+from postroad.message.dmarcreport import DmarcReport, day_text
+from postroad.message.reportmail import MAIL_LIMIT, ReportError, clean
+from postroad.message.tlsrptread import GZIP, JSON, Report, read_report
 from postroad.model.content import Content
 from postroad.model.errors import SpoolError
 from postroad.policy.context import MessageContext
@@ -31,36 +27,61 @@ from postroad.store.reportsin import ReceivedReport, ReceivedReports
 _BLOCK: Final = 1 << 20
 
 
-class TakenReports:
-    """The policy, for mail to one of some addresses alone."""
+class ReportKind(Struct, frozen=True):
+    """One kind of report: what it is about, the addresses it comes to in lower case, how it is read, where it is kept.
 
-    def __init__(self, addresses: tuple[str, ...], kept: ReceivedReports, now: Callable[[], int]) -> None:
-        """`addresses` are lower-case; reports go to `kept`."""
-        self._addresses = frozenset(addresses)
-        self._kept = kept
+    `read` takes a mail, the domains that signed it and the time; what it raises is a ReportError.
+    """
+
+    name: str
+    addresses: frozenset[str]
+    read: Callable[[bytes, str, int], ReceivedReport]
+    kept: ReceivedReports
+
+
+class TakenReports:
+    """The policy, for mail to some addresses alone; one address may be for several kinds."""
+
+    def __init__(self, kinds: Sequence[ReportKind], now: Callable[[], int]) -> None:
+        """A report is the first of `kinds` that it can be read as."""
+        self._kinds = tuple(kinds)
         self._now = now
 
     def __call__(self, ctx: MessageContext) -> Awaitable[Verdict | None] | None:
         """Keep a report; no opinion on all else."""
-        if ctx.size > MAIL_LIMIT or not all(one.address.text.lower() in self._addresses for one in ctx.recipients):
+        if ctx.size > MAIL_LIMIT:
             return None
-        return self._take(ctx)
+        addresses = {one.address.text.lower() for one in ctx.recipients}
+        kinds = [kind for kind in self._kinds if addresses <= kind.addresses]
+        return self._take(ctx, kinds) if kinds else None
 
-    async def _take(self, ctx: MessageContext) -> Verdict | None:
+    async def _take(self, ctx: MessageContext, kinds: list[ReportKind]) -> Verdict | None:
         signed = ctx.facts.get(DkimResults)
         proven = " ".join(signed.domains) if signed is not None else ""
         content, now = await _whole(ctx.content), self._now()
-        try:
-            report = await asyncio.to_thread(_keep, self._kept, lambda: report_in_mail(content), proven, now)
-        except ReportError:
-            return None
-        except SpoolError as error:
-            return Defer(replies.STORAGE_ERROR, str(error))
-        return Discard(f"the TLS report {clean(report.report_id)} of {clean(report.organization_name)} is kept")
+        for kind in kinds:
+            try:
+                report = await asyncio.to_thread(_keep, kind.kept, partial(kind.read, content, proven, now))
+            except ReportError:
+                continue
+            except SpoolError as error:
+                return Defer(replies.STORAGE_ERROR, str(error))
+            return Discard(f"the {kind.name} report {report.id} of {report.submitter} is kept")
+        return None
+
+
+def read_tls(content: bytes, proven: str, now: int) -> ReceivedReport:
+    """The TLS report that a mail brings."""
+    return _of_tls(tlsrptread.report_in_mail(content), proven, now)
+
+
+def read_dmarc(content: bytes, proven: str, now: int) -> ReceivedReport:
+    """The aggregate report about DMARC that a mail brings."""
+    return _of_dmarc(dmarcreportread.report_in_mail(content), proven, now)
 
 
 class ReportDoor:
-    """Takes reports that come by HTTPS (RFC 8460 5.4)."""
+    """Takes TLS reports that come by HTTPS (RFC 8460 5.4)."""
 
     def __init__(self, kept: ReceivedReports, now: Callable[[], int]) -> None:
         """Reports go to `kept`."""
@@ -69,25 +90,24 @@ class ReportDoor:
 
     async def take(self, body: bytes, content_type: str) -> str:
         """Keep the report in `body`: what is wrong with it, "" when it is kept; SpoolError when it cannot be."""
-        kind = content_type.partition(";")[0].strip().lower()
+        kind, now = content_type.partition(";")[0].strip().lower(), self._now()
         if kind not in (GZIP, JSON):
             return f"a TLS report is {GZIP} or {JSON}"
         try:
-            await asyncio.to_thread(_keep, self._kept, lambda: read_report(body, kind), "", self._now())
+            await asyncio.to_thread(_keep, self._kept, lambda: _of_tls(read_report(body, kind), "", now))
         except ReportError as error:
             return str(error)
         return ""
 
 
-def _keep(kept: ReceivedReports, read: Callable[[], Report], proven: str, now: int) -> Report:
+def _keep(kept: ReceivedReports, read: Callable[[], ReceivedReport]) -> ReceivedReport:
     """Read and keep one; in a thread, for it unpacks, and other processes may be at the file."""
     report = read()
-    kept.add(received(report, proven, now))
+    kept.add(report)
     return report
 
 
-def received(report: Report, proven: str, now: int) -> ReceivedReport:
-    """`report` as it is kept."""
+def _of_tls(report: Report, proven: str, now: int) -> ReceivedReport:
     return ReceivedReport(
         clean(report.organization_name),
         clean(report.report_id),
@@ -96,6 +116,20 @@ def received(report: Report, proven: str, now: int) -> ReceivedReport:
         " ".join(map(clean, report.domains)),
         report.good,
         report.bad,
+        proven,
+        msgspec.json.encode(report).decode(),
+    )
+
+
+def _of_dmarc(report: DmarcReport, proven: str, now: int) -> ReceivedReport:
+    return ReceivedReport(
+        report.organization or report.email or "nobody",
+        report.id,
+        now,
+        day_text(report.begin),
+        report.published.domain,
+        report.passed,
+        report.total - report.passed,
         proven,
         msgspec.json.encode(report).decode(),
     )

@@ -65,6 +65,13 @@ class AccessSettings(Settings):
         (), description='Domains anyone may send to: "example.com", or "*.example.com" for all below it.'
     )
 
+    def is_for_all(self, domain: str) -> bool:
+        """Whether anyone may send to `domain`, a name or, with "*.", all below one."""
+        for taken in self.relay_domains:
+            if domain == taken or (taken.startswith("*.") and domain.removeprefix("*.").endswith(taken[1:])):
+                return True
+        return False
+
 
 class PolicySettings(Settings):
     """One policy; every further key is an option of the policy itself, checked against its own types."""

@@ -6,21 +6,28 @@ may come by several ways).
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import apsw
 from msgspec import Struct
 
 from postroad.model.errors import SpoolError
 
-ROWS: Final = 20_000
+ROWS: Final = 20_000  # of each kind
+OCTETS: Final = 256 << 20  # of all reports of one kind; beyond, the oldest go
 _BUSY_MS: Final = 2000
-_SCHEMA: Final = """CREATE TABLE IF NOT EXISTS tls (submitter TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL,
+_SCHEMA: Final = """CREATE TABLE IF NOT EXISTS {kind} (submitter TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL,
     began TEXT NOT NULL, domains TEXT NOT NULL, good INTEGER NOT NULL, bad INTEGER NOT NULL, proven TEXT NOT NULL,
-    report TEXT NOT NULL, PRIMARY KEY (submitter, id)) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS tls_at ON tls (at)"""
+    octets INTEGER NOT NULL, report TEXT NOT NULL, PRIMARY KEY (submitter, id, domains)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS {kind}_at ON {kind} (at, octets)"""
 
-_FORGET: Final = "DELETE FROM tls WHERE at <= (SELECT at FROM tls ORDER BY at DESC LIMIT 1 OFFSET ?)"
+# Whatever came before the first row of which, counted from the newest on, there are too many or too much.
+_FORGET: Final = """DELETE FROM {kind} WHERE at <= (SELECT at FROM (SELECT at, row_number() OVER newest AS place,
+    sum(octets) OVER newest AS total FROM {kind} WINDOW newest AS (ORDER BY at DESC ROWS UNBOUNDED PRECEDING))
+    WHERE place > ? OR total > ? LIMIT 1)"""
+_ADD: Final = "INSERT OR IGNORE INTO {kind} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ALL: Final = """SELECT submitter, id, at, began, domains, good, bad, proven, report FROM {kind}
+    ORDER BY at DESC, submitter, id"""
 
 
 class ReceivedReport(Struct, frozen=True):
@@ -41,11 +48,12 @@ class ReceivedReport(Struct, frozen=True):
 
 
 class ReceivedReports:
-    """The file at `path`."""
+    """Those of one kind, in the file at `path`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: Literal["tls", "dmarc"]) -> None:
         """Nothing is opened."""
         self._path = path
+        self._kind = kind
 
     def add(self, report: ReceivedReport) -> bool:
         """Keep `report`; False when it is known already. SpoolError when it cannot be kept."""
@@ -53,12 +61,12 @@ class ReceivedReports:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             db = self._opened(apsw.SQLITE_OPEN_READWRITE)
             try:
-                db.execute(_SCHEMA)
+                db.execute(_SCHEMA.format(kind=self._kind))
                 with db:
-                    db.execute("INSERT OR IGNORE INTO tls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(report))
+                    db.execute(_ADD.format(kind=self._kind), _row(report))
                     is_new = db.changes() > 0
                     if is_new:
-                        db.execute(_FORGET, (ROWS,))
+                        db.execute(_FORGET.format(kind=self._kind), (ROWS, OCTETS))
             finally:
                 db.close()
         except (apsw.Error, OSError) as error:
@@ -72,13 +80,17 @@ class ReceivedReports:
         try:
             db = self._opened(apsw.SQLITE_OPEN_READONLY)
             try:
-                rows = list(db.execute("SELECT * FROM tls ORDER BY at DESC, submitter, id"))
+                rows = list(db.execute(_ALL.format(kind=self._kind))) if self._is_there(db) else []
             finally:
                 db.close()
         except apsw.Error as error:
             raise SpoolError(f"reports in {self._path} cannot be read: {error}") from error
         found = [_report(row) for row in rows]
         return [one for one in found if not domain or domain in one.domains.split()]
+
+    def _is_there(self, db: apsw.Connection) -> bool:
+        """False when none of this kind ever came."""
+        return bool(list(db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (self._kind,))))
 
     def _opened(self, flags: int) -> apsw.Connection:
         db = apsw.Connection(str(self._path), flags=flags)
@@ -87,7 +99,8 @@ class ReceivedReports:
 
 
 def _row(one: ReceivedReport) -> tuple[str | int, ...]:
-    return one.submitter, one.id, one.at, one.began, one.domains, one.good, one.bad, one.proven, one.report
+    octets = len(one.report)
+    return one.submitter, one.id, one.at, one.began, one.domains, one.good, one.bad, one.proven, octets, one.report
 
 
 def _report(row: tuple[object, ...]) -> ReceivedReport:

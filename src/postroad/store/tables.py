@@ -5,6 +5,8 @@ version of this program is refused, never changed.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +20,14 @@ _BUSY_MS: Final = 200  # the event loop waits
 class Tables:
     """The file at `path`; for the stores that have their tables there."""
 
-    def __init__(self, path: Path, what: str, schema: str, version: int, *, reads_only: bool) -> None:
-        """`what` is in it, for people; `schema` makes it anew, and sets `version`."""
+    def __init__(
+        self, path: Path, what: str, schema: str, version: int, *, reads_only: bool, patience: int = _BUSY_MS
+    ) -> None:
+        """`what` is in it, for people; `schema` makes it anew, and sets `version`.
+
+        `patience` is how many milliseconds other processes at the file are waited for.
+        """
+        self._patience = patience
         self._path = path
         self._what = what
         self._schema = schema
@@ -38,6 +46,18 @@ class Tables:
                 self.close()
             raise SpoolError(f"{self._what} in {self._path} cannot be used: {error}") from error
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is run within holds, or, with SpoolError, nothing of it."""
+        self.run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.run("COMMIT")
+        except SpoolError:
+            with suppress(SpoolError):
+                self.run("ROLLBACK")
+            raise
+
     def close(self) -> None:
         """Let go of the file."""
         db, self._db = self._db, None
@@ -52,12 +72,13 @@ class Tables:
             return self._db
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = apsw.Connection(str(self._path))
-        db.set_busy_timeout(_BUSY_MS)
+        db.set_busy_timeout(self._patience)
         db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
-        with db:
-            version = db.execute("PRAGMA user_version").fetchone()
-            if version == (0,):
-                db.execute(self._schema)
+        db.execute("BEGIN IMMEDIATE")  # of several processes one makes the tables
+        version = db.execute("PRAGMA user_version").fetchone()
+        if version == (0,):
+            db.execute(self._schema)
+        db.execute("COMMIT")
         if version not in ((0,), (self._version,)):
             db.close()
             raise SpoolError(f"{self._path} is of another version of this program; set it aside")

@@ -14,46 +14,24 @@ from typing import Any
 from postroad.house.reports import tlsreports
 from postroad.house.reports.tlsreports import TlsReports
 from postroad.message.tlsrpt import Author
-from postroad.model.envelope import Envelope
 from postroad.model.errors import SpoolError
-from postroad.model.queueid import QueueIds
 from postroad.model.records import Record, SpoolFaulted
+from postroad.model.reportjob import DAY
 from postroad.model.route import TLS_OPTIONAL
 from postroad.model.security import TlsOutcome
-from postroad.model.tlscounts import DAY, TlsCount, TlsKey
-from postroad.model.work import Place, Stored, Work
+from postroad.model.tlscounts import TlsCount, TlsKey
 from postroad.net.http.fetching import Answer
 from postroad.store.tlsreports import TlsReportStore
 from tests.support.clock import ManualClock
 from tests.support.command import run_command
 from tests.support.dns import FakeLookup
+from tests.support.outbox import Queue
 
 AUTHOR = Author("Us", "help@example.net", "example.net", "tlsrpt@example.net")
 TXT = ("_smtp._tls.example.com", "TXT")
 START = 20_000 * DAY + 43_200_000_000  # noon
 POLICY = ("version: STSv1", "mode: testing", "mx: mx.example.com", "max_age: 86400")
 HOUR = 3600.0
-
-
-class Queue:
-    """Where reports are put; `fault` is what it says instead."""
-
-    def __init__(self) -> None:
-        self.put_in: list[tuple[Envelope, bytes]] = []
-        self.fault: SpoolError | None = None
-
-    def put(
-        self,
-        envelope: Envelope,
-        content: bytes,
-        done: Callable[[Stored, list[Work]], None],
-        failed: Callable[[SpoolError], None],
-    ) -> None:
-        if self.fault is not None:
-            failed(self.fault)
-            return
-        self.put_in.append((envelope, content))
-        done(Stored(envelope, Place("main", 0, 0, 0), content), [])
 
 
 class World:
@@ -76,9 +54,7 @@ class World:
             AUTHOR,
             lookup=lambda: self.lookup,
             post=self.post,
-            spool=self.queue,
-            admit=lambda _stored, _works: None,
-            queue_ids=QueueIds(1),
+            outbox=self.queue.outbox(),
             clock=self.clock,
             emit=self.records.append,
             random=lambda: self.random,

@@ -44,7 +44,7 @@ def test_a_record_with_everything() -> None:
         percent=25,
         is_testing=True,
         psd="n",
-        rua=("mailto:a@example.com", "mailto:b@example.net"),
+        rua=("mailto:a@example.com!10m", "mailto:b@example.net"),
         ruf=("mailto:c@example.com",),
         fo=("1", "d", "s"),
     )

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.message.tlsrpt import URIS, Author, compose, mailbox_of, packed, parse_record, report_json
+from postroad.message.reportmail import mailbox_of
+from postroad.message.tlsrpt import URIS, Author, compose, packed, parse_record, report_json
 from postroad.message.trace import read_head
 from postroad.model.address import parse_mailbox
 from postroad.model.tlscounts import TlsCount, TlsKey

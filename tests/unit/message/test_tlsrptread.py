@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postroad.message.reportmail import MAIL_LIMIT, ReportError
 from postroad.message.tlsrpt import Author, compose, packed, report_json
 from postroad.message.tlsrptread import (
     GZIP,
     JSON,
-    MAIL_LIMIT,
     REPORT_LIMIT,
-    ReportError,
     read_report,
     report_in_mail,
 )

@@ -8,6 +8,7 @@ import pytest
 
 from postroad.mailauth.arc import ArcResult
 from postroad.mailauth.dkim_result import DkimResult, DkimResults
+from postroad.message.dmarcreport import Tally
 from postroad.model.dns import Answer as DnsAnswer
 from postroad.policies.dmarc import POLICY, dmarc, organization_of
 from postroad.policy.context import MessageContext
@@ -46,7 +47,7 @@ def context(author: str = "strict.example", *facts: object, **more: Any) -> Mess
 
 async def ask(ctx: MessageContext, dns: FakeLookup | None = None, **options: Any) -> PolicyAnswer | None:
     lookup = FakeLookup(RECORDS) if dns is None else dns
-    return await answered(dmarc(ctx, dns=lookup, clock=CLOCK, ourselves=OURSELVES, **options))
+    return await answered(dmarc(ctx, dns=lookup, clock=CLOCK, ourselves=OURSELVES, tally=Tally(0), **options))
 
 
 def result(ctx: MessageContext) -> DmarcResult:
@@ -130,7 +131,7 @@ async def test_dns_that_takes_long_is_a_fault() -> None:
         raise AssertionError
 
     ctx = context()
-    assert await answered(dmarc(ctx, dns=silent, clock=CLOCK, ourselves=OURSELVES, timeout=0.1)) is None
+    assert await answered(dmarc(ctx, dns=silent, clock=CLOCK, ourselves=OURSELVES, tally=Tally(0), timeout=0.1)) is None
     assert (result(ctx).result, result(ctx).reason) == ("temperror", "DNS took longer than 0.1 s")
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from postroad.config.policies import Prepared, is_own, prepare
 from postroad.config.schema import Config
 from postroad.house.asked import Asked
+from postroad.message.dmarcreport import Tally
 from postroad.model.address import parse_mailbox
 from postroad.model.envelope import Envelope
 from postroad.model.greylisting import Greylist
@@ -65,7 +66,7 @@ async def _answer(config: Config, one: Prepared, control: RelayControl, envelope
     if one.declaration.name == "helo" and not origin.helo:
         return "not asked: give --helo NAME"
     records: list[Record] = []
-    asked = Asked(config, (one,), control, records.append, SystemClock())
+    asked = Asked(config, (one,), control, records.append, SystemClock(), Tally(0))
     try:
         (policy,) = asked.of("rcpt", origin.listener)
         recipient = envelope.recipients[0].address

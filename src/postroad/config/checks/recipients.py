@@ -30,17 +30,12 @@ def check_recipients(config: Config) -> Iterator[Problem]:
                 ("recipients", number, "ldap", "directory"),
                 f'"{entry.ldap.directory}": no such section of [directories]; there are: {known}',
             )
-        taken = config.access.relay_domains
         for at, domain in enumerate(entry.domains):
-            if not any(domain == one or _is_below(domain, one) for one in taken):
+            if not config.access.is_for_all(domain):
                 yield Warned(
                     ("recipients", number, "domains", at),
                     f'"{domain}": access.relay_domains has it not, strangers cannot write there',
                 )
-
-
-def _is_below(domain: str, parent: str) -> bool:
-    return parent.startswith("*.") and domain.removeprefix("*.").endswith(parent[1:])
 
 
 def _mistakes(entry: RecipientSettings) -> Iterator[tuple[tuple[str, ...], str]]:

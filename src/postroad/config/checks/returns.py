@@ -8,15 +8,13 @@ from collections.abc import Iterator
 
 from postroad.config.problem import Problem
 from postroad.config.schema import Config
-from postroad.policy.strangers import covers
 
 
 def check_returns(config: Config) -> Iterator[Problem]:
     """Domains that would never be tagged."""
     if config.batv is None:
         return
-    ours = config.access.relay_domains
     for at, domain in enumerate(config.batv.domains):
-        if domain not in ours and not covers(ours, domain.removeprefix("*.")):
+        if not config.access.is_for_all(domain):
             words = f'"{domain}": access.relay_domains has it not, so no report comes here'
             yield Problem(("batv", "domains", at), words)

@@ -6,17 +6,25 @@ Without an address for them nobody looks for any: it is one policy more at stage
 from collections.abc import Callable
 
 from postroad.config.schema import Config
-from postroad.policies.reports import ReportDoor, TakenReports
+from postroad.policies.reports import ReportDoor, ReportKind, TakenReports, read_dmarc, read_tls
 from postroad.store.reportsin import ReceivedReports
 
 
 def reports_of(config: Config, now: Callable[[], int]) -> TakenReports | None:
     """The policy that takes them; None when there is no address for them."""
-    settings = config.tls_reports
-    if settings is None or not settings.received_at:
-        return None
-    addresses = tuple(address.lower() for address in settings.received_at)
-    return TakenReports(addresses, ReceivedReports(config.received_reports_file), now)
+    tls = config.tls_reports.received_at if config.tls_reports is not None else ()
+    dmarc = config.dmarc_reports.received_at if config.dmarc_reports is not None else ()
+    file = config.received_reports_file
+    kinds = []
+    if tls:
+        kinds.append(ReportKind("TLS", _addresses(tls), read_tls, ReceivedReports(file, "tls")))
+    if dmarc:
+        kinds.append(ReportKind("DMARC", _addresses(dmarc), read_dmarc, ReceivedReports(file, "dmarc")))
+    return TakenReports(kinds, now) if kinds else None
+
+
+def _addresses(texts: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(text.lower() for text in texts)
 
 
 def door_of(config: Config, now: Callable[[], int]) -> ReportDoor | None:
@@ -24,4 +32,4 @@ def door_of(config: Config, now: Callable[[], int]) -> ReportDoor | None:
     settings = config.tls_reports
     if settings is None or not settings.received_by_https:
         return None
-    return ReportDoor(ReceivedReports(config.received_reports_file), now)
+    return ReportDoor(ReceivedReports(config.received_reports_file, "tls"), now)

@@ -9,15 +9,13 @@ from collections.abc import Callable
 from postroad.config.schema import Config
 from postroad.delivery.tlsreportsettings import TlsReportSettings
 from postroad.house.mtasts import LateFetcher
+from postroad.house.reports.daily import Outbox
 from postroad.house.reports.tlsreports import TlsReports
 from postroad.message.tlsrpt import Author
 from postroad.model.dns import Answer, Lookup
-from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit
 from postroad.model.security import TlsObserver, TlsOutcome
-from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
-from postroad.queue.announce import Putting
 from postroad.store.tlsreports import TlsReportStore
 
 
@@ -46,8 +44,8 @@ class TlsReporting:
     async def _look_up(self, name: str, kind: str) -> Answer:
         return await self._resolver()(name, kind)
 
-    def send_by(self, spool: Putting, admit: Callable[[Stored, list[Work]], None], queue_ids: QueueIds) -> None:
-        """Mail leaves by `spool` and the queue."""
+    def send_by(self, outbox: Outbox) -> None:
+        """Mail leaves by the queue."""
         if self._settings is None:
             return
         self._reports = TlsReports(
@@ -55,9 +53,7 @@ class TlsReporting:
             author_of(self._settings),
             lookup=self._resolver,
             post=self._fetcher.post,
-            spool=spool,
-            admit=admit,
-            queue_ids=queue_ids,
+            outbox=outbox,
             clock=self._clock,
             emit=self._emit,
             random=random.SystemRandom().random,

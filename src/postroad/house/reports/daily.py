@@ -1,0 +1,199 @@
+"""Reports of a day, sent to whom it concerns: planned when the day has ended, sent once, tried again for a while.
+
+A report of a day in UTC is sent hours after its end, at a random instant that a restart does not change (RFC 8460 4.1).
+Killed between sending and noting it, we send a report twice, under the same id. Only the process with the queue does
+this, so there is one sender however many edges there are.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from postroad.message.dsn import local_trace
+from postroad.model.address import NULL_PATH, Mailbox
+from postroad.model.envelope import NOTIFY_NEVER, Envelope, Recipient
+from postroad.model.errors import SpoolError
+from postroad.model.queueid import QueueIds
+from postroad.model.records import Emit, SpoolFaulted
+from postroad.model.reportjob import DAY, ReportJob
+from postroad.model.work import Stored, Work
+from postroad.net.clock import Clock
+from postroad.queue.announce import Putting
+
+EVERY: Final = 60.0  # seconds between two looks for what is due
+SPREAD: Final = 4 * 3600.0  # seconds after midnight within which reports are sent
+RETRY: Final = 900.0  # seconds, and longer each time
+GIVE_UP: Final = 2  # days after the one reported
+KEEP: Final = 4  # days
+_AT_ONCE: Final = 50
+_SECOND: Final = 1_000_000
+
+
+class Ledger(Protocol):
+    """Which reports are due, on disk; each call may raise SpoolError."""
+
+    def unplanned(self, before: int) -> list[tuple[int, str]]:
+        """Days before the day `before` and domains whose reports nobody has planned yet."""
+
+    def plan(self, job: ReportJob) -> None:
+        """A report is due; one that is planned already stays as it is."""
+
+    def due(self, now: int, most: int) -> list[ReportJob]:
+        """Reports that are due."""
+
+    def later(self, job: ReportJob, at: int) -> None:
+        """It did not work; try it again."""
+
+    def done(self, job: ReportJob) -> None:
+        """It is sent, or given up."""
+
+    def expire(self, before: int) -> None:
+        """Forget days before the day `before`."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Outbox(Struct, frozen=True):
+    """How reports leave by our own queue; `admit` is its one door."""
+
+    spool: Putting
+    admit: Callable[[Stored, list[Work]], None]
+    queue_ids: QueueIds
+
+
+class Letter(Struct, frozen=True):
+    """A report as mail: `tls` is what its way asks of TLS."""
+
+    to: Mailbox
+    content: bytes
+    message_id: str
+    tls: str = ""
+
+
+class DailyReports(ABC):
+    """One kind of report: whoever derives from this knows whom it concerns, and what is in it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        submitter: str,
+        *,
+        outbox: Outbox,
+        clock: Clock,
+        emit: Emit,
+        random: Callable[[], float],
+    ) -> None:
+        """`submitter` is our domain; `random` numbers from 0 to 1."""
+        self._ledger = ledger
+        self._submitter = submitter
+        self._outbox = outbox
+        self._clock = clock
+        self._emit = emit
+        self._random = random
+        self._told = ""
+        self._task: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    def write(self) -> None:
+        """Write what was counted; when that fails it stays, for the next time."""
+
+    @abstractmethod
+    async def addressees(self, job: ReportJob) -> Sequence[str] | None:
+        """The URIs that want the report; None when that cannot be told for now."""
+
+    @abstractmethod
+    async def deliver(self, job: ReportJob) -> bool:
+        """Send the report to its URI, or find that it is not to be sent; False when it is to be tried again."""
+
+    # -- its life ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to write and to report."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Write what is left."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.write()
+        self._ledger.close()
+
+    async def _run(self) -> None:
+        while True:
+            await self._clock.sleep(EVERY)
+            await self.round()
+
+    async def round(self) -> None:
+        """Write, plan the reports of days that have ended, send what is due."""
+        self.write()
+        now = self._clock.now()
+        today = now // DAY
+        try:
+            for day, domain in self._ledger.unplanned(today):
+                at = max((day + 1) * DAY, now - now % DAY) + round(self._random() * SPREAD * _SECOND)
+                self._ledger.plan(ReportJob(day, domain, "", at))
+            for job in self._ledger.due(now, _AT_ONCE):
+                await self._do(job)
+            self._ledger.expire(today - KEEP)
+        except SpoolError as error:
+            self.faulted(error)
+
+    # -- reporting -----------------------------------------------------------------------------
+
+    async def _do(self, job: ReportJob) -> None:
+        if self._clock.now() // DAY > job.day + GIVE_UP or await (
+            self._find_out(job) if not job.uri else self.deliver(job)
+        ):
+            self._ledger.done(job)
+        else:
+            seconds = RETRY * 2 ** min(job.tries, 4)
+            self._ledger.later(job, self._clock.now() + round(seconds * _SECOND))
+
+    async def _find_out(self, job: ReportJob) -> bool:
+        uris = await self.addressees(job)
+        for uri in uris or ():
+            self._ledger.plan(ReportJob(job.day, job.domain, uri, self._clock.now()))
+        return uris is not None
+
+    async def mail(self, letter: Letter) -> bool:
+        """Put a report into the queue; False when it could not be made durable."""
+        outbox, now = self._outbox, self._clock.now()
+        queue_id = outbox.queue_ids.new(now)
+        envelope = Envelope(
+            id=queue_id,
+            sender=NULL_PATH,
+            recipients=(Recipient(letter.to, NOTIFY_NEVER),),
+            arrived=now,
+            size=len(letter.content),
+            prefix=local_trace(self._submitter, queue_id, now),
+            message_id=letter.message_id,
+            tls=letter.tls,
+        )
+        durable: asyncio.Future[SpoolError | None] = asyncio.get_running_loop().create_future()
+
+        def done(stored: Stored, works: list[Work]) -> None:
+            outbox.admit(stored, works)
+            with suppress(asyncio.InvalidStateError):
+                durable.set_result(None)
+
+        def failed(error: SpoolError) -> None:
+            with suppress(asyncio.InvalidStateError):
+                durable.set_result(error)
+
+        outbox.spool.put(envelope, letter.content, done, failed)
+        error = await durable
+        if error is not None:
+            self.faulted(error)
+        return error is None
+
+    def faulted(self, error: SpoolError) -> None:
+        """Tell of what went wrong, once."""
+        if str(error) != self._told:
+            self._told = str(error)
+            self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))

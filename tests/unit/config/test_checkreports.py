@@ -1,0 +1,25 @@
+"""What is doubted about reports of others."""
+
+from pathlib import Path
+
+from postroad.config.load import inspect_config
+
+TEXT = """
+listeners.mx.bind = ["127.0.0.1:2525"]
+access.relay_domains = ["example.com", "*.example.net"]
+[tls_reports]
+from = "tlsrpt@example.com"
+received_at = ["a@example.com", "a@example.org"]
+[dmarc_reports]
+received_at = ["a@mail.example.net", "a@example.net"]
+"""
+
+
+def test_addresses_that_strangers_cannot_write_to_are_doubted(tmp_path: Path) -> None:
+    file = tmp_path / "postroad.toml"
+    file.write_text(TEXT)
+    loaded = inspect_config(file)
+    doubts = [line for line in loaded.lines(loaded.warnings) if "reports[" in line or "_reports." in line]
+    assert len(doubts) == 2
+    assert 'tls_reports.received_at[1]: "a@example.org": access.relay_domains does not have its domain' in doubts[0]
+    assert 'dmarc_reports.received_at[1]: "a@example.net"' in doubts[1]
