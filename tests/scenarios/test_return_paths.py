@@ -88,3 +88,33 @@ def test_tags_of_our_own_senders(relay: Relay) -> None:
         (relay.folder / "batv.key").write_text("changed\n")
         assert run_command("reload", "-c", relay.config).code == 0
         assert send(relay, "", path, "too late").startswith("550 5.1.1")
+
+
+def test_recipients_are_named_where_reports_shall_tell_them_apart(tmp_path: Path) -> None:
+    relay = Relay(tmp_path, CAPTURE + '\n[verp]\nsenders = ["news@ours.example"]\n')
+    relay.config.write_text(relay.config.read_text().replace('relay_networks = ["127.0.0.0/8"]', ACCESS))
+    to = [f"{name}@far.example" for name in ("joe", "ann", "eve")]
+    with relay:
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=60, source_address=("127.0.0.9", 0)) as client:
+            client.sendmail("news@ours.example", to, "Subject: news\r\n\r\nhello\r\n")
+            client.sendmail("bob@ours.example", to, "Subject: private\r\n\r\nhello\r\n")
+        mails = relay.wait_captured(b"Subject: news", 3)
+        found = {re.match(rb"Return-Path: <(.*?)>\r\nX-Envelope-To: (.*?)\r\n", mail) for mail in mails}
+        told = {(one[1].decode(), one[2].decode().strip("<>")) for one in found if one is not None}
+        assert told == {
+            (f"news+{name}=far.example@ours.example", f"{name}@far.example") for name in ("joe", "ann", "eve")
+        }
+        assert head_of_all(relay, "private") == "bob@ours.example"
+        # A report comes back to the address with its recipient in it.
+        assert send(relay, "", "news+joe=far.example@ours.example", "report") == ""
+        relay.wait_captured(b"Subject: report")
+        said = run_command("explain", "--from", "news@ours.example", "--to", "joe@far.example", "-c", relay.config)
+        assert "news+joe=far.example@ours.example" in said.out
+
+
+def head_of_all(relay: Relay, subject: str) -> str:
+    """The reverse-path of one message to several."""
+    (mail,) = relay.wait_captured(f"Subject: {subject}\r\n".encode())
+    found = re.match(rb"Return-Path: <(.*?)>\r\n", mail)
+    assert found is not None
+    return found[1].decode()

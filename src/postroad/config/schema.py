@@ -14,7 +14,7 @@ from postroad.aliases.settings import AliasSettings
 from postroad.api.settings import ApiSettings
 from postroad.auth.settings import AuthSettings
 from postroad.delivery.dmarcreportsettings import DmarcReportSettings
-from postroad.delivery.returnpathsettings import BatvSettings, SrsSettings
+from postroad.delivery.returnpathsettings import BatvSettings, SrsSettings, VerpSettings
 from postroad.delivery.settings import DeliverySettings
 from postroad.delivery.sourcesettings import PoolSettings, SourceSettings
 from postroad.delivery.tlsreportsettings import TlsReportSettings
@@ -223,6 +223,11 @@ class Config(Settings):
     batv: BatvSettings | None = Field(
         None,
         description="Tags by which reports about our mail are known.",
+        json_schema_extra={"default": "none"},
+    )
+    verp: VerpSettings | None = Field(
+        None,
+        description="Reverse-paths that name the recipient.",
         json_schema_extra={"default": "none"},
     )
     spool: SpoolSettings = Field(SpoolSettings(), description="How accepted mail is kept.")

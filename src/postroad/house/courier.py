@@ -18,6 +18,7 @@ from postroad.config.schema import Config
 from postroad.config.templates import read_languages
 from postroad.delivery.cargo import Convert
 from postroad.delivery.deliver import Deliverer
+from postroad.delivery.verp import Verp, one_by_one
 from postroad.house.dane import dane_of
 from postroad.house.mtasts import Sts, sts_of
 from postroad.house.returns import has_files, paths_of
@@ -119,9 +120,8 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
 
 
 def _deliver(config: Config, tools: Tools, deliverer: Deliverer) -> Deliver:
-    if config.breaker is None or tools.delivering is None:
-        return deliverer.deliver
-    return tools.delivering(deliverer.deliver)
+    deliver = deliverer.deliver if config.verp is None else one_by_one(deliverer.deliver, Verp(config.verp))
+    return deliver if config.breaker is None or tools.delivering is None else tools.delivering(deliver)
 
 
 async def retire(old: Courier, new: Courier, clock: Clock) -> None:
@@ -222,7 +222,8 @@ def _sends_alike(old: Config, new: Config) -> bool:
 
 
 def _sending_of(config: Config) -> tuple[object, ...]:
-    paths = config.srs, config.batv, None if config.srs is None and config.batv is None else config.access
+    signed = config.srs, config.batv, config.verp
+    paths = *signed, None if signed == (None, None, None) else config.access
     return config.delivery, config.tls_out.ca, config.hostname, config.sources, config.pools, *paths
 
 

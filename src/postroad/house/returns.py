@@ -1,4 +1,4 @@
-"""`[srs]` and `[batv]` at work: what signs on the way out and knows it again on the way in, from one configuration.
+"""`[srs]`, `[batv]` and `[verp]` at work: reverse-paths on the way out, and on the way in what was signed.
 
 Both sides read the same secrets, which may have changed behind unchanged options: a reload then makes them anew.
 """
@@ -9,6 +9,7 @@ from postroad.config.schema import Config
 from postroad.config.secrets import read_secret
 from postroad.delivery.returnpath import ReturnPaths
 from postroad.delivery.returnpathsettings import BatvSettings, SrsSettings
+from postroad.delivery.verp import Verp
 from postroad.mailauth.srs import Batv, Signer, Srs
 from postroad.model.address import NULL_PATH
 from postroad.policies.relay_control import RelayControl
@@ -17,12 +18,13 @@ from postroad.policies.returns import ReturnedMail
 
 def paths_of(config: Config, now: Callable[[], int]) -> ReturnPaths | None:
     """What reverse-paths mail leaves with; None when always as it came. ConfigError when a secret cannot be read."""
-    if config.srs is None and config.batv is None:
+    if config.srs is None and config.batv is None and config.verp is None:
         return None
     control = RelayControl(config.access, NULL_PATH)
     return ReturnPaths(
         None if config.srs is None else (_srs(config.srs), config.srs),
         None if config.batv is None else (_batv(config.batv), config.batv),
+        None if config.verp is None else Verp(config.verp),
         is_ours=lambda mailbox: control.relay_domain_of(mailbox) is not None,
         now=now,
     )

@@ -68,7 +68,7 @@ class Srs:
             day = _day_of(now)
             signature = self._signer.sign(day + sender.domain + sender.local)
             local = f"SRS0={signature}={day}={sender.domain}={sender.local}"
-        return _made(local, self.domain)
+        return made(local, self.domain)
 
     def back(self, mailbox: Mailbox, now: int) -> Mailbox | str:
         """Whom `mailbox` stands for, or why it stands for nobody."""
@@ -108,7 +108,7 @@ class Batv:
         """`sender` with a tag; None when it would be longer than an address may be."""
         day = f"0{_batv_day(now):03}"
         signature = self._signer.sign(f"{day}{sender.local}@{sender.domain}")
-        return _made(f"{_PRVS}={day}{signature}={sender.local}", sender.domain)
+        return made(f"{_PRVS}={day}{signature}={sender.local}", sender.domain)
 
     def untag(self, mailbox: Mailbox, now: int) -> Mailbox | str:
         """`mailbox` without its tag, or why that is none of ours."""
@@ -142,9 +142,10 @@ def _batv_day(now: int) -> int:
     return now // DAY % _BATV_CYCLE
 
 
-def _made(local: str, domain: str) -> Mailbox | None:
-    made = _parsed(local, domain)
-    return None if isinstance(made, str) or len(local.encode()) > LOCAL_LIMIT else made
+def made(local: str, domain: str) -> Mailbox | None:
+    """The address with `local`, quoted where need be; None when it would be none, or too long (RFC 5321 4.5.3.1.1)."""
+    found = _parsed(local, domain)
+    return None if isinstance(found, str) or len(local.encode()) > LOCAL_LIMIT else found
 
 
 def _parsed(local: str, domain: str) -> Mailbox | str:

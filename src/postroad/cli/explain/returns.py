@@ -1,4 +1,4 @@
-"""What `[srs]` and `[batv]` do to a message that is only thought of: whom it comes back to, and what it leaves as.
+"""What `[srs]`, `[batv]` and `[verp]` do to a message that is only thought of: who it is for, what it leaves as.
 
 The same policy and the same rule decide as in the server, so that what is told is what would be.
 """
