@@ -96,11 +96,7 @@ class Authority:
             builder = builder.add_extension(listed, critical=False)
         certificate = builder.sign(self._key, hash_with or hashes.SHA256())
         lock: KeySerializationEncryption = BestAvailableEncryption(password) if password else NoEncryption()
-        issued = Issued(self.folder / f"{file}.pem", self.folder / f"{file}.key")
-        issued.key.touch(0o600)
-        replace(issued.key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
-        replace(issued.certificate, certificate.public_bytes(Encoding.PEM))
-        return issued
+        return _written(self.folder, file, certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
 
     def revoke(self, file: str, *revoked: Issued) -> Path:
         """A revocation list in `file` with the certificates of `revoked`."""
@@ -114,6 +110,26 @@ class Authority:
         path = self.folder / file
         path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
         return path
+
+
+def self_signed(folder: Path, name: str) -> Issued:
+    """A certificate for `name` that nobody but its own key has signed."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(_name(name)).issuer_name(_name(name)).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - HOUR)
+    builder = builder.not_valid_after(now + 24 * HOUR)
+    builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(name)]), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    octets = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return _written(folder, "self-signed", certificate, octets)
+
+
+def _written(folder: Path, file: str, certificate: x509.Certificate, key: bytes) -> Issued:
+    issued = Issued(folder / f"{file}.pem", folder / f"{file}.key")
+    issued.key.touch(0o600)
+    replace(issued.key, key)
+    replace(issued.certificate, certificate.public_bytes(Encoding.PEM))
+    return issued
 
 
 def replace(file: Path, octets: bytes) -> None:

@@ -32,7 +32,7 @@ from postroad.model.security import (
 from postroad.net.tls.client import SESSION_SECONDS
 from postroad.net.tls.danewords import Mismatch
 from postroad.net.tls.peerchain import digests_of
-from tests.support.authority import Authority, Issued
+from tests.support.authority import Authority, Issued, self_signed
 from tests.support.clock import ManualClock
 from tests.support.delivering import Sender
 from tests.support.peer import Peer, Raw
@@ -61,6 +61,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         "wrong name": authority.issue("wrong", ["other.example.net"]),
         "common name alone": authority.issue("cn", common_name=HOST),
         "another authority": stranger.issue("stranger", [HOST]),
+        "self-signed": self_signed(folder, HOST),
         "revoked": bad,
     }
     return Place(authority, good, kinds, authority.revoke("revoked.crl", bad))
@@ -120,6 +121,7 @@ async def test_who_does_not_gets_nothing_and_the_next_host_is_tried(place: Place
         "wrong name": "the certificate is for another name",
         "common name alone": "the certificate is for another name",
         "another authority": "leads to no authority that we trust",
+        "self-signed": "the certificate is signed by itself and by nobody we trust",
         "revoked": "the certificate is revoked",
     }
     async with Peer(extensions=STARTTLS, tls=server(place.good)) as good, Sender(tls="off") as sender:
