@@ -4,6 +4,7 @@ What is explained stands in docs/internals/mailauth.md.
 """
 
 import asyncio
+import itertools
 import json
 import random
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from postroad.mailauth.receivedspf import ReceivedSpf, received_spf
 from postroad.mailauth.spf import check_host
 from tests.support.spfzone import Zone
 
@@ -107,3 +109,19 @@ def test_pyspf_says_the_same(pyspf: subprocess.Popen[str]) -> None:
             explained[why] += 1
     assert min(results[word] for word in ("pass", "fail", "softfail", "neutral", "none", "permerror")) > 100
     assert explained == DISAGREEMENTS
+
+
+def test_pyspf_reads_what_is_written_of_it(pyspf: subprocess.Popen[str]) -> None:
+    assert pyspf.stdin is not None
+    assert pyspf.stdout is not None
+    helos = ("mail.example.org", "[192.0.2.1]", 'x"; receiver="evil.example', "a (b) c", "y; identity=helo")
+    senders = ("joe@example.org", '"joe; x\\" y"@example.org', "a'b+c=d@example.org", f"{'x' * 64}@{'y' * 60}.example")
+    for helo, sender, ip in itertools.product(helos, senders, ("192.0.2.1", "2001:db8::1")):
+        term = "exists:%{i}.(x)\\.example"
+        words = "it says exists:(x) receiver=evil.example"
+        field = received_spf(ReceivedSpf("softfail", "mx.example", "mailfrom", ip, sender, helo, term, comment=words))
+        pyspf.stdin.write(json.dumps({"field": field.partition(":")[2]}) + "\n")
+        pyspf.stdin.flush()
+        result, comment, *others = json.loads(pyspf.stdout.readline())
+        assert " ".join(comment.split()) == "mx.example: it says exists:[x] receiver=evil.example"
+        assert [result, *others] == ["softfail", "mx.example", "mailfrom", ip, sender, helo, term]

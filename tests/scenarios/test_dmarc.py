@@ -165,6 +165,40 @@ def whole(relay: Relay, subject: str) -> bytes:
     return found.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2]
 
 
+def test_whoever_asks_for_it_gets_received_spf_under_the_seal(relay: Relay) -> None:
+    sealer, other = key("rsa2048", 3, "ours.example"), b"Received-SPF: pass receiver=other.example\r\n"
+    (relay.folder / "seal.pem").write_bytes(sealer.pem())
+    section = f'\n[dkim.seal]\ndomain = "ours.example"\nselector = "{sealer.selector}"\n'
+    section += f'key = {{ file = "{relay.folder / "seal.pem"}" }}\n'
+    text = relay.config.read_text().replace('use = "spf"\n', 'use = "spf"\nsoftfail = "ignore"\nreceived_spf = true\n')
+    relay.config.write_text(text + section)
+    with relay:
+        forged = b"Received-SPF: pass (relay.example.com: trust me)\r\n\treceiver=Relay.example.com; helo=x\r\n"
+        come = mail("joe@proven.test", "told", forged + other)
+        with smtplib.SMTP("127.0.0.1", relay.port, "[127.0.0.1]", timeout=60) as client:
+            client.sendmail('"joe\\" x;"@proven.test', ["ann@ours.example"], come)
+            client.sendmail("", ["ann@ours.example"], mail("joe@watched.test", "a report"))
+        results, rest = arrived(relay, "told")
+        assert rest == come.replace(forged, b"")
+        left = whole(relay, "told")
+        fields = [line.partition(b":")[0] for line in left.split(b"\r\n") if line[:1] not in b"\t "]
+        assert fields[:6] == [
+            *(b"ARC-Seal", b"ARC-Message-Signature", b"ARC-Authentication-Results"),
+            *(b"Authentication-Results", b"Received-SPF", b"Received"),
+        ]
+        assert results.endswith(
+            "Received-SPF: pass (relay.example.com: proven.test says ip4:127.0.0.1) receiver=relay.example.com;"
+            ' identity=mailfrom; client-ip=127.0.0.1; envelope-from="\\"joe\\\\\\" x;\\"@proven.test";'
+            ' helo="[127.0.0.1]"; mechanism="ip4:127.0.0.1"'
+        )
+        assert chain(left, zone(sealer), now=int(time.time())).result == "pass"
+        report, _ = arrived(relay, "a report")
+        assert "Received-SPF: none (relay.example.com: the domain has no SPF record)" in report
+        assert 'identity=helo; client-ip=127.0.0.1; envelope-from="<>"; helo="[127.0.0.1]"' in report
+        (told, *_) = relay.wait_for("MessageAdjusted", 1)
+        assert told["reason"] == f"results: {len(forged)} octets of Received-SPF in our name are not sent on"
+
+
 def test_two_edges_count_for_one_report(relay: Relay) -> None:
     more = '\n[process]\nedges = 2\n[dmarc_reports]\nfrom = "dmarc@ours.example"\n'
     relay.config.write_text(relay.config.read_text() + more)

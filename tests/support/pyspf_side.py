@@ -1,5 +1,7 @@
 """Runs by Debian's own Python, which has pyspf: a check a line comes in as JSON, what pyspf says goes out.
 
+A line with a `field` is the value of a Received-SPF field, which pyspf reads.
+
 Nothing of Postroad is imported here.
 """
 
@@ -13,6 +15,12 @@ def main() -> None:
     """Answer until the input ends."""
     for line in sys.stdin:
         case = json.loads(line)
+        if "field" in case:
+            read = spf.query(i="127.0.0.1", s="", h="")
+            read.parse_header_spf(case["field"])
+            told = [read.result, read.comment, read.r, read.ident, read.c, read.s, read.h, read.mechanism]
+            print(json.dumps(told), flush=True)
+            continue
 
         def look_up(
             name: object, kind: str, *_: object, zone: dict[str, dict[str, list[str]]] = case["zone"]

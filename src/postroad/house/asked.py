@@ -26,11 +26,12 @@ from postroad.policies.relay_control import RelayControl
 from postroad.policy.bind import bound
 from postroad.policy.chain import Policy
 from postroad.policy.context import MessageContext
-from postroad.policy.strangers import Faults, Ourselves
+from postroad.policy.strangers import Faults, MakeStamp, Ourselves
 from postroad.store.greylist import GreylistFile
 
-STAMP: Final = Late[Callable[[str], Policy[MessageContext]]]("postroad.policies.stamp", "MAKE")
+STAMP: Final = Late[MakeStamp]("postroad.policies.stamp", "MAKE")
 STAMPED: Final = frozenset({"spf", "dkim", "dmarc"})  # what they find out goes into Authentication-Results
+RECEIVED_SPF: Final = "received_spf"  # the option of `spf`
 GREYLIST_PAIRS: Final = 1_000_000  # about 100 MB
 
 
@@ -80,11 +81,11 @@ class Asked:
 
     def stamps(self, listener: str) -> tuple[Policy[MessageContext], ...]:
         """What writes down what was found out of mail that comes in by a listener, if anybody finds out anything."""
-        return (
-            (self._stamp,)
-            if any(one.entry.use in STAMPED and one.concerns(listener) for one, _ in self._policies)
-            else ()
-        )
+        found = [one for one, _ in self._policies if one.entry.use in STAMPED and one.concerns(listener)]
+        if not found:
+            return ()
+        has_spf = any(getattr(one.options, RECEIVED_SPF, False) for one in found)
+        return (STAMP.load()(self._config.hostname, has_spf=has_spf),)
 
     def close(self) -> None:
         """Let go of what was made; nobody is asked any more."""
@@ -112,10 +113,6 @@ class Asked:
     @cached_property
     def _greylist(self) -> GreylistFile:
         return GreylistFile(self._config.greylist_file, GREYLIST_PAIRS, self._clock.now)
-
-    @cached_property
-    def _stamp(self) -> Policy[MessageContext]:
-        return STAMP.load()(self._config.hostname)
 
     def _ourselves(self) -> Ourselves:
         control = self._control

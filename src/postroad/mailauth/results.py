@@ -7,7 +7,7 @@ A forged field is one that anybody might take for ours: case, comments, quotes, 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -32,7 +32,6 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _KEYWORD: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?", re.ASCII)
 _VALUE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+^_`{|}~@.-]+", re.ASCII)  # needs no quotes
 _FORBIDDEN: Final = re.compile(r"[^\x20-\x7e]")
-_START: Final = re.compile(rb"(?:\A|(?<=\n))authentication-results[ \t]*:", re.IGNORECASE)
 _END: Final = re.compile(rb"\n(?![ \t])")
 
 
@@ -75,7 +74,7 @@ def results_field(found: AuthenticationResults) -> str:
     for number, one in enumerate(found.results, start=1):
         words = [f"{one.method}={one.result}"]
         if one.reason:
-            words.append(f"reason={_quoted(one.reason)}")
+            words.append(f"reason={quoted(one.reason)}")
         words += [f"{entry.kind}.{entry.name}={_value(entry.value)}" for entry in one.properties]
         if number < len(found.results):
             words[-1] += ";"
@@ -90,19 +89,20 @@ def results_field(found: AuthenticationResults) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def tame(text: str) -> str:
-    """`text` as it is written: printable ASCII, not long, and without blanks at its ends."""
-    return _FORBIDDEN.sub("?", text[:VALUE_LIMIT]).strip(" ")
+def tame(text: str, most: int = VALUE_LIMIT) -> str:
+    """`text` as it is written: printable ASCII, `most` characters of it, and without blanks at its ends."""
+    return _FORBIDDEN.sub("?", text[:most]).strip(" ")
+
+
+def quoted(text: str, most: int = VALUE_LIMIT) -> str:
+    """`text` as a quoted string, `most` characters of it."""
+    text = tame(text, most).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def _value(text: str) -> str:
     text = tame(text)
-    return text if _VALUE.fullmatch(text) else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    text = tame(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
+    return text if _VALUE.fullmatch(text) else quoted(text)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def read_results(value: bytes) -> AuthenticationResults | None:
     """
     if len(value) > READ_LIMIT:
         return None
-    parts = _parts(value.decode("utf-8", "replace"))
+    parts = pieces_of(value.decode("utf-8", "replace"))
     if parts is None:
         return None
     head = _words(parts[0])
@@ -132,7 +132,7 @@ def read_results(value: bytes) -> AuthenticationResults | None:
     return AuthenticationResults(head[0], tuple(results))
 
 
-def _parts(text: str) -> list[list[str]] | None:
+def pieces_of(text: str) -> list[list[str]] | None:
     """The pieces between semicolons, comments and most white space gone; None when a quote or comment is left open.
 
     A quoted string is a piece that begins with a quotation mark, and white space one that is a blank.
@@ -254,15 +254,20 @@ def bearing(section: bytes, authserv_id: str) -> list[tuple[int, int]]:
 
     So do those that cannot be read and have the name anywhere. Neighbours come as one.
     """
+    ours = plain(authserv_id)
+    return fields_that(section, b"authentication-results", lambda value: _claims(value, ours))
+
+
+def fields_that(section: bytes, name: bytes, claims: Callable[[bytes], bool]) -> list[tuple[int, int]]:
+    """Where the fields called `name`, in lower case, are whose value `claims`; neighbours come as one."""
     lower = section.lower()
-    if b"authentication-results" not in lower:
+    if name not in lower:
         return []
-    ours = _plain(authserv_id)
     found: list[tuple[int, int]] = []
-    for start in _START.finditer(lower):
+    for start in re.finditer(rb"(?:\A|(?<=\n))%b[ \t]*:" % re.escape(name), lower):
         ending = _END.search(section, start.end())
         end = len(section) if ending is None else ending.end()
-        if _claims(section[start.end() : end], ours):
+        if claims(section[start.end() : end]):
             if found and found[-1][1] == start.start():
                 found[-1] = found[-1][0], end
             else:
@@ -274,15 +279,15 @@ def _claims(value: bytes, ours: str) -> bool:
     if len(value) > READ_LIMIT:
         return True  # nobody honest writes so much
     text = value.decode("utf-8", "replace")
-    parts = _parts(text)
+    parts = pieces_of(text)
     if parts is None:
         return ours in text.lower()
     head = "".join(piece.removeprefix('"') for piece in parts[0])
     claimed = re.split(r"[\s/,=]+", head[: 4 * _ID_LIMIT])
-    return any(_plain(word) == ours for word in (head.replace(" ", ""), *claimed) if word)
+    return any(plain(word) == ours for word in (head.replace(" ", ""), *claimed) if word)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name as it compares: lower case, A-labels, no dot at its end."""
     name = name[: 2 * _ID_LIMIT].lower().rstrip(".")
     if name.isascii():

@@ -41,8 +41,8 @@ async def check_sender(
             )
     except TimeoutError:
         found = Spf("temperror", domain, reason=f"DNS took longer than {timeout:g} s")
-    words = f"{found.reason} (its explanation: {found.explanation})" if found.explanation else found.reason
-    result = SpfResult(found.result, found.domain, "helo" if sender.is_null else "mailfrom", words)
+    identity = "helo" if sender.is_null else "mailfrom"
+    result = SpfResult(found.result, found.domain, identity, found.reason, found.term, found.explanation)
     ctx.facts.put(result)
     return result
 

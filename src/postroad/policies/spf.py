@@ -37,14 +37,18 @@ def spf(  # noqa: PLR0913  options
     temperror: Annotated[Action, Field(description="DNS does not answer; reject means defer.")] = "ignore",
     timeout: Annotated[Duration, Field(description="How long the whole check may take.", ge=0.1, le=20)] = 15.0,
     exempt: Annotated[Networks, Field(description="Clients that are not checked: those that forward mail to us.")] = (),
+    received_spf: Annotated[  # noqa: ARG001  for house/asked, which has it written when all is known
+        bool, Field(description="Tell the result in a Received-SPF field, too (RFC 7208 9.1).")
+    ] = False,
 ) -> Answer | Awaitable[Answer | None] | None:
     """Refuse, defer or tag mail from where the sender's domain says that it does not come from (SPF).
 
     Asked for mail of strangers to our own domains, but not to the postmaster; once for a transaction. Each result has
     its own answer: "reject" (550 5.7.23, for a broken record 550 5.7.24), "defer" (451), "tag" (with `spf:` and the
     result) or "ignore". The domain's own explanation of a fail is in the log and is not told to the client. Whoever
-    forwards mail to us without a sender of its own fails: name it in `exempt`. The result stays with the transaction
-    as `SpfResult`.
+    forwards mail to us without a sender of its own fails: name it in `exempt`. With `received_spf` what
+    was found leaves with the message in a field Received-SPF, and those that say they were written by us are not sent
+    on. The result stays with the transaction as `SpfResult`.
     """
     if not is_concerned(ctx, ourselves, exempt):
         return None
@@ -64,6 +68,8 @@ def _answer(found: SpfResult, actions: Mapping[str, Action]) -> Answer | None:
     action = actions.get(found.result, "ignore")
     refusal = _ERROR if found.result in ("permerror", "temperror") else _REFUSAL
     what = f"{found.result} of {found.domain} ({found.identity}): {found.reason}"
+    if found.explanation:
+        what += f" (its explanation: {found.explanation})"
     return answer_to("spf", found.result, action, refusal, what)
 
 

@@ -1,8 +1,9 @@
 """What was found out about a stranger's message, in one Authentication-Results field on top of it (RFC 8601).
 
-Asked last, of what all others take, whenever a policy of the listener finds out anything. Fields that claim to be of
-us are not sent on: whoever trusts our name behind us would trust them too (RFC 8601 5). RFC 8601 2.7 (methods and
-their words), RFC 6008 4 (header.b), RFC 8617 10.2 (arc), RFC 7489 11.1 (dmarc).
+Asked last, of what all others take, whenever a policy of the listener finds out anything; whoever wants it gets a
+Received-SPF field below it. Fields that claim to be of us are not sent on: whoever trusts our name behind us would
+trust them too (RFC 8601 5). RFC 8601 2.7 (methods and their words), RFC 6008 4 (header.b), RFC 8617 10.2 (arc), RFC
+7489 11.1 (dmarc), RFC 7208 9.1 (Received-SPF).
 """
 
 from collections.abc import Callable, Iterator
@@ -10,29 +11,58 @@ from typing import Final
 
 from postroad.mailauth.arc import ArcResult
 from postroad.mailauth.dkim_result import DkimResult, DkimResults
+from postroad.mailauth.receivedspf import ReceivedSpf, naming, received_spf
 from postroad.mailauth.results import AuthenticationResults, MethodResult, Property, bearing, results_field
 from postroad.message.headers import header_section
-from postroad.policy.chain import Policy
 from postroad.policy.context import MessageContext
 from postroad.policy.facts import Facts
 from postroad.policy.findings import DmarcResult, PtrResult, SpfResult
-from postroad.policy.strangers import is_stranger
+from postroad.policy.strangers import MakeStamp, is_stranger
 from postroad.policy.verdict import Adjust
 
 
-def make_stamp(hostname: str) -> Callable[[MessageContext], Adjust | None]:
-    """The policy, for mail that `hostname` takes."""
+def make_stamp(hostname: str, *, has_spf: bool = False) -> Callable[[MessageContext], Adjust | None]:
+    """The policy, for mail that `hostname` takes; `has_spf` asks for Received-SPF."""
 
     def stamp(ctx: MessageContext) -> Adjust | None:
         if not is_stranger(ctx.peer) or ctx.origin.login:
             return None
-        cuts = bearing(header_section(ctx.head), hostname)
-        field = results_field(AuthenticationResults(hostname, tuple(methods(ctx.facts, ctx.peer.ip))))
+        section = header_section(ctx.head)
+        fields = [results_field(AuthenticationResults(hostname, tuple(methods(ctx.facts, ctx.peer.ip))))]
+        forged = {"Authentication-Results": bearing(section, hostname)}
+        if has_spf:
+            fields += _received_spf(ctx, hostname)
+            forged["Received-SPF"] = naming(section, hostname)
+        cuts = tuple(cut for found in forged.values() for cut in found)
+        if not cuts:
+            return Adjust("", headers=tuple(fields))
         count = sum(last - first for first, last in cuts)
-        reason = f"results: {count} octets of Authentication-Results in our name are not sent on" if cuts else ""
-        return Adjust(reason, headers=(field,), cuts=tuple(cuts))
+        names = " and ".join(name for name, found in forged.items() if found)
+        reason = f"results: {count} octets of {names} in our name are not sent on"
+        return Adjust(reason, headers=tuple(fields), cuts=cuts)
 
     return stamp
+
+
+def _received_spf(ctx: MessageContext, hostname: str) -> Iterator[str]:
+    """The field, if SPF was asked: with what decided, or what went wrong (RFC 7208 9.1)."""
+    spf = ctx.facts.get(SpfResult)
+    if spf is None:
+        return
+    is_broken = spf.result in {"permerror", "temperror"}
+    yield received_spf(
+        ReceivedSpf(
+            spf.result,
+            hostname,
+            spf.identity,
+            ctx.peer.ip,
+            ctx.sender.text,
+            ctx.origin.helo,
+            mechanism="" if is_broken or spf.result == "none" else spf.term or "default",
+            problem=spf.reason if is_broken else "",
+            comment=f"{spf.domain} cannot be checked" if is_broken else spf.reason,
+        )
+    )
 
 
 def methods(facts: Facts, ip: str) -> Iterator[MethodResult]:
@@ -71,4 +101,4 @@ def _told(one: DkimResult) -> tuple[tuple[str, str], ...]:
     return ("d", one.domain), ("s", one.selector), ("a", one.algorithm), ("b", one.start)
 
 
-MAKE: Final[Callable[[str], Policy[MessageContext]]] = make_stamp
+MAKE: Final[MakeStamp] = make_stamp

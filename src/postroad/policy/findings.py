@@ -66,13 +66,16 @@ class GreylistResult(Struct, frozen=True):
 class SpfResult(Struct, frozen=True):
     """What SPF says of a sender (RFC 7208 2.6): `result` is pass, fail, softfail, neutral, none, ... of `domain`.
 
-    `identity` is "mailfrom", or "helo" where there is no sender; `reason` is for people.
+    `identity` is "mailfrom", or "helo" where there is no sender; `reason` is for people. `term` of the record decided,
+    "" when none did; `explanation` is the domain's own text for a fail, of a stranger, so to be told with care.
     """
 
     result: str
     domain: str
     identity: str = "mailfrom"
     reason: str = ""
+    term: str = ""
+    explanation: str = ""
 
 
 class DmarcResult(Struct, frozen=True):

@@ -5,14 +5,15 @@ nor that to the postmaster, who is always reachable (RFC 5321 4.5.1). What nobod
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
 from postroad.model.address import Mailbox
 from postroad.model.records import CheckFaulted, Emit
 from postroad.model.reply import Reply
-from postroad.policy.context import Peer, RcptContext
+from postroad.policy.chain import Policy
+from postroad.policy.context import MessageContext, Peer, RcptContext
 from postroad.policy.networks import is_within
 from postroad.policy.settings import Network
 from postroad.policy.verdict import Adjust, Answer, Defer, Reject
@@ -21,6 +22,13 @@ Action = Literal["reject", "defer", "tag", "ignore"]
 Networks = tuple[Network, ...]
 SILENCE: Final = 3_600_000_000  # microseconds in which the same fault is told once
 _REMEMBERED: Final = 256  # faults
+
+
+class MakeStamp(Protocol):
+    """Makes what writes down what was found out about strangers' mail (`policies/stamp`)."""
+
+    def __call__(self, hostname: str, *, has_spf: bool) -> Policy[MessageContext]:
+        """The policy, for mail that `hostname` takes; `has_spf` asks for Received-SPF."""
 
 
 class Ourselves(Struct, frozen=True):

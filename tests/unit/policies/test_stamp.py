@@ -1,5 +1,7 @@
 """The field that tells those behind us what was found out, and whose fields are not sent on."""
 
+import pytest
+
 from postroad.mailauth.dkim_result import DkimResults
 from postroad.mailauth.results import read_results
 from postroad.policies.stamp import make_stamp
@@ -42,6 +44,63 @@ def test_fields_of_our_name_are_cut_out_of_the_header_alone() -> None:
     ((first, last),) = adjust.cuts
     assert CONTENT[first:last] == FORGED
     assert "not sent on" in adjust.reason
+
+
+SPF_FORGED = b"Received-SPF: pass receiver=relay.example.com\r\n"
+SPF_OTHER = b"Received-SPF: pass receiver=other.example\r\n"
+
+
+@pytest.mark.parametrize(
+    ("fact", "expected"),
+    [
+        (
+            SpfResult("pass", "example.org", reason="example.org says +mx", term="+mx"),
+            ("pass (relay.example.com: example.org says +mx)", "helo=mail.example.org; mechanism=+mx"),
+        ),
+        (
+            SpfResult("neutral", "example.org", reason="nothing in the record of example.org matches"),
+            ("neutral (relay.example.com: nothing in", "mechanism=default"),
+        ),
+        (
+            SpfResult("fail", "example.org", "mailfrom", "example.org says -all", "-all", "go (away)"),
+            ("fail (relay.example.com: example.org says -all) receiver=", "mechanism=-all"),
+        ),
+        (
+            SpfResult("permerror", "example.org", reason="example.org has 2 SPF records"),
+            ("permerror (relay.example.com: example.org cannot be", 'problem="example.org has 2 SPF records"'),
+        ),
+        (
+            SpfResult("none", "example.org", reason="the domain has no SPF record"),
+            ("none (relay.example.com: the domain has no SPF record)", "helo=mail.example.org"),
+        ),
+    ],
+)
+def test_whoever_asks_for_it_gets_received_spf_below_the_results(fact: SpfResult, expected: tuple[str, str]) -> None:
+    adjust = make_stamp("relay.example.com", has_spf=True)(sample(MessageContext, facts=(fact,)))
+    assert adjust is not None
+    results, field = adjust.headers
+    assert results.startswith(f"Authentication-Results: relay.example.com;\r\n\tspf={fact.result} ")
+    told = " ".join(field.split())
+    assert told.startswith(f"Received-SPF: {expected[0]}")
+    assert told.endswith(expected[1])
+    assert 'client-ip=198.51.100.7; envelope-from="alice@example.org"' in told
+    assert "away" not in told
+    assert adjust.is_stamp
+
+
+def test_nothing_is_told_of_spf_that_was_not_asked_but_what_is_forged_goes() -> None:
+    content = b"Subject: x\r\n" + SPF_FORGED + SPF_OTHER + FORGED + b"\r\n" + SPF_FORGED
+    adjust = make_stamp("relay.example.com", has_spf=True)(sample(MessageContext, content=content))
+    assert adjust is not None
+    assert len(adjust.headers) == 1
+    assert {content[first:last] for first, last in adjust.cuts} == {SPF_FORGED, FORGED}
+    count = len(SPF_FORGED + FORGED)
+    names = "Authentication-Results and Received-SPF"
+    assert adjust.reason == f"results: {count} octets of {names} in our name are not sent on"
+    plain = STAMP(sample(MessageContext, content=content, facts=(SpfResult("pass", "example.org"),)))
+    assert plain is not None
+    assert len(plain.headers) == 1
+    assert [content[first:last] for first, last in plain.cuts] == [FORGED]
 
 
 def test_mail_of_those_we_know_is_left_alone() -> None:
