@@ -21,6 +21,7 @@ from postroad.model.security import (
     NONE,
     OPPORTUNISTIC,
     SUCCESS,
+    TLSA_INVALID,
     Secured,
     Security,
     TlsObserver,
@@ -94,6 +95,8 @@ class Opener:
             result, words, source_ip = SUCCESS, "", opened.stream.local.rpartition(":")[0].strip("[]")
             if opened.secured is None:  # opportunistic, and the peer offers none
                 result = "starttls-not-supported"
+            elif demand.source == BY_DANE and not demand.tlsa:  # TLS, but nothing that it could be held against
+                result, words = TLSA_INVALID, demand.reason
         elif opened.tls_failed:
             result, words, source_ip = opened.result, opened.words, opened.source_ip
         else:

@@ -9,6 +9,7 @@ from functools import partial
 from postroad.config.schema import Config
 from postroad.model.dns import Lookup
 from postroad.model.records import Emit
+from postroad.model.security import TlsObserver
 from postroad.net.clock import Clock
 from postroad.net.dns.validation import Validation, prove_all
 from postroad.net.tls.danecheck import load_matcher
@@ -16,9 +17,11 @@ from postroad.routing.dane import Dane
 from postroad.routing.securing import Find
 
 
-def dane_of(config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None) -> list[Find]:
+def dane_of(
+    config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None, observe: TlsObserver | None = None
+) -> list[Find]:
     """DANE, or nothing where `config` turns it off; what `lookup` is worth is told by `emit`."""
     if not config.tls_out.dane:
         return []
     proof = partial(prove_all, config.resolver, clock)
-    return [Dane(lookup, Validation(proof, clock, emit=emit, prepare=load_matcher))]
+    return [Dane(lookup, Validation(proof, clock, emit=emit, prepare=load_matcher), observe)]

@@ -30,6 +30,8 @@ BY_REQUIRETLS: Final = "requiretls"
 BY_POLICY: Final = "policy"
 
 SUCCESS: Final = "success"
+TLSA_INVALID: Final = "tlsa-invalid"  # RFC 8460 4.3.2.1
+DNSSEC_INVALID: Final = "dnssec-invalid"
 
 
 class Security(Struct, frozen=True, gc=False):

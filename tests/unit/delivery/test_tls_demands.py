@@ -230,6 +230,21 @@ async def test_reports_name_the_policy_that_a_sender_insists_on(place: Place) ->
     assert [one.policy_type for one in told] == list(demands)
 
 
+async def test_records_that_nothing_can_be_held_against_are_told(place: Place) -> None:
+    told: list[TlsOutcome] = []
+    lines = ("1 1 1 " + "aa" * 32,)
+    security = Security(REQUIRED, BY_DANE, "TLSA records, of which none", domain="a.example", policy=lines)
+    async with Peer(extensions=STARTTLS, tls=server(place.good)) as peer, Sender(observe_tls=told.append) as sender:
+        assert isinstance(await send(sender, at(peer, security)), Delivered)
+    async with Peer() as peer, Sender(observe_tls=told.append) as sender:
+        assert isinstance(await send(sender, at(peer, security)), Deferred)
+    assert [(one.policy_type, one.policy, one.result) for one in told] == [
+        ("tlsa", lines, "tlsa-invalid"),
+        ("tlsa", lines, "starttls-not-supported"),
+    ]
+    assert told[0].words == security.reason
+
+
 async def test_mail_without_a_demand_is_told_of_where_its_domain_is_known(place: Place) -> None:
     told: list[TlsOutcome] = []
     unsaid = Security(UNSAID, BY_DEFAULT, "", domain="c.example")
