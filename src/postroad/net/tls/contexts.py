@@ -12,7 +12,7 @@ NOT_TRUSTED: Final = "certificate-not-trusted"
 EXPIRED: Final = "certificate-expired"
 MISMATCH: Final = "certificate-host-mismatch"
 
-# Why OpenSSL does not accept a certificate, by its number (X509_V_ERR_...), and the result type of RFC 8460 4.3.2.
+# Why OpenSSL does not accept a certificate, by its number (X509_V_ERR_...), and the result type of RFC 8460 4.3.1.
 _WHY: Final = MappingProxyType(
     {
         3: ("no revocation list of who signed the certificate is there", NOT_TRUSTED),
