@@ -39,7 +39,7 @@ from tests.support.command import run_command
 from tests.support.delivering import Sender
 from tests.support.dnsserver import DnsServer
 from tests.support.peer import EXTENSIONS, Peer
-from tests.support.relay import CAPTURE, Relay, route
+from tests.support.relay import CAPTURE, QUICK_RETRY, Relay, route, wait_until
 from tests.support.tlssite import s_client
 from tests.support.zonesigning import Forger
 
@@ -335,7 +335,7 @@ def test_a_server_does_all_of_it(world: World, tmp_path: Path) -> None:
     routes = route(f"smtp://far.dane.test:{port}", recipients=["good.example"])
     routes += route(f"smtp://evil.dane.test:{port}", recipients=["evil.example"])
     routes += route(f"smtp://mx.attacked.test:{port}", recipients=["attacked.example"])
-    near = Relay(tmp_path / "near", '[tls_reports]\nfrom = "tlsrpt@relay.example.com"\n' + routes)
+    near = Relay(tmp_path / "near", '[tls_reports]\nfrom = "tlsrpt@relay.example.com"\n' + routes + QUICK_RETRY)
     resolver = f'["{world.server.nameserver}"]\ntimeout = "30s"\nsigned_name = "dane.test"\nbogus_name = "expired.test"'
     near.config.write_text(near.config.read_text().replace('["127.0.0.1:9"]', resolver))
     with world.far, near:
@@ -343,21 +343,24 @@ def test_a_server_does_all_of_it(world: World, tmp_path: Path) -> None:
             for domain in ("evil.example", "attacked.example", "good.example"):
                 client.sendmail("a@relay.example.com", [f"b@{domain}"], f"Subject: to {domain}\r\n\r\nHello\r\n")
         (delivered,) = near.wait_for("RecipientDelivered", seconds=120)
-        deferred = near.wait_for("RecipientDeferred", 2, seconds=120)
-        replies = {str(one["recipient"]): str(one["reply"]) for one in deferred}
+        # A crowded machine may defer for other reasons first: DNS that is slow to answer.
+        unmatched = "its certificate matches none of 1 TLSA records"
+        forged = f"TLSA records _{port}._tcp.mx.attacked.test failed: SERVFAIL"
+        for domain, words in (("evil", unmatched), ("attacked", forged)):
+            one = {"recipient": f"b@{domain}.example"}
+            wait_until(lambda: words in str(near.records("RecipientDeferred", **one)), words, 120)  # noqa: B023
+        near.wait_for("ValidationProved", seconds=120)
         (mail,) = world.far.wait_captured(b"to good.example")
         assert b"with ESMTPS" in mail
         assert [b"to good.example" in one for one in world.far.captured()] == [True]
     reason = f"TLSA 3 1 1 at _{port}._tcp.far.dane.test"
     assert delivered["secured"] == {"level": "dane", "source": "dane", "reason": reason, "verified": True}
-    assert "its certificate matches none of 1 TLSA records" in replies["b@evil.example"]
-    assert f"TLSA records _{port}._tcp.mx.attacked.test failed: SERVFAIL" in replies["b@attacked.example"]
     reports = map(json.loads, run_command("tls", "reports", "-c", near.config, "--json").out.splitlines())
-    counted = {one["policies"][0]["policy"]["policy-domain"]: one["policies"][0] for one in reports}
-    assert counted["far.dane.test"]["summary"]["total-successful-session-count"] == 1
+    counted = {one["policies"][0]["policy"]["policy-domain"]: one["policies"] for one in reports}
+    assert counted["far.dane.test"][0]["summary"]["total-successful-session-count"] == 1
     for host, result in (("evil.dane.test", "validation-failure"), ("mx.attacked.test", "dnssec-invalid")):
-        assert counted[host]["policy"]["policy-type"] == "tlsa"
-        assert {one["result-type"] for one in counted[host]["failure-details"]} == {result}
+        assert {one["policy"]["policy-type"] for one in counted[host]} == {"tlsa"}
+        assert result in {one["result-type"] for policy in counted[host] for one in policy["failure-details"]}
     (proved,) = near.records("ValidationProved")
     assert proved["reason"] == f"{world.server.nameserver} validates"
     told = run_command("explain", "--to", "b@good.example", "-c", near.config).out.splitlines()
@@ -368,7 +371,7 @@ def test_a_server_does_all_of_it(world: World, tmp_path: Path) -> None:
         probed = run_command("tls", "probe", f"smtp://far.dane.test:{port}", "-c", near.config)
         refused = run_command("tls", "probe", f"smtp://evil.dane.test:{port}", "-c", near.config)
     assert (probed.code, f"demand    dane, by dane: {reason}" in probed.out) == (0, True)
-    assert (refused.code, "its certificate matches none of 1 TLSA records" in refused.out) == (69, True)
+    assert (refused.code, unmatched in refused.out) == (69, True)
     examined = run_command("doctor", "resolver", "--all", "-c", near.config).out
     assert f"{proved['reason']}: what DNSSEC protects can be relied on" in examined
 
