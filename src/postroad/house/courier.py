@@ -186,8 +186,9 @@ def securing_of(
 ) -> Securing:
     """Who must have which TLS, as `config`, DNS and, by `sts`, domains say."""
     finders: list[Find] = [] if sts is None else [sts.policies.find]
-    rules, proven = TlsRules(config.tls_out.destinations), dane_of(config, lookup, clock, emit, observe)
-    return Securing(rules, finders, proven=proven, tells=observe is not None)
+    rules = TlsRules(config.tls_out.destinations)
+    proven, proves = dane_of(config, lookup, clock, emit, observe)
+    return Securing(rules, finders, proven=proven, tells=observe is not None, proves=proves)
 
 
 def _routing_of(config: Config) -> tuple[object, ...]:

@@ -9,21 +9,14 @@ That the resolver has no valid answer is told to the observer of TLS reports, as
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from postroad.model.dns import Answer, DnsStatus, Lookup, TlsaRecord
 from postroad.model.outcome import Deferred, Scope
 from postroad.model.reply import Reply
 from postroad.model.security import BY_DANE, DANE, DNSSEC_INVALID, REQUIRED, Security, TlsObserver, TlsOutcome
 from postroad.routing.mx import is_host
+from postroad.routing.securing import Validates
 from postroad.routing.tlsa import LIMIT, kinds_of, text_of, usable_of
-
-
-class Validates(Protocol):
-    """Whether what DNS calls authentic is."""
-
-    async def __call__(self) -> bool:
-        """False when it is proved that the resolver does not validate."""
 
 
 class Dane:
