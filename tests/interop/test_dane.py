@@ -5,6 +5,7 @@ All MX hosts have the address 127.0.0.1; what the router says is done at the por
 
 import asyncio
 import hashlib
+import json
 import smtplib
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -147,7 +148,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "dane.test": zone_of(hosts, far.port),
         "child.dane.test": f"mx A 127.0.0.1\n_25._tcp.mx TLSA {wrong}\n@ MX 10 mx",
         "expired.test": f"@ MX 10 mx\nmx A 127.0.0.1\n_25._tcp.mx TLSA {hosts['ee'][0]}",
-        "attacked.test": f"@ MX 10 mx\nmx A 127.0.0.1\n_25._tcp.mx TLSA {hosts['ee'][0]}",
+        "attacked.test": "@ MX 10 mx\nmx A 127.0.0.1\n"
+        + "\n".join(f"_{port}._tcp.mx TLSA {hosts['ee'][0]}" for port in (25, far.port)),
         "plain.test": f"@ MX 10 mx\nmx A 127.0.0.1\n_25._tcp.mx TLSA {wrong}\ntoee MX 10 mx-ee.dane.test.",
     }
     with Forger() as forger:
@@ -332,24 +334,33 @@ def test_a_server_does_all_of_it(world: World, tmp_path: Path) -> None:
     port = world.far.port
     routes = route(f"smtp://far.dane.test:{port}", recipients=["good.example"])
     routes += route(f"smtp://evil.dane.test:{port}", recipients=["evil.example"])
-    near = Relay(tmp_path / "near", routes + QUICK_RETRY)
+    routes += route(f"smtp://mx.attacked.test:{port}", recipients=["attacked.example"])
+    near = Relay(tmp_path / "near", '[tls_reports]\nfrom = "tlsrpt@relay.example.com"\n' + routes + QUICK_RETRY)
     resolver = f'["{world.server.nameserver}"]\ntimeout = "30s"\nsigned_name = "dane.test"\nbogus_name = "expired.test"'
     near.config.write_text(near.config.read_text().replace('["127.0.0.1:9"]', resolver))
     with world.far, near:
         with smtplib.SMTP("127.0.0.1", near.port, timeout=60) as client:
-            for domain in ("evil.example", "good.example"):
+            for domain in ("evil.example", "attacked.example", "good.example"):
                 client.sendmail("a@relay.example.com", [f"b@{domain}"], f"Subject: to {domain}\r\n\r\nHello\r\n")
         (delivered,) = near.wait_for("RecipientDelivered", seconds=120)
         # A crowded machine may defer for other reasons first: DNS that is slow to answer.
         unmatched = "its certificate matches none of 1 TLSA records"
-        evil = {"recipient": "b@evil.example"}
-        wait_until(lambda: unmatched in str(near.records("RecipientDeferred", **evil)), "the deferral", 120)
+        forged = f"TLSA records _{port}._tcp.mx.attacked.test failed: SERVFAIL"
+        for domain, words in (("evil", unmatched), ("attacked", forged)):
+            one = {"recipient": f"b@{domain}.example"}
+            wait_until(lambda: words in str(near.records("RecipientDeferred", **one)), words, 120)  # noqa: B023
         near.wait_for("ValidationProved", seconds=120)
         (mail,) = world.far.wait_captured(b"to good.example")
         assert b"with ESMTPS" in mail
         assert [b"to good.example" in one for one in world.far.captured()] == [True]
     reason = f"TLSA 3 1 1 at _{port}._tcp.far.dane.test"
     assert delivered["secured"] == {"level": "dane", "source": "dane", "reason": reason, "verified": True}
+    reports = map(json.loads, run_command("tls", "reports", "-c", near.config, "--json").out.splitlines())
+    counted = {one["policies"][0]["policy"]["policy-domain"]: one["policies"] for one in reports}
+    assert counted["far.dane.test"][0]["summary"]["total-successful-session-count"] == 1
+    for host, result in (("evil.dane.test", "validation-failure"), ("mx.attacked.test", "dnssec-invalid")):
+        assert {one["policy"]["policy-type"] for one in counted[host]} == {"tlsa"}
+        assert result in {one["result-type"] for policy in counted[host] for one in policy["failure-details"]}
     (proved,) = near.records("ValidationProved")
     assert proved["reason"] == f"{world.server.nameserver} validates"
     told = run_command("explain", "--to", "b@good.example", "-c", near.config).out.splitlines()

@@ -19,7 +19,6 @@ SETTINGS = """
 [tls_reports]
 from = "tlsrpt@ours.example"
 received_at = ["TLSRPT@ours.example"]
-received_by_https = true
 """
 TO = "tlsrpt@ours.example"
 AUTHOR = Author("Sender Inc.", "postmaster@sender.example", "sender.example", "tlsrpt@sender.example")
@@ -126,7 +125,7 @@ def test_one_address_for_both_kinds_of_report(tmp_path: Path) -> None:
 
 
 def test_reports_come_by_https_from_anybody(tmp_path: Path) -> None:
-    relay, client = api_relay(tmp_path, CAPTURE + SETTINGS)
+    relay, client = api_relay(tmp_path, CAPTURE + SETTINGS + "received_by_https = true\n")
     client.key = ""
     gzip = {"Content-Type": "application/tlsrpt+gzip"}
     with relay:

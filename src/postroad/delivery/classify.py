@@ -81,7 +81,8 @@ def from_missing_tls(words: str, target: Target, demand: Security, *, is_distrus
         code = NO_TLS
     kind = "verified TLS" if demand.level in (VERIFIED, FINGERPRINT, DANE) else "TLS"
     who = "" if demand.source == BY_DEFAULT else f" ({demand.reason})"
-    return Deferred(Reply(451, code, f"{kind} is required{who}, and {_name(target)} {words}"), Scope.HOST, target)
+    name = f"{_name(target)}:" if is_distrusted else _name(target)  # the words are about its certificate
+    return Deferred(Reply(451, code, f"{kind} is required{who}, and {name} {words}"), Scope.HOST, target)
 
 
 def from_missing_requiretls(target: Target) -> Deferred:

@@ -12,7 +12,7 @@ from postroad.delivery.fit import Fit
 from postroad.delivery.transfer import WAIT_FROM, read_some, send_content, send_small
 from postroad.model.errors import ConfigError, DistrustError, EgressError, PeerError
 from postroad.model.route import LMTP, SMTPS, Target
-from postroad.model.security import NONE, Secured, Security
+from postroad.model.security import NO_STARTTLS, NONE, Secured, Security
 from postroad.net.stream import Stream
 from postroad.net.tls.client import ClientContext
 from postroad.smtp.client import GREETING, STARTTLS, ClientSession
@@ -171,7 +171,7 @@ async def _introduce(  # all that a connection is made of
     demand: Security,
     context: ClientContext | None,
 ) -> Unopened | Secured | None:
-    """Greeting, EHLO, STARTTLS, EHLO again; what TLS there is, or None without, when the session is ready."""
+    """Greeting, EHLO, STARTTLS, EHLO again; what TLS there is, when the session is ready; None for a local socket."""
     settings = dialing.settings
     is_handshake = False
     secured: Secured | None = None
@@ -203,10 +203,14 @@ async def _introduce(  # all that a connection is made of
     if secured is not None:
         if context is not None:
             keep_session(stream, context, target)
-    elif strict and target.port:  # a socket of this host needs none
-        offered = "refuses STARTTLS" if session.extensions.starttls else "does not offer STARTTLS"
-        return Unopened(STARTTLS, offered, lacks_tls=True, tls_failed=True, result="starttls-not-supported")
-    return secured
+        return secured
+    if not target.port:  # a socket of this host needs none
+        return None
+    offered = "refuses STARTTLS" if session.extensions.starttls else "does not offer STARTTLS"
+    if strict:
+        return Unopened(STARTTLS, offered, lacks_tls=True, tls_failed=True, result=NO_STARTTLS)
+    words = "" if demand.level == NONE else f"plain text: it {offered}"
+    return Secured(demand.level, demand.source, demand.reason, words=words)
 
 
 async def _take_reply(dialing: Dialing, stream: Stream, session: ClientSession, timeout: float) -> None:

@@ -50,7 +50,9 @@ def demand_of(target: Target, settings: DeliverySettings) -> Security:
     if demand is None:
         demand = _DEFAULTS[settings.tls]
     elif demand.level == UNSAID:
-        demand = replace(_DEFAULTS[settings.tls], domain=demand.domain)
+        default = _DEFAULTS[settings.tls]
+        reason = f"{default.reason}; {demand.reason}" if demand.reason else default.reason
+        demand = replace(default, domain=demand.domain, reason=reason)
     if target.scheme == SMTPS and not is_strict(demand):
         return _FROM_THE_FIRST_OCTET
     return demand

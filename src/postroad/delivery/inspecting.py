@@ -16,6 +16,7 @@ from postroad.delivery.encryption import demand_of, is_strict
 from postroad.model.route import Target
 from postroad.model.security import DANE, FINGERPRINT, NONE, OPPORTUNISTIC, REQUIRED, VERIFIED, Security
 from postroad.net.tls.certfacts import CertificateFacts
+from postroad.net.tls.contexts import REVOKED
 from postroad.net.tls.keyfiles import READ_FACTS
 from postroad.net.tls.peerchain import chain_of, digests_of
 
@@ -112,6 +113,8 @@ def _shown(octets: bytes) -> Shown:
 def _mend(opened: Unopened, is_met: bool) -> str:  # noqa: FBT001  # its only argument beside
     if is_met:
         return "mail goes in plain text, or unverified, all the same; ask the operator of the host to mend it"
+    if REVOKED in opened.words:
+        return "the operator of the host has to replace the certificate; trust it no more, and the mail waits"
     match opened.result:
         case "certificate-expired":
             return "the operator of the host has to renew the certificate; the mail waits"

@@ -18,9 +18,11 @@ from postroad.model.route import Target
 from postroad.model.security import (
     BY_DANE,
     BY_STS,
+    NO_STARTTLS,
     NONE,
     OPPORTUNISTIC,
     SUCCESS,
+    TLSA_INVALID,
     Secured,
     Security,
     TlsObserver,
@@ -92,8 +94,10 @@ class Opener:
     def _tell(self, observe: TlsObserver, target: Target, demand: Security, opened: Connection | Unopened) -> None:
         if isinstance(opened, Connection):
             result, words, source_ip = SUCCESS, "", opened.stream.local.rpartition(":")[0].strip("[]")
-            if opened.secured is None:  # opportunistic, and the peer offers none
-                result = "starttls-not-supported"
+            if not opened.tls:  # opportunistic, and the peer offers none
+                result = NO_STARTTLS
+            elif demand.source == BY_DANE and not demand.tlsa:  # TLS, but nothing that it could be held against
+                result, words = TLSA_INVALID, demand.reason
         elif opened.tls_failed:
             result, words, source_ip = opened.result, opened.words, opened.source_ip
         else:

@@ -88,7 +88,7 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
         router, sts = old.router, old.sts
     else:
         sts = sts_of(config, resolver, tools.clock, tools.emit, tools.observe_tls)
-        router = router_of(config, resolver, tools.clock, tools.emit, sts, tells=tools.observe_tls is not None)
+        router = router_of(config, resolver, tools.clock, tools.emit, sts, observe=tools.observe_tls)
     deliverer = _deliverer(config, tools, old)
     shaping = _shaping(config, old)
     plan, cached_plan = router.plan, router.cached_plan
@@ -153,11 +153,11 @@ def router_of(
     emit: Emit | None = None,
     sts: Sts | None = None,
     *,
-    tells: bool = False,
+    observe: TlsObserver | None = None,
 ) -> Router:
     """The router that `config` describes; what it finds out about the resolver is told by `emit`.
 
-    Without `sts` it knows of no MTA-STS policies; `tells`: see `Securing`.
+    Without `sts` it knows of no MTA-STS policies; `observe` counts for TLS reports.
     """
     return Router(
         compile_rules(config.routes, config.egress),
@@ -166,7 +166,7 @@ def router_of(
         own_addresses=own_endpoints(bound_to(config)),
         shuffle=random.shuffle,
         sites=Sites(config.sites),
-        securing=securing_of(config, resolver, clock, emit, sts, tells=tells),
+        securing=securing_of(config, resolver, clock, emit, sts, observe=observe),
     )
 
 
@@ -184,12 +184,13 @@ def securing_of(
     emit: Emit | None = None,
     sts: Sts | None = None,
     *,
-    tells: bool = False,
+    observe: TlsObserver | None = None,
 ) -> Securing:
     """Who must have which TLS, as `config`, DNS and, by `sts`, domains say."""
     finders: list[Find] = [] if sts is None else [sts.policies.find]
-    rules, proven = TlsRules(config.tls_out.destinations), dane_of(config, lookup, clock, emit)
-    return Securing(rules, finders, proven=proven, tells=tells)
+    rules = TlsRules(config.tls_out.destinations)
+    proven, proves = dane_of(config, lookup, clock, emit, observe)
+    return Securing(rules, finders, proven=proven, tells=observe is not None, proves=proves)
 
 
 def _routing_of(config: Config) -> tuple[object, ...]:

@@ -9,16 +9,23 @@ from functools import partial
 from postroad.config.schema import Config
 from postroad.model.dns import Lookup
 from postroad.model.records import Emit
+from postroad.model.security import TlsObserver
 from postroad.net.clock import Clock
 from postroad.net.dns.validation import Validation, prove_all
 from postroad.net.tls.danecheck import load_matcher
 from postroad.routing.dane import Dane
-from postroad.routing.securing import Find
+from postroad.routing.securing import Find, Validates
 
 
-def dane_of(config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None) -> list[Find]:
-    """DANE, or nothing where `config` turns it off; what `lookup` is worth is told by `emit`."""
+def dane_of(
+    config: Config, lookup: Lookup, clock: Clock, emit: Emit | None = None, observe: TlsObserver | None = None
+) -> tuple[list[Find], Validates | None]:
+    """DANE, and who knows whether DNSSEC proves anything; or nothing where `config` turns it off.
+
+    What `lookup` is worth is told by `emit`.
+    """
     if not config.tls_out.dane:
-        return []
+        return [], None
     proof = partial(prove_all, config.resolver, clock)
-    return [Dane(lookup, Validation(proof, clock, emit=emit, prepare=load_matcher))]
+    validation = Validation(proof, clock, emit=emit, prepare=load_matcher)
+    return [Dane(lookup, validation, observe)], validation.is_proved

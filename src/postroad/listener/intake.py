@@ -196,7 +196,7 @@ class Intake:
             )
             return
         if head.waives_tls and not transaction.tls:
-            transaction.tls = TLS_OPTIONAL  # REQUIRETLS goes before it (RFC 8689 4.2.2)
+            transaction.tls = TLS_OPTIONAL  # REQUIRETLS goes before it (RFC 8689 4.1)
         if (
             self._expand is None
             and transaction.stages.message is None

@@ -1,7 +1,7 @@
 """TLS reports (RFC 8460): who wants them, the report as JSON, and the mail that carries it. Pure.
 
 Whatever a record holds is a tuple of addresses, never an exception. The report is made of counts alone, so that it is
-the same each time it has to be sent again; its mail asks that no TLS be demanded for it (RFC 8460 5.3, RFC 8689 5).
+the same each time it has to be sent again; its mail asks that no TLS be demanded for it (RFC 8460 5.3, RFC 8689 3).
 """
 
 import gzip

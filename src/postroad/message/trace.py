@@ -20,7 +20,7 @@ _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0
 class Head(Struct, frozen=True, gc=False):
     """What the header section tells: its size in octets, Received fields, the Message-ID's value.
 
-    `waives_tls`: the sender wants the message delivered though the destination asks for TLS (RFC 8689 4.2.2).
+    `waives_tls`: the sender wants the message delivered though the destination asks for TLS (RFC 8689 3).
     """
 
     size: int

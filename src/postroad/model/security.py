@@ -20,7 +20,7 @@ FINGERPRINT: Final = "fingerprint"
 DANE: Final = "dane"
 LEVELS: Final = (NONE, OPPORTUNISTIC, REQUIRED, VERIFIED, FINGERPRINT, DANE)
 
-UNSAID: Final = ""  # as [delivery] tls says: only whose mail it is was said
+UNSAID: Final = ""  # as [delivery] tls says: only whose mail it is was said, or why it is not more
 
 BY_DEFAULT: Final = "default"
 BY_RULE: Final = "rule"
@@ -30,6 +30,9 @@ BY_REQUIRETLS: Final = "requiretls"
 BY_POLICY: Final = "policy"
 
 SUCCESS: Final = "success"
+NO_STARTTLS: Final = "starttls-not-supported"  # RFC 8460 4.3.1
+TLSA_INVALID: Final = "tlsa-invalid"  # RFC 8460 4.3.2.1
+DNSSEC_INVALID: Final = "dnssec-invalid"
 
 
 class Security(Struct, frozen=True, gc=False):

@@ -19,6 +19,13 @@ from postroad.routing.tlspolicy import Found, TlsRules, decide
 _LOOKED_UP: Final = (MX, SMTP_SRV)  # DNS says which hosts these are, and has to prove it
 
 
+class Validates(Protocol):
+    """Whether what DNS calls authentic is."""
+
+    async def __call__(self) -> bool:
+        """False when it is proved that the resolver does not validate, or not proved that it does."""
+
+
 class Find(Protocol):
     """What the world says about a host: DANE, MTA-STS."""
 
@@ -30,14 +37,22 @@ class Securing:
     """Knows the rules, and whom to ask beside them."""
 
     def __init__(
-        self, rules: TlsRules, finders: Sequence[Find] = (), *, proven: Sequence[Find] = (), tells: bool = False
+        self,
+        rules: TlsRules,
+        finders: Sequence[Find] = (),
+        *,
+        proven: Sequence[Find] = (),
+        tells: bool = False,
+        proves: Validates | None = None,
     ) -> None:
         """The first answer counts: of `proven`, if DNS proves which hosts these are, then of `finders`.
 
+        Where `proves` says that the resolver validates, DNSSEC is enough to know whose host it is (RFC 8689 4.2.1).
         `tells`: targets without a demand say whose mail goes there all the same, for TLS reports (RFC 8460 4.4).
         """
         self._rules = rules
         self._tells = tells
+        self._proves = proves
         self._finders = tuple(finders)
         self._proven = (*proven, *finders)
 
@@ -58,11 +73,12 @@ class Securing:
         domain = hop.host if hop.scheme == MX else ""
         pairs = list(dict.fromkeys((target.host, target.port, target.address) for target in targets))
         found = await _found(finders, domain or hop.host, targets, authentic=authentic)
+        is_proven = asked == TLS_REQUIRETLS and plan.authentic and self._proves is not None and await self._proves()
         decided: dict[tuple[str, int, str], Found | Failed] = {}
         for host, port, address in pairs:
             rule = self._rules.find(domain, host, address)
             decided[host, port, address] = decide(
-                rule, found.get((host, port)), asked, host=host, is_named=hop.scheme != MX
+                rule, found.get((host, port)), asked, host=host, is_named=hop.scheme != MX, is_proven=is_proven
             )
         if self._tells and domain:
             unsaid = Security(UNSAID, BY_DEFAULT, "", domain=domain)

@@ -16,6 +16,7 @@ from postroad.model.outcome import Deferred, Failed, Scope
 from postroad.model.reply import Reply
 from postroad.model.route import TLS_OPTIONAL, TLS_REQUIRED, TLS_REQUIRETLS
 from postroad.model.security import (
+    BY_DEFAULT,
     BY_POLICY,
     BY_REQUIRETLS,
     BY_RULE,
@@ -24,6 +25,7 @@ from postroad.model.security import (
     NONE,
     OPPORTUNISTIC,
     REQUIRED,
+    UNSAID,
     VERIFIED,
     Security,
 )
@@ -91,11 +93,13 @@ def _is_address(host: str) -> bool:
     return ":" in host or host.rpartition(".")[2].isdigit()
 
 
-def decide(rule: Security | None, found: Found, asked: str, *, host: str, is_named: bool) -> Found | Failed:
+def decide(
+    rule: Security | None, found: Found, asked: str, *, host: str, is_named: bool, is_proven: bool = False
+) -> Found | Failed:
     """The demand on `host`; None: as `[delivery] tls` says. Deferred and Failed: no mail goes there.
 
     `rule` is the configured one, `found` what DNS says about it, `asked` what the message asks for (model/route.py),
-    `is_named` that the configuration names the host, so that nobody but us chose it.
+    `is_named` that the configuration names the host, so that nobody but us chose it, `is_proven` that DNSSEC proves it.
     """
     chosen = rule
     if chosen is None and asked != TLS_OPTIONAL:
@@ -103,18 +107,27 @@ def decide(rule: Security | None, found: Found, asked: str, *, host: str, is_nam
             return found
         chosen = found
     if asked == TLS_REQUIRETLS:
-        return _for_requiretls(chosen, host, is_named=is_named)
+        return _for_requiretls(chosen, host, is_named=is_named, is_proven=is_proven)
+    if asked == TLS_OPTIONAL and chosen is None and found is not None:
+        return Security(UNSAID, BY_DEFAULT, "TLS-Required: No waives what the destination asks for")
     if asked == TLS_REQUIRED and chosen is not None and (chosen.testing or chosen.level in (NONE, OPPORTUNISTIC)):
         return Security(REQUIRED, BY_POLICY, f"a policy asks for TLS, more than {chosen.reason}")
     return chosen
 
 
-def _for_requiretls(chosen: Security | None, host: str, *, is_named: bool) -> Security | Failed:
+def _for_requiretls(chosen: Security | None, host: str, *, is_named: bool, is_proven: bool) -> Security | Failed:
     if chosen is not None and chosen.level in _VERIFIED and not chosen.testing:
         return replace(chosen, source=BY_REQUIRETLS, reason=f"REQUIRETLS, by {chosen.reason}")
     if chosen is None and is_named:
         return Security(VERIFIED, BY_REQUIRETLS, "REQUIRETLS, to a host that the route names", names=(host,))
-    why = "nothing verifies whose server it is" if chosen is None else f"{chosen.reason} asks for {chosen.level} TLS"
+    if chosen is None and is_proven:
+        return Security(VERIFIED, BY_REQUIRETLS, "REQUIRETLS, to a host that DNSSEC proves", names=(host,))
+    if chosen is None:
+        why = "nothing verifies whose server it is"
+    elif chosen.testing:
+        why = f"{chosen.reason}, is only being tried out"
+    else:
+        why = f"{chosen.reason} asks for {chosen.level} TLS alone"
     return Failed(
         Reply(550, "5.7.30", f"the sender requires verified TLS (REQUIRETLS), and of {host} {why}"), Scope.HOST
     )

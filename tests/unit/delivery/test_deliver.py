@@ -12,6 +12,7 @@ from postroad.model.outcome import Deferred, Delivered, Failed, Scope
 from postroad.model.records import TargetSuspended
 from postroad.model.reply import Reply
 from postroad.model.route import SMTP, SMTPS, Target
+from postroad.model.security import BY_DEFAULT, NONE, Secured
 from tests.support.delivering import CONTENT, PREFIX, SENT, Large, Sender, make_works, to
 from tests.support.peer import Drop, Hang, Peer, Raw, Step, certificate
 
@@ -23,7 +24,8 @@ async def test_delivered_octet_for_octet() -> None:
     async with Peer() as peer, Sender() as sender:
         (outcome,) = await sender.send(to(peer))
     target = to(peer).targets[0]
-    assert outcome == Delivered(Reply(250, "2.0.0", "Ok: taken as 0"), target, dsn_passed=True)
+    how = Secured(NONE, BY_DEFAULT, 'delivery.tls = "off"')
+    assert outcome == Delivered(Reply(250, "2.0.0", "Ok: taken as 0"), target, dsn_passed=True, secured=how)
     assert peer.taken[0].content == SENT
     assert peer.commands[:3] == [
         "EHLO relay.example.com",

@@ -87,6 +87,16 @@ async def test_a_demand_that_is_not_met(authority: Authority) -> None:
     assert "mail goes in plain text, or unverified, all the same" in testing.mend
 
 
+async def test_a_revoked_certificate_is_not_to_be_trusted_by_hand(authority: Authority) -> None:
+    revoked = authority.issue("revoked", [HOST])
+    lists = authority.revoke("list.crl", revoked)
+    security = Security(VERIFIED, BY_RULE, "r", ca=str(authority.file), crl=str(lists))
+    async with Peer(extensions=("STARTTLS",), tls=server(revoked)) as peer:
+        found = await look(peer, authority, security)
+    assert (found.is_met, found.words) == (False, "the certificate is revoked")
+    assert found.mend == "the operator of the host has to replace the certificate; trust it no more, and the mail waits"
+
+
 async def test_trouble_that_is_not_of_tls(authority: Authority) -> None:
     script: dict[str, list[Step]] = {"connect": ["554 5.7.1 go away", Drop()]}
     async with Peer(script=script) as peer:

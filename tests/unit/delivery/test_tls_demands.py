@@ -120,7 +120,7 @@ async def test_who_does_not_gets_nothing_and_the_next_host_is_tried(place: Place
         "expired": "the certificate has expired",
         "wrong name": "the certificate is for another name",
         "common name alone": "the certificate is for another name",
-        "another authority": "leads to no authority that we trust",
+        "another authority": "the certificate leads to no authority that we trust",
         "self-signed": "the certificate is signed by itself and by nobody we trust",
         "revoked": "the certificate is revoked",
     }
@@ -131,7 +131,7 @@ async def test_who_does_not_gets_nothing_and_the_next_host_is_tried(place: Place
                 alone = await send(sender, at(bad, security))
                 assert isinstance(alone, Deferred), kind
                 assert alone.reply.enhanced == "4.7.5", kind
-                assert words[kind] in alone.reply.text, alone.reply.text
+                assert f"{HOST}[127.0.0.1]: {words[kind]}" in alone.reply.text, alone.reply.text
                 assert "verified TLS is required (tls_out.destinations[0])" in alone.reply.text
                 several = await send(sender, at(bad, demand(VERIFIED, place, names=("a.example", HOST))))
                 assert isinstance(several, Delivered) == (kind == "revoked"), kind
@@ -230,6 +230,41 @@ async def test_reports_name_the_policy_that_a_sender_insists_on(place: Place) ->
         for security in (*demands.values(), demand(REQUIRED)):  # nothing is told of what is of no domain
             await send(sender, at(peer, security))
     assert [one.policy_type for one in told] == list(demands)
+
+
+async def test_plain_text_has_its_reason_too(place: Place) -> None:
+    cases = (
+        ("opportunistic", None, OPPORTUNISTIC, BY_DEFAULT, "plain text: it does not offer STARTTLS"),
+        ("off", None, NONE, BY_DEFAULT, ""),
+        ("required", demand(NONE), NONE, BY_RULE, ""),
+    )
+    for tls, security, level, source, words in cases:
+        async with Peer() as peer, Sender(tls=tls) as sender:
+            outcome = await send(sender, at(peer, security))
+        assert isinstance(outcome, Delivered)
+        assert outcome.secured is not None
+        assert (outcome.secured.level, outcome.secured.source, outcome.secured.words) == (level, source, words)
+        assert outcome.secured.reason == ("tls_out.destinations[0]" if security else f'delivery.tls = "{tls}"')
+    waived = Security(UNSAID, BY_DEFAULT, "TLS-Required: No")
+    async with Peer(extensions=STARTTLS, tls=server(place.good)) as peer, Sender(tls="opportunistic") as sender:
+        outcome = await send(sender, at(peer, waived))
+    assert isinstance(outcome, Delivered)
+    assert outcome.secured == Secured(OPPORTUNISTIC, BY_DEFAULT, 'delivery.tls = "opportunistic"; TLS-Required: No')
+
+
+async def test_records_that_nothing_can_be_held_against_are_told(place: Place) -> None:
+    told: list[TlsOutcome] = []
+    lines = ("1 1 1 " + "aa" * 32,)
+    security = Security(REQUIRED, BY_DANE, "TLSA records, of which none", domain="a.example", policy=lines)
+    async with Peer(extensions=STARTTLS, tls=server(place.good)) as peer, Sender(observe_tls=told.append) as sender:
+        assert isinstance(await send(sender, at(peer, security)), Delivered)
+    async with Peer() as peer, Sender(observe_tls=told.append) as sender:
+        assert isinstance(await send(sender, at(peer, security)), Deferred)
+    assert [(one.policy_type, one.policy, one.result) for one in told] == [
+        ("tlsa", lines, "tlsa-invalid"),
+        ("tlsa", lines, "starttls-not-supported"),
+    ]
+    assert told[0].words == security.reason
 
 
 async def test_mail_without_a_demand_is_told_of_where_its_domain_is_known(place: Place) -> None:

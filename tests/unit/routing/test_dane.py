@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from postroad.model.dns import TlsaRecord
 from postroad.model.outcome import Deferred, Scope
 from postroad.model.route import Route
-from postroad.model.security import BY_DANE, DANE, REQUIRED, Security
+from postroad.model.security import BY_DANE, DANE, REQUIRED, Security, TlsOutcome
 from postroad.routing.dane import Dane
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
@@ -92,10 +92,15 @@ def test_records_that_cannot_be_looked_up_put_the_host_off(kind: str) -> None:
         if kind == "failing"
         else FakeLookup(WORLD, authentic=SIGNED, silent=gone)
     )
-    found = find(lookup)
+    told: list[TlsOutcome] = []
+    found = asyncio.run(Dane(lookup, validates, told.append)("example.com", "mx.example.com", 25, authentic=True))
     assert isinstance(found, Deferred)
     assert (found.reply.enhanced, found.scope) == ("4.4.3", Scope.HOST)
     assert "TLSA records _25._tcp.mx.example.com" in found.reply.text
+    assert found == find(lookup)
+    # A resolver that finds no valid answer is told in TLS reports; one that is silent says nothing about the domain.
+    outcome = TlsOutcome("example.com", "mx.example.com", "tlsa", (), "dnssec-invalid", words=found.reply.text)
+    assert told == ([outcome] if kind == "failing" else [])
 
 
 def test_a_proven_absence_makes_no_demand() -> None:
@@ -111,6 +116,7 @@ def test_records_that_cannot_be_acted_upon_demand_tls(record: str) -> None:
     found = find(FakeLookup(world, authentic=SIGNED))
     assert isinstance(found, Security)
     assert (found.level, found.source, found.tlsa) == (REQUIRED, BY_DANE, ())
+    assert found.policy == (record,)
     assert "none can be acted upon" in found.reason
     both = find(FakeLookup({**WORLD, ("_25._tcp.mx.example.com", "TLSA"): [record, EE]}, authentic=SIGNED))
     assert isinstance(both, Security)

@@ -24,7 +24,7 @@ from postroad.model.security import (
 )
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
-from postroad.routing.securing import Find, Securing
+from postroad.routing.securing import Find, Securing, Validates
 from postroad.routing.settings import RouteSettings
 from postroad.routing.tlspolicy import Found, TlsRules, decide
 from postroad.routing.tlssettings import DestinationSettings
@@ -88,8 +88,8 @@ PINNED = Security(FINGERPRINT, "rule", "tls_out.destinations[0]", fingerprints=(
         (None, BY_TLSA, "requiretls", DANE, BY_REQUIRETLS),
         (None, BY_MTA_STS, "requiretls", VERIFIED, BY_REQUIRETLS),
         (PINNED, None, "requiretls", FINGERPRINT, BY_REQUIRETLS),
-        (None, BY_TLSA, "optional", None, None),
-        (None, LATER, "optional", None, None),
+        (None, BY_TLSA, "optional", UNSAID, BY_DEFAULT),
+        (None, LATER, "optional", UNSAID, BY_DEFAULT),
         (PINNED, BY_TLSA, "optional", FINGERPRINT, "rule"),
     ],
 )
@@ -121,6 +121,33 @@ def test_requiretls_goes_to_a_host_that_the_route_names() -> None:
     assert (decided.level, decided.names, decided.source) == (VERIFIED, ("mail.internal",), BY_REQUIRETLS)
 
 
+@pytest.mark.parametrize("proves", [True, False])
+async def test_requiretls_goes_to_a_host_that_dnssec_proves(*, proves: bool) -> None:
+    """RFC 8689 4.2.1: an MX record that nobody forged is as good as a policy that names the host."""
+
+    async def proved() -> bool:
+        return proves
+
+    route = await World().plan("mx:example.com?tls=requiretls", proves=proved)
+    if proves:
+        assert [(one.security.level, one.security.names) for one in route.targets] == [
+            (VERIFIED, ("mx1.example.com",)),
+            (VERIFIED, ("mx2.example.com",)),
+        ]
+        assert route.targets[0].security.reason == "REQUIRETLS, to a host that DNSSEC proves"
+    else:
+        assert isinstance(route, Failed)
+        assert "nothing verifies whose server it is" in route.reply.text
+    plain = await World().plan("mx:example.com", proves=proved)
+    assert [target.security for target in plain.targets] == [None, None]
+
+
+def test_requiretls_says_why_a_policy_does_not_do() -> None:
+    decided = decide(None, TESTING, "requiretls", host="mx1.example.com", is_named=False)
+    assert isinstance(decided, Failed)
+    assert decided.reply.text.endswith("is only being tried out")
+
+
 class World:
     """Two hosts of one domain, and what is said about them."""
 
@@ -141,7 +168,12 @@ class World:
         return self.said.get(host.partition(".")[0])
 
     async def plan(
-        self, lane: str, *rules: DestinationSettings, finders: tuple[Find, ...] | None = None, tells: bool = False
+        self,
+        lane: str,
+        *rules: DestinationSettings,
+        finders: tuple[Find, ...] | None = None,
+        tells: bool = False,
+        proves: Validates | None = None,
     ) -> Any:
         router = Router(
             compile_rules((RouteSettings(next_hops=("mx",)),), ()),
@@ -149,7 +181,9 @@ class World:
             own_names=(),
             own_addresses=(),
             shuffle=lambda _: None,
-            securing=Securing(TlsRules(rules), (self.find,) if finders is None else finders, tells=tells),
+            securing=Securing(
+                TlsRules(rules), (self.find,) if finders is None else finders, tells=tells, proves=proves
+            ),
             clock=ManualClock(),
         )
         return await router.plan(lane)
@@ -164,7 +198,8 @@ async def test_targets_carry_what_was_decided() -> None:
     ruled = await world.plan("mx:example.com", rule(level="required"))
     assert [target.security.level for target in ruled.targets] == [REQUIRED, REQUIRED]
     waived = await world.plan("mx:example.com?tls=optional")
-    assert [target.security for target in waived.targets] == [None, None]
+    waiving = Security(UNSAID, BY_DEFAULT, "TLS-Required: No waives what the destination asks for")
+    assert [target.security for target in waived.targets] == [waiving, waiving]
     named = await world.plan("smtp://mx1.example.com:25")
     assert [target.security for target in named.targets] == [BY_TLSA]
 

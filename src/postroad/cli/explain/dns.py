@@ -27,7 +27,9 @@ class NotingLookup:
     async def __call__(self, name: str, kind: str) -> Answer:
         """The answer, noted."""
         answer = await self._lookup(name, kind)
-        self.questions.append(Question(name, kind, answer_text(answer)))
+        question = Question(name, kind, answer_text(answer))
+        if question not in self.questions:  # those who ask do not know of one another; people read each answer once
+            self.questions.append(question)
         return answer
 
 

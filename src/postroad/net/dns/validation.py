@@ -109,6 +109,11 @@ class Validation:
                     await self._find_out()
         return self._validates is not False
 
+    async def is_proved(self) -> bool:
+        """True only while it is proved that it does: for who would trust somebody because of it."""
+        await self()
+        return self._validates is True
+
     async def _find_out(self) -> None:
         proof = await self._prove()
         if proof.validates is not False and self._prepare is not None:

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ from postroad.net.tls.keyfiles import Stamp, stamp_of
 CONTEXTS: Final = 64  # of one certificate of ours
 SESSIONS: Final = 1000  # of one context
 SESSION_SECONDS: Final = 3600.0
+_NOTHING: Final = MappingProxyType({"NO_CERTIFICATE_OR_CRL_FOUND": "holds nothing in PEM that is looked for"})
 
 
 class Trust(Struct, frozen=True):
@@ -212,7 +214,7 @@ def _telling(what: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         words = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise ConfigError([f"{what}: {words}"]) from None
+        raise ConfigError([f"{what}: {_NOTHING.get(str(words), words)}"]) from None
 
 
 def _no_password() -> str:

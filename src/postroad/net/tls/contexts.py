@@ -11,8 +11,9 @@ from typing import Final, TypeVar
 NOT_TRUSTED: Final = "certificate-not-trusted"
 EXPIRED: Final = "certificate-expired"
 MISMATCH: Final = "certificate-host-mismatch"
+REVOKED: Final = "the certificate is revoked"
 
-# Why OpenSSL does not accept a certificate, by its number (X509_V_ERR_...), and the result type of RFC 8460 4.3.2.
+# Why OpenSSL does not accept a certificate, by its number (X509_V_ERR_...), and the result type of RFC 8460 4.3.1.
 _WHY: Final = MappingProxyType(
     {
         3: ("no revocation list of who signed the certificate is there", NOT_TRUSTED),
@@ -23,7 +24,7 @@ _WHY: Final = MappingProxyType(
         19: ("the certificate leads to an authority that we do not trust", NOT_TRUSTED),
         20: ("the certificate leads to no authority that we trust", NOT_TRUSTED),
         21: ("the certificate leads to no authority that we trust", NOT_TRUSTED),
-        23: ("the certificate is revoked", NOT_TRUSTED),
+        23: (REVOKED, NOT_TRUSTED),
         62: ("the certificate is for another name", MISMATCH),
         64: ("the certificate is for another address", MISMATCH),
     }
@@ -58,4 +59,5 @@ def describe(connection: ssl.SSLObject | ssl.SSLSocket | None) -> str:
 def why_distrusted(code: int, message: str) -> tuple[str, str]:
     """Why a certificate is not accepted, in words for people, and the result type; from OpenSSL's `code` and words."""
     words, result = _WHY.get(code, ("the certificate is not accepted", NOT_TRUSTED))
-    return f"{words} ({message.rstrip('.')})", result
+    says_more = code not in _WHY or result == MISMATCH  # else OpenSSL says the same again, in a few words
+    return f"{words} ({message.rstrip('.')})" if says_more else words, result
