@@ -33,6 +33,7 @@ class DmarcTally:
         self._clock = clock
         self._emit = emit
         self._told = ""
+        self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -58,17 +59,18 @@ class DmarcTally:
             await asyncio.shield(self.write())
 
     async def write(self) -> None:
-        """Write what was counted."""
-        counts = self.tally.take()
-        if not counts:
-            return
-        try:
-            await asyncio.to_thread(self._write, self._clock.now() // DAY, counts)
-        except SpoolError as error:
-            self.tally.give_back(counts)
-            if str(error) != self._told:
-                self._told = str(error)
-                self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
+        """Write what was counted, when what is being written is."""
+        async with self._writing:
+            counts = self.tally.take()
+            if not counts:
+                return
+            try:
+                await asyncio.to_thread(self._write, self._clock.now() // DAY, counts)
+            except SpoolError as error:
+                self.tally.give_back(counts)
+                if str(error) != self._told:
+                    self._told = str(error)
+                    self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
 
     def _write(self, day: int, counts: dict[tuple[Published, Seen], int]) -> None:
         self._store.forget(day - KEEP)
