@@ -22,7 +22,8 @@ ZONES = {
     "proven.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n',
     "doubted.test": '@ TXT "v=spf1 ?all"\n_dmarc TXT "v=DMARC1; p=quarantine"\n',
     "watched.test": '@ TXT "v=spf1 ?all"\n_dmarc TXT "v=DMARC1; p=none"\n',
-    "asking.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc TXT "v=DMARC1; p=reject; rua=mailto:d@asking.test"\n',
+    "asking.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n'
+    '_dmarc TXT "v=DMARC1; p=reject; rua=mailto:d@asking.test; ruf=mailto:f@asking.test"\n',
     "list.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n',
 }
 FORGED = (
@@ -165,16 +166,23 @@ def whole(relay: Relay, subject: str) -> bytes:
     return found.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2]
 
 
-def test_two_edges_count_for_one_report(relay: Relay) -> None:
-    more = '\n[process]\nedges = 2\n[dmarc_reports]\nfrom = "dmarc@ours.example"\n'
+def test_two_edges_count_for_one_report_and_tell_of_failures(relay: Relay) -> None:
+    more = '\n[process]\nedges = 2\n[dmarc_reports]\nfrom = "dmarc@ours.example"\nfailures = 2\n'
     relay.config.write_text(relay.config.read_text() + more)
     with relay:
         for number in range(6):
             assert send(relay, "joe@asking.test", mail("joe@asking.test", f"proven {number}")) == ""
         for _ in range(3):
             assert "550" in send(relay, "joe@list.test", mail("joe@asking.test", "forged"))
+        reports = relay.wait_captured(b"Feedback-Type: auth-failure\r\n", 2)
+        for report in reports:
+            assert b"To: <f@asking.test>\r\n" in report
+            assert b"\r\nSource-IP: 127.0.0.1\r\n" in report
+            assert b"\r\nSubject: forged\r\n" in report
+            assert b"ann@ours.example" not in report
         assert send(relay, "joe@watched.test", mail("joe@watched.test", "of somebody who asks for no reports")) == ""
         assert relay.stop() == 0  # what was counted is written at the end
+        assert len([one for one in relay.captured() if b"Feedback-Type" in one]) == 2  # and no third
         said = run_command("dmarc", "reports", "--sent", "-c", relay.config).out.splitlines()
         assert [line.partition(" ")[2] for line in said] == [
             "asking.test: 6 passed, 3 failed",

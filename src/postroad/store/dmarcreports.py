@@ -26,6 +26,8 @@ CREATE TABLE subject (day INTEGER NOT NULL, domain TEXT NOT NULL, rows INTEGER N
     WITHOUT ROWID;
 CREATE TABLE seen (day INTEGER NOT NULL, domain TEXT NOT NULL, published TEXT NOT NULL, seen TEXT NOT NULL,
     count INTEGER NOT NULL, PRIMARY KEY (day, domain, published, seen)) WITHOUT ROWID;
+CREATE TABLE failure (day INTEGER NOT NULL, domain TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (day, domain))
+    WITHOUT ROWID;
 CREATE TABLE room (used INTEGER NOT NULL);
 INSERT INTO room VALUES (0);
 CREATE TRIGGER grown AFTER INSERT ON seen BEGIN
@@ -39,6 +41,9 @@ _ADD: Final = """INSERT INTO seen VALUES (?, ?, ?, ?, ?) ON CONFLICT (day, domai
     DO UPDATE SET count = count + excluded.count"""
 _IS_FULL: Final = """SELECT (SELECT used FROM room) >= ?
     OR EXISTS (SELECT 1 FROM subject WHERE day = ? AND domain = ? AND rows >= ?)"""
+_IS_SPENT: Final = """SELECT (SELECT coalesce(sum(count), 0) FROM failure WHERE day = ?) >= ?
+    OR EXISTS (SELECT 1 FROM failure WHERE day = ? AND domain = ? AND count >= ?)"""
+_CLAIM: Final = "INSERT INTO failure VALUES (?, ?, 1) ON CONFLICT (day, domain) DO UPDATE SET count = count + 1"
 _RAISE: Final = "UPDATE seen SET count = count + ?5 WHERE day = ?1 AND domain = ?2 AND published = ?3 AND seen = ?4"
 
 
@@ -70,6 +75,15 @@ class DmarcReportStore(ReportJobs):
     def forget(self, before: int) -> None:
         """Let go of what was counted before the day `before`; may take long."""
         self._tables.run("DELETE FROM seen WHERE day < ?", (before,))
+
+    def claim(self, day: int, domain: str, most: int, in_all: int) -> bool:
+        """True when one more failure report of `day` may be sent about `domain`, which then counts as sent."""
+        with self._tables.transaction():
+            self._tables.run("DELETE FROM failure WHERE day < ?", (day - 1,))
+            ((is_spent,),) = self._tables.run(_IS_SPENT, (day, in_all, day, domain, most))
+            if not is_spent:
+                self._tables.run(_CLAIM, (day, domain))
+        return not is_spent
 
     def counts(self, day: int, domain: str) -> tuple[Published, tuple[Row, ...]] | None:
         """What was counted, with the policy that most mail was judged by; None when there is nothing."""

@@ -1,6 +1,6 @@
-"""Rules about reports of others, `[tls_reports]` and `[dmarc_reports]`: they have to be able to come.
+"""Rules about reports, `[tls_reports]` and `[dmarc_reports]`: those of others have to be able to come, ours to be sent.
 
-Nothing in here is a mistake: a relay behind this one may bring them.
+That nobody can write to an address is no mistake: a relay behind this one may bring reports.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,10 @@ from postroad.config.schema import Config
 
 
 def check_reports(config: Config) -> Iterator[Problem]:
-    """Addresses that strangers cannot write to."""
+    """Addresses that strangers cannot write to, and reports from nobody."""
+    ours = config.dmarc_reports
+    if ours is not None and ours.failures and ours.from_ is None:
+        yield Problem(("dmarc_reports", "failures"), "reports need an address to come from: dmarc_reports.from")
     for name in ("tls_reports", "dmarc_reports"):
         settings = getattr(config, name)
         for at, address in enumerate(() if settings is None else settings.received_at):

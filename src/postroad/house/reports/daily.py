@@ -163,31 +163,7 @@ class DailyReports(ABC):
 
     async def mail(self, letter: Letter) -> bool:
         """Put a report into the queue; False when it could not be made durable."""
-        outbox, now = self._outbox, self._clock.now()
-        queue_id = outbox.queue_ids.new(now)
-        envelope = Envelope(
-            id=queue_id,
-            sender=NULL_PATH,
-            recipients=(Recipient(letter.to, NOTIFY_NEVER),),
-            arrived=now,
-            size=len(letter.content),
-            prefix=local_trace(self._submitter, queue_id, now),
-            message_id=letter.message_id,
-            tls=letter.tls,
-        )
-        durable: asyncio.Future[SpoolError | None] = asyncio.get_running_loop().create_future()
-
-        def done(stored: Stored, works: list[Work]) -> None:
-            outbox.admit(stored, works)
-            with suppress(asyncio.InvalidStateError):
-                durable.set_result(None)
-
-        def failed(error: SpoolError) -> None:
-            with suppress(asyncio.InvalidStateError):
-                durable.set_result(error)
-
-        outbox.spool.put(envelope, letter.content, done, failed)
-        error = await durable
+        error = await put_letter(self._outbox, self._submitter, letter, self._clock.now())
         if error is not None:
             self.faulted(error)
         return error is None
@@ -197,3 +173,31 @@ class DailyReports(ABC):
         if str(error) != self._told:
             self._told = str(error)
             self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
+
+
+async def put_letter(outbox: Outbox, submitter: str, letter: Letter, now: int) -> SpoolError | None:
+    """Put a report of the domain `submitter` into the queue; what went wrong when it could not be made durable."""
+    queue_id = outbox.queue_ids.new(now)
+    envelope = Envelope(
+        id=queue_id,
+        sender=NULL_PATH,
+        recipients=(Recipient(letter.to, NOTIFY_NEVER),),
+        arrived=now,
+        size=len(letter.content),
+        prefix=local_trace(submitter, queue_id, now),
+        message_id=letter.message_id,
+        tls=letter.tls,
+    )
+    durable: asyncio.Future[SpoolError | None] = asyncio.get_running_loop().create_future()
+
+    def done(stored: Stored, works: list[Work]) -> None:
+        outbox.admit(stored, works)
+        with suppress(asyncio.InvalidStateError):
+            durable.set_result(None)
+
+    def failed(error: SpoolError) -> None:
+        with suppress(asyncio.InvalidStateError):
+            durable.set_result(error)
+
+    outbox.spool.put(envelope, letter.content, done, failed)
+    return await durable
