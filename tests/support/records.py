@@ -64,6 +64,7 @@ from postroad.model.records import (
     TableRefused,
     TargetResumed,
     TargetSuspended,
+    TlsPolicyNotFetched,
     UserLineIgnored,
     WorkFailed,
 )
@@ -236,6 +237,7 @@ SAMPLES: tuple[Record, ...] = (
         certificate="/etc/postroad/cert.pem",
         reason="/etc/postroad/key.pem: the key is that of another certificate",
     ),
+    TlsPolicyNotFetched(at=AT, domain="example.net", reason="the policy cannot be fetched: HTTP 503 later"),
     CertificateExpiring(
         at=AT, certificate="/etc/postroad/cert.pem", names=("relay.example.com",), expires=AT + 86_400_000_000, days=1
     ),

@@ -49,6 +49,7 @@ from postroad.model.tlsrecords import (
     CertificateRefused,
     ConnectionSecured,
     HandshakeFailed,
+    TlsPolicyNotFetched,
 )
 
 # All that follow too.
@@ -99,6 +100,7 @@ __all__ = [
     "SpoolRecovered",
     "TableLoaded",
     "TableRefused",
+    "TlsPolicyNotFetched",
     "UserLineIgnored",
     "ValidationProved",
     "ValidationRefuted",

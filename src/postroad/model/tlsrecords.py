@@ -1,4 +1,4 @@
-"""Records of TLS with clients: what handshakes agreed on or why they failed, and our certificates.
+"""Records of TLS: what handshakes with clients agreed on or why they failed, our certificates, and policies of others.
 
 Everybody imports them from `records`. No key and nothing that is said under TLS is ever in one.
 """
@@ -65,3 +65,14 @@ class CertificateExpiring(Record, frozen=True, tag="CertificateExpiring"):
     names: tuple[str, ...]
     expires: int
     days: int
+
+
+class TlsPolicyNotFetched(Record, frozen=True, tag="TlsPolicyNotFetched"):
+    """DNS says that `domain` has an MTA-STS policy, and it cannot be fetched or read.
+
+    Mail goes as by the one that is kept; where `is_kept` is False, as if there were none (RFC 8461 5.1).
+    """
+
+    domain: str
+    reason: str
+    is_kept: bool = False

@@ -32,6 +32,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.CertificateRefused: WARNING,
         r.CertificateExpiring: WARNING,
         r.CertificateNotObtained: WARNING,
+        r.TlsPolicyNotFetched: WARNING,
         r.UserLineIgnored: WARNING,
         r.DirectoryFaulted: WARNING,
         r.ValidationRefuted: WARNING,

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from postroad.model.dns import DnsStatus, Lookup
 from postroad.model.errors import SpoolError
 from postroad.model.outcome import Deferred
-from postroad.model.records import Emit, SpoolFaulted
+from postroad.model.records import Emit, SpoolFaulted, TlsPolicyNotFetched
 from postroad.model.security import Security, TlsObserver, TlsOutcome
 from postroad.model.sts import FETCH_ERROR, INVALID, UNTRUSTED, StsFault, StsKept, StsPolicy
 from postroad.net.clock import Clock
@@ -108,7 +108,7 @@ class StsPolicies:
         self._port = "" if port == 443 else f":{port}"
         self._first_wait = first_wait
         self._known: dict[str, StsKept] = {}
-        self._absent: dict[str, int] = {}  # no policy, until then
+        self._absent: dict[str, tuple[int, str]] = {}  # no policy, until then, and what was wrong with it
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._fetching = asyncio.Semaphore(FETCHES)
         self._told = ""
@@ -125,7 +125,7 @@ class StsPolicies:
             if wants_look(kept, now):
                 self._look(domain)
             return kept
-        until = self._absent.get(domain, 0)
+        until, _ = self._absent.get(domain, (0, ""))
         if now < until:
             return None
         task = self._look(domain)
@@ -155,6 +155,10 @@ class StsPolicies:
             return None
         policy, age = kept.policy, max(0, now - kept.fetched) // _SECOND
         return StsState(kept.domain, kept.id, policy.mode, policy.mx, age, kept.expires, next_refresh(kept), kept.fault)
+
+    def fault(self, domain: str) -> str:
+        """Why the policy that `domain` has could not be had, when that is so."""
+        return self._absent.get(domain.lower().removesuffix("."), (0, ""))[1]
 
     async def sweep(self) -> None:
         """Look at what should be refreshed now, and forget what holds no more."""
@@ -203,10 +207,10 @@ class StsPolicies:
         self._remember(kept)
         self._try(lambda: self._store.put(kept))
 
-    def _lacks(self, domain: str, until: int) -> None:
+    def _lacks(self, domain: str, until: int, fault: str = "") -> None:
         if len(self._absent) >= ABSENT:
             self._absent.clear()
-        self._absent[domain] = until
+        self._absent[domain] = (until, fault)
 
     def _try(self, work: Callable[[], T]) -> T | None:
         try:
@@ -267,8 +271,8 @@ class StsPolicies:
         fetched = await self._fetch(domain)
         now = self._clock.now()
         if isinstance(fetched, StsFault):
-            self._failed(domain, fetched)
-            self._lacks(domain, now + round(BACK_OFF * _SECOND))
+            self._failed(domain, fetched, is_kept=False)
+            self._lacks(domain, now + round(BACK_OFF * _SECOND), fetched.words)
         else:
             self._keep(StsKept(domain, record, fetched, now, now, now))
 
@@ -276,12 +280,13 @@ class StsPolicies:
         fetched = await self._fetch(kept.domain)
         now = self._clock.now()
         if isinstance(fetched, StsFault):
-            self._failed(kept.domain, fetched)
+            self._failed(kept.domain, fetched, is_kept=True)
             self._keep(replace(kept, looked=now, tried=now, fault=fetched.words))
         else:
             self._keep(StsKept(kept.domain, record, fetched, now, now, now))
 
-    def _failed(self, domain: str, fault: StsFault) -> None:
+    def _failed(self, domain: str, fault: StsFault, *, is_kept: bool) -> None:
+        self._emit(TlsPolicyNotFetched(at=self._clock.now(), domain=domain, reason=fault.words, is_kept=is_kept))
         if self._observe is not None:
             self._observe(TlsOutcome(domain, "", "sts", (), fault.result, words=fault.words))
 

@@ -25,7 +25,7 @@ def parse_auth(argument: bytes) -> tuple[str, bytes | None]:
         raise RefusalError(replies.SYNTAX, "AUTH takes a mechanism and perhaps an initial response")
     if not rest:
         return name, None
-    return name, b"" if rest[0] == b"=" else _decode(rest[0])
+    return name, _decode(rest[0])
 
 
 def parse_response(line: bytes, problem: str) -> bytes:
@@ -39,6 +39,8 @@ def parse_response(line: bytes, problem: str) -> bytes:
 
 
 def _decode(text: bytes) -> bytes:
+    if text == b"=":  # of a command it is an empty one; curl sends it as a response, too
+        return b""
     try:
         return b64decode(text, validate=True)
     except Error:

@@ -11,6 +11,7 @@ from typing import Final
 from postroad.smtp import replies
 from postroad.smtp.events import DataChunk, MessageEnded
 
+_VERB: Final = 5  # octets: four letters and a space
 TERMINATOR: Final = b"\r\n.\r\n"
 
 
@@ -110,18 +111,18 @@ def _terminator_prefix_at_end(data: bytes) -> int:
 class Input:
     """Octets of the peer that nothing has used yet; command lines, counted octets, or all are cut off its front.
 
-    A command line that is too long is dropped as it comes, and told at its end. `octets` is empty when nothing is left;
-    its first ones may have been used already.
+    A command line that is too long is dropped as it comes, but for its verb, and told at its end. `octets` is empty
+    when nothing is left; its first ones may have been used already.
     """
 
-    __slots__ = ("_at", "_dropping", "_limit", "octets")
+    __slots__ = ("_at", "_dropped", "_limit", "octets")
 
     def __init__(self, limit: int) -> None:
         """Take command lines of at most `limit` octets with their CRLF (RFC 5321 4.5.3.1.4)."""
         self._limit = limit
         self.octets = b""
         self._at = 0  # what is before was used; cutting that off for each line would copy the rest each time
-        self._dropping = False
+        self._dropped = b""  # the first octets of the line that is being dropped
 
     def __len__(self) -> int:
         return len(self.octets) - self._at
@@ -150,21 +151,24 @@ class Input:
         return self.octets[at : at + count]
 
     def line(self) -> tuple[bytes | None, str]:
-        """(line, problem): the next line without CRLF, None while it is incomplete; a problem spoils it."""
+        """(line, problem): the next line without CRLF, None while it is incomplete; a problem spoils it.
+
+        Of a line that is too long there are the first octets, a verb.
+        """
         octets, at = self.octets, self._at
         end = octets.find(b"\n", at)
         if end < 0:
-            if self._dropping or len(octets) - at >= self._limit:
-                self._dropping = True
+            if self._dropped or len(octets) - at >= self._limit:
+                self._dropped = self._dropped or octets[at : at + _VERB]
                 self.octets, self._at = b"", 0
             return None, ""
         if end + 1 == len(octets):
             self.octets, self._at = b"", 0
         else:
             self._at = end + 1
-        if self._dropping or end - at >= self._limit:
-            self._dropping = False
-            return b"", "too long"
+        if self._dropped or end - at >= self._limit:
+            verb, self._dropped = self._dropped or octets[at : at + _VERB], b""
+            return verb, "too long"
         if end == at or octets[end - 1] != 13:
             return b"", "bare LF"
         line = octets[at : end - 1]

@@ -58,7 +58,7 @@ class ServerSession(Dialogue):
                     if state is State.AUTH:
                         event = self._respond(line, problem)
                     else:
-                        event = self._refuse_line(problem) if problem else self._obey(line)
+                        event = self._refuse_line(line, problem) if problem else self._obey(line)
             elif self.state is State.CHUNK and self._chunks is not None and not self._chunks.left:
                 event = self._read_chunk()  # a chunk of no octets is complete at once
             else:
@@ -127,8 +127,10 @@ class ServerSession(Dialogue):
             self.has_login = True
             self.needs_login = False
 
-    def _refuse_line(self, problem: str) -> Event:
-        reply = replies.LINE_TOO_LONG if problem == "too long" else replies.BARE_NEWLINE
+    def _refuse_line(self, line: bytes, problem: str) -> Event:
+        reply = replies.BARE_NEWLINE
+        if problem == "too long":
+            reply = replies.AUTH_LINE_TOO_LONG if line[:5].upper() == b"AUTH " else replies.LINE_TOO_LONG
         self._refuse("command", reply, f"command line: {problem}")
         return self._queue.popleft()
 
@@ -136,7 +138,7 @@ class ServerSession(Dialogue):
         verb, _, argument = line.partition(b" ")
         verb = verb.upper()
         if len(line) > self._line_limit and verb != b"AUTH":
-            return self._refuse_line("too long")
+            return self._refuse_line(line, "too long")
         handler = _VERBS.get(verb)
         if handler is None:
             self._unknown(verb)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from postroad.model.outcome import Deferred
-from postroad.model.records import Record, SpoolFaulted
+from postroad.model.records import Record, SpoolFaulted, TlsPolicyNotFetched
 from postroad.model.security import Security, TlsOutcome
 from postroad.net.http.fetching import Answer
 from postroad.routing import stscache
@@ -214,6 +214,13 @@ def test_no_policy_and_a_failing_fetch_is_no_sts(tmp_path: Path) -> None:
             assert await world.mode() == ""
             assert len(world.fetched) == number
             assert world.outcomes[-1].result == result
+            told = world.records[-1]
+            assert isinstance(told, TlsPolicyNotFetched)
+            assert (told.domain, told.reason, told.is_kept) == (
+                "example.com",
+                world.policies.fault("example.com"),
+                False,
+            )
             await world.later(299)
             assert await world.mode() == ""
             assert len(world.fetched) == number

@@ -78,6 +78,24 @@ def test_the_command_may_be_longer_than_others() -> None:
     assert too_long.reply == replies.AUTH_LINE_TOO_LONG
 
 
+@pytest.mark.parametrize("size", [LINE - 12, LINE, 200_000])
+@pytest.mark.parametrize("verb", [b"AUTH", b"auth"])
+def test_a_command_that_is_too_long(size: int, verb: bytes) -> None:
+    made = session()
+    line = verb + b" PLAIN " + b"A" * size
+    for at in range(0, len(line), 5000):
+        made.receive_data(line[at : at + 5000])
+        assert made.next_event() is None
+        assert made.buffered <= LINE
+    found = say(made, b"")
+    assert isinstance(found, Refused)
+    assert found.reply == replies.AUTH_LINE_TOO_LONG
+    other = say(made, b"AUTHOR " + b"A" * size)
+    assert isinstance(other, Refused)
+    assert other.reply == replies.LINE_TOO_LONG
+    assert isinstance(say(made, b"AUTH PLAIN"), AuthStarted)
+
+
 def test_other_lines_have_their_own_limit() -> None:
     made = session()
     assert say(made, b"NOOP " + b"x" * 4089) is None  # 4096 with CRLF
@@ -101,7 +119,7 @@ def test_the_command(argument: bytes, found: tuple[str, bytes | None]) -> None:
     ("line", "problem", "reply"),
     [
         (b"*", "", replies.AUTH_CANCELLED),
-        (b"=", "", replies.AUTH_NOT_BASE64),
+        (b"==", "", replies.AUTH_NOT_BASE64),
         (b"canary!", "", replies.AUTH_NOT_BASE64),
         (b"eA=", "", replies.AUTH_NOT_BASE64),
         (b"", "bare LF", replies.AUTH_NOT_BASE64),
@@ -113,6 +131,10 @@ def test_responses_that_end_the_exchange(line: bytes, problem: str, reply: objec
         parse_response(line, problem)
     assert error.value.reply == reply
     assert "canary" not in str(error.value)
+
+
+def test_an_empty_response() -> None:
+    assert parse_response(b"", "") == parse_response(b"=", "") == b""  # curl sends the latter
 
 
 def test_events_show_nothing() -> None:

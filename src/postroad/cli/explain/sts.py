@@ -23,7 +23,10 @@ async def sts_text(sts: Sts | None, lane: str, now: int) -> str:
         if not domains or domains[0].startswith("["):
             return ""
         state = sts.policies.state(domains[0])
-        return f"{domains[0]} has no policy that could be had" if state is None else state_text(state, now)
+        if state is None:
+            fault = sts.policies.fault(domains[0])
+            return f"{domains[0]} has none in force: {fault}" if fault else f"{domains[0]} has no policy"
+        return state_text(state, now)
     except ValueError:
         return ""
     finally:

@@ -99,6 +99,7 @@ RULES: Final[Mapping[type[Record], Rule]] = MappingProxyType(
         r.HandshakeFailed: Rule(("listener",)),
         r.CertificateLoaded: Rule(("certificate",)),
         r.CertificateRefused: Rule(("certificate",)),
+        r.TlsPolicyNotFetched: PLAIN,
         r.CertificateExpiring: Rule(("certificate",)),
         r.CertificateObtained: PLAIN,
         r.CertificateNotObtained: PLAIN,
