@@ -3,10 +3,14 @@
 import smtplib
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
+from postroad.config.load import load_config
+from postroad.message.dmarcreportread import report_in_mail
 from tests.support.command import run_command
 from tests.support.dnsserver import DnsServer
 from tests.support.mailauth import chain, key, seal, sign, zone
@@ -190,4 +194,19 @@ def test_two_edges_count_for_one_report_and_tell_of_failures(relay: Relay) -> No
         ]
         (one,) = run_command("dmarc", "reports", "--sent", "--sources", "-c", relay.config).out.splitlines()
         assert one.startswith("asking.test 127.0.0.1: 9 messages, 0 by DKIM, 6 by SPF, 3 not proven, 3 refused")
+        _let_a_day_pass(load_config(relay.config).dmarc_reports_file)
         relay.start()
+        (letter,) = relay.wait_captured(b"Subject: Report Domain: asking.test\r\n")
+        assert b"X-Envelope-To: d@asking.test\r\n" in letter
+        told = report_in_mail(letter)
+        assert (told.published.domain, told.passed, told.total) == ("asking.test", 6, 9)
+        assert relay.stop() == 0
+        relay.start()
+        assert len([one for one in relay.captured() if b"Subject: Report Domain:" in one]) == 1
+
+
+def _let_a_day_pass(file: Path) -> None:
+    """What was counted is of yesterday, and its report is due."""
+    with closing(apsw.Connection(str(file))) as db:
+        db.execute("UPDATE seen SET day = day - 1; UPDATE subject SET day = day - 1")
+        db.execute("INSERT INTO job (day, domain, uri, at) SELECT day, domain, '', 0 FROM subject")

@@ -15,7 +15,7 @@ from postroad.message.trace import format_date
 from postroad.model.address import Mailbox
 
 TOLD: Final = frozenset(
-    b"date dkim-signature from list-id message-id mime-version reply-to sender subject user-agent x-mailer".split()
+    b"date dkim-signature from list-id message-id reply-to sender subject user-agent x-mailer".split()
 )
 HEADER_LIMIT: Final = 16 * 1024  # octets of the header that are told
 _LINE_LIMIT: Final = 990

@@ -64,15 +64,16 @@ def _milder(found: Dmarc, record: DmarcRecord) -> list[Override]:
 
 
 def _published(domain: str, record: DmarcRecord) -> Published:
+    """What RFC 9989 added is told only where it matters, for readers that know RFC 7489 alone."""
     return Published(
         domain,
         record.policy,
         record.sub_policy,
-        record.missing_policy,
+        record.missing_policy if record.missing_policy != record.sub_policy else "",
         "s" if record.is_dkim_strict else "r",
         "s" if record.is_spf_strict else "r",
         str(record.percent),
-        "y" if record.is_testing else "n",
+        "y" if record.is_testing else "",
         ":".join(record.fo),
     )
 

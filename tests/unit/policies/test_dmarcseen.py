@@ -50,7 +50,7 @@ async def test_a_message_that_is_refused() -> None:
         await answered(dmarc(ctx, dns=FakeLookup(RECORDS), clock=ManualClock(), ourselves=OURSELVES, tally=tally))
     ((key, count),) = tally.take().items()
     published, seen = key
-    assert published == Published("strict.example", "reject", "quarantine", "quarantine", "r", "s", "100", "n", "1:d")
+    assert published == Published("strict.example", "reject", "quarantine", "", "r", "s", "100", "", "1:d")
     assert count == 2
     assert seen == Seen(
         "198.51.100.7",

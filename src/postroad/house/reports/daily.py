@@ -25,6 +25,7 @@ from postroad.net.clock import Clock
 from postroad.queue.announce import Putting
 
 EVERY: Final = 60.0  # seconds between two looks for what is due
+_FIRST: Final = 2.0  # seconds until the first
 SPREAD: Final = 4 * 3600.0  # seconds after midnight within which reports are sent
 RETRY: Final = 900.0  # seconds, and longer each time
 GIVE_UP: Final = 2  # days after the one reported
@@ -75,6 +76,22 @@ class Letter(Struct, frozen=True):
     tls: str = ""
 
 
+class Faults:
+    """What went wrong at the disk, told when it is another thing than the last time."""
+
+    def __init__(self, emit: Emit, clock: Clock) -> None:
+        """Nothing went wrong yet."""
+        self._emit = emit
+        self._clock = clock
+        self._told = ""
+
+    def tell(self, error: SpoolError) -> None:
+        """Tell of it, once."""
+        if str(error) != self._told:
+            self._told = str(error)
+            self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
+
+
 class DailyReports(ABC):
     """One kind of report: whoever derives from this knows whom it concerns, and what is in it."""
 
@@ -95,7 +112,7 @@ class DailyReports(ABC):
         self._clock = clock
         self._emit = emit
         self._random = random
-        self._told = ""
+        self.faults = Faults(emit, clock)
         self._task: asyncio.Task[None] | None = None
 
     @abstractmethod
@@ -125,9 +142,10 @@ class DailyReports(ABC):
         self._ledger.close()
 
     async def _run(self) -> None:
+        await self._clock.sleep(_FIRST)  # what is due from before leaves soon
         while True:
-            await self._clock.sleep(EVERY)
             await self.round()
+            await self._clock.sleep(EVERY)
 
     async def round(self) -> None:
         """Write, plan the reports of days that have ended, send what is due."""
@@ -138,11 +156,12 @@ class DailyReports(ABC):
             for day, domain in self._ledger.unplanned(today):
                 at = max((day + 1) * DAY, now - now % DAY) + round(self._random() * SPREAD * _SECOND)
                 self._ledger.plan(ReportJob(day, domain, "", at))
-            for job in self._ledger.due(now, _AT_ONCE):
-                await self._do(job)
+            for _ in range(2):  # whom reports go to, then the reports
+                for job in self._ledger.due(self._clock.now(), _AT_ONCE):
+                    await self._do(job)
             self._ledger.expire(today - KEEP)
         except SpoolError as error:
-            self.faulted(error)
+            self.faults.tell(error)
 
     # -- reporting -----------------------------------------------------------------------------
 
@@ -165,14 +184,8 @@ class DailyReports(ABC):
         """Put a report into the queue; False when it could not be made durable."""
         error = await put_letter(self._outbox, self._submitter, letter, self._clock.now())
         if error is not None:
-            self.faulted(error)
+            self.faults.tell(error)
         return error is None
-
-    def faulted(self, error: SpoolError) -> None:
-        """Tell of what went wrong, once."""
-        if str(error) != self._told:
-            self._told = str(error)
-            self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
 
 
 async def put_letter(outbox: Outbox, submitter: str, letter: Letter, now: int) -> SpoolError | None:

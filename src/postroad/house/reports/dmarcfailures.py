@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from postroad.house.reports.daily import Letter, Outbox, put_letter
+from postroad.house.reports.daily import Faults, Letter, Outbox, put_letter
 from postroad.house.reports.dmarcreports import DmarcAuthor
 from postroad.mailauth.dmarc_addressees import addressees
 from postroad.mailauth.dmarc_record import split_size
@@ -19,7 +19,7 @@ from postroad.message.dmarcfailure import Failure, compose
 from postroad.message.reportmail import mailbox_of
 from postroad.model.dns import Lookup
 from postroad.model.errors import SpoolError
-from postroad.model.records import Emit, SpoolFaulted
+from postroad.model.records import Emit
 from postroad.model.reportjob import DAY
 from postroad.net.clock import Clock
 from postroad.store.dmarcreports import DmarcReportStore
@@ -51,11 +51,10 @@ class FailureReports:
         self._lookup = lookup
         self._outbox = outbox
         self._clock = clock
-        self._emit = emit
+        self._faults = Faults(emit, clock)
         self._waiting: deque[Failure] = deque()
         self._spent: set[tuple[int, str]] = set()
         self._come = asyncio.Event()
-        self._told = ""
         self._task: asyncio.Task[None] | None = None
 
     def hear(self, failure: Failure) -> None:
@@ -87,7 +86,7 @@ class FailureReports:
             try:
                 await self._send(failure)
             except SpoolError as error:
-                self._fault(error)
+                self._faults.tell(error)
 
     async def _send(self, failure: Failure) -> None:
         day = failure.at // DAY
@@ -120,14 +119,9 @@ class FailureReports:
         if limit is None or len(content) <= limit:
             error = await put_letter(self._outbox, author.domain, Letter(to, content, message_id), now)
             if error is not None:
-                self._fault(error)
+                self._faults.tell(error)
 
     def _spend(self, day: int, domain: str) -> None:
         self._spent = {one for one in self._spent if one[0] == day}
         if len(self._spent) < _SPENT:
             self._spent.add((day, domain))
-
-    def _fault(self, error: SpoolError) -> None:
-        if str(error) != self._told:
-            self._told = str(error)
-            self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
