@@ -38,7 +38,7 @@ from tests.support.command import run_command
 from tests.support.delivering import Sender
 from tests.support.dnsserver import DnsServer
 from tests.support.peer import EXTENSIONS, Peer
-from tests.support.relay import CAPTURE, Relay, route
+from tests.support.relay import CAPTURE, QUICK_RETRY, Relay, route, wait_until
 from tests.support.tlssite import s_client
 from tests.support.zonesigning import Forger
 
@@ -332,7 +332,7 @@ def test_a_server_does_all_of_it(world: World, tmp_path: Path) -> None:
     port = world.far.port
     routes = route(f"smtp://far.dane.test:{port}", recipients=["good.example"])
     routes += route(f"smtp://evil.dane.test:{port}", recipients=["evil.example"])
-    near = Relay(tmp_path / "near", routes)
+    near = Relay(tmp_path / "near", routes + QUICK_RETRY)
     resolver = f'["{world.server.nameserver}"]\ntimeout = "30s"\nsigned_name = "dane.test"\nbogus_name = "expired.test"'
     near.config.write_text(near.config.read_text().replace('["127.0.0.1:9"]', resolver))
     with world.far, near:
@@ -340,13 +340,16 @@ def test_a_server_does_all_of_it(world: World, tmp_path: Path) -> None:
             for domain in ("evil.example", "good.example"):
                 client.sendmail("a@relay.example.com", [f"b@{domain}"], f"Subject: to {domain}\r\n\r\nHello\r\n")
         (delivered,) = near.wait_for("RecipientDelivered", seconds=120)
-        (deferred,) = near.wait_for("RecipientDeferred", seconds=120)
+        # A crowded machine may defer for other reasons first: DNS that is slow to answer.
+        unmatched = "its certificate matches none of 1 TLSA records"
+        evil = {"recipient": "b@evil.example"}
+        wait_until(lambda: unmatched in str(near.records("RecipientDeferred", **evil)), "the deferral", 120)
+        near.wait_for("ValidationProved", seconds=120)
         (mail,) = world.far.wait_captured(b"to good.example")
         assert b"with ESMTPS" in mail
         assert [b"to good.example" in one for one in world.far.captured()] == [True]
     reason = f"TLSA 3 1 1 at _{port}._tcp.far.dane.test"
     assert delivered["secured"] == {"level": "dane", "source": "dane", "reason": reason, "verified": True}
-    assert "its certificate matches none of 1 TLSA records" in str(deferred["reply"])
     (proved,) = near.records("ValidationProved")
     assert proved["reason"] == f"{world.server.nameserver} validates"
     told = run_command("explain", "--to", "b@good.example", "-c", near.config).out.splitlines()
@@ -357,7 +360,7 @@ def test_a_server_does_all_of_it(world: World, tmp_path: Path) -> None:
         probed = run_command("tls", "probe", f"smtp://far.dane.test:{port}", "-c", near.config)
         refused = run_command("tls", "probe", f"smtp://evil.dane.test:{port}", "-c", near.config)
     assert (probed.code, f"demand    dane, by dane: {reason}" in probed.out) == (0, True)
-    assert (refused.code, "its certificate matches none of 1 TLSA records" in refused.out) == (69, True)
+    assert (refused.code, unmatched in refused.out) == (69, True)
     examined = run_command("doctor", "resolver", "--all", "-c", near.config).out
     assert f"{proved['reason']}: what DNSSEC protects can be relied on" in examined
 

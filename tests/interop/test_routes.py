@@ -61,8 +61,9 @@ host A 127.0.0.1
         explained = run_command("explain", "--to", "a@west.example", "-c", relay.config).out.splitlines()
         hosts = [f"10 0 host.example.com:{one.port}", f"20 0 host.example.com:{two.port}"]
         assert f"dns       SRV _smtp._tcp.west.example.com: {', '.join(hosts)}" in explained
-        assert f"target 1  host.example.com[127.0.0.1]:{one.port}" in explained
-        assert f"target 2  host.example.com[127.0.0.1]:{two.port}" in explained
+        default = 'TLS opportunistic, by default: delivery.tls = "opportunistic"'
+        assert f"target 1  host.example.com[127.0.0.1]:{one.port}; {default}" in explained
+        assert f"target 2  host.example.com[127.0.0.1]:{two.port}; {default}" in explained
 
 
 def test_recipients_are_rewritten_and_reports_name_the_original(tmp_path: Path, sinks: tuple[Sink, Sink]) -> None:

@@ -174,6 +174,30 @@ def test_sessions_outlive_reloads_up_to_a_bound(tmp_path: Path) -> None:
             clients[0].sendmail("a@example.com", ["b@example.net"], "Subject: x\r\n\r\nHello\r\n")
 
 
+def test_a_reload_is_done_when_no_old_edge_accepts(tmp_path: Path) -> None:
+    """Whom the kernel would deal a connection until then: an edge that is stopped has not closed its sockets yet."""
+    relay = Processes(tmp_path, f"{CAPTURE}\n[limits]\nrecipients_per_message = 1000\n")
+    relay.config.write_text(relay.config.read_text() + 'hang_after = "1m"\n')
+    with relay:
+        relay.config.write_text(
+            relay.config.read_text().replace("recipients_per_message = 1000", "recipients_per_message = 1234")
+        )
+        stopped = relay.pid_of("edge-1")
+        os.kill(stopped, signal.SIGSTOP)
+        command = [sys.executable, "-m", "postroad", "reload", "-c", str(relay.config)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as reload:
+            try:
+                relay.wait_for("ProcessStarted", 5)
+                with pytest.raises(subprocess.TimeoutExpired):
+                    reload.wait(1.0)
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+            assert reload.wait(60) == 0
+        for _ in range(8):
+            with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+                assert b"RCPTMAX=1234" in client.ehlo()[1]
+
+
 def test_without_room_edges_take_no_mail(tmp_path: Path) -> None:
     with (
         Processes(tmp_path, f'{CAPTURE}\n[spool]\nfree_space = "9000TiB"\n') as relay,

@@ -65,6 +65,10 @@ received_at = ["reports@ours.example", "tlsrpt@ours.example"]
 [dmarc_reports]
 received_at = ["reports@ours.example"]
 """
+BOMB = (
+    b"Subject: laughs\r\nContent-Type: text/xml\r\n\r\n"
+    b'<!DOCTYPE f [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><feedback>&b;</feedback>\r\n'
+)
 
 
 def dmarc_report(name: str, domain: str, bad: int) -> bytes:
@@ -94,10 +98,17 @@ def test_one_address_for_both_kinds_of_report(tmp_path: Path) -> None:
                 client.sendmail("dmarc@sender.example", [to], mail)
             client.sendmail("dmarc@sender.example", [to], b"Subject: Report Domain: ours.example\r\n\r\nnone\r\n")
             client.sendmail("dmarc@sender.example", ["tlsrpt@ours.example"], dmarc_report("2", "ours.example", 1))
+            client.sendmail("dmarc@sender.example", [to], BOMB)
         reasons = [one["reason"] for one in relay.wait_for("MessageDiscarded", 4)]
         assert sum("DMARC report 1 of Sender Inc." in reason for reason in reasons) == 3
         assert sum("TLS report" in reason for reason in reasons) == 1
         relay.wait_captured(b"Report Domain: ours.example", 2)  # no report, and one at an address for others
+        relay.wait_captured(b"laughs")
+        (unread,) = relay.wait_for("MessageAdjusted", 1)
+        assert unread["tags"] == ["unread-report"]
+        assert unread["reason"] == (
+            "a DMARC report that cannot be read: the XML has a document type, which no report needs"
+        )
         listed = run_command("dmarc", "reports", "-c", relay.config).out.splitlines()
         assert listed == [
             "2026-09-21 also-ours.example: 40 passed, 1 failed, says Sender Inc. (not signed)",

@@ -176,6 +176,8 @@ class DnsServer:
             f"server:\n  interface: 127.0.0.1@{port}\n  interface: ::1@{port}\n  directory: {folder}\n"
             f'  chroot: ""\n  username: ""\n  pidfile: {folder}/unbound.pid\n  use-syslog: no\n  verbosity: 1\n'
             "  do-daemonize: no\n  do-not-query-localhost: no\n  num-threads: 1\n  so-rcvbuf: 0\n"
+            # Knot on a crowded machine is slow, and never down.
+            "  infra-keep-probing: yes\n  outbound-msg-retry: 20\n"
             f'  module-config: "{modules}"\n  local-zone: "invalid." nodefault\n  local-zone: "test." nodefault\n'
             f"{anchors}remote-control:\n  control-enable: no\n{stubs}"
         )

@@ -77,10 +77,9 @@ def _received(config: Config, domain: str, since: int) -> Iterator[tuple[DmarcRe
     """Reports of others, each with who it is of."""
     if config.dmarc_reports is None or not config.dmarc_reports.received_at:
         complain("no reports are taken in: [dmarc_reports] has no received_at")
-    for one in ReceivedReports(config.received_reports_file, "dmarc").all(domain):
-        if one.at >= since:
-            signed = f"signed by {one.proven}" if one.proven else "not signed"
-            yield msgspec.json.decode(one.report, type=DmarcReport), f", says {one.submitter} ({signed})"
+    for one in ReceivedReports(config.received_reports_file, "dmarc").all(domain, since):
+        signed = f"signed by {one.proven}" if one.proven else "not signed"
+        yield msgspec.json.decode(one.report, type=DmarcReport), f", says {one.submitter} ({signed})"
 
 
 def _sent(config: Config, domain: str, since: int) -> Iterator[tuple[DmarcReport, str]]:

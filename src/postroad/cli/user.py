@@ -172,7 +172,10 @@ def app_password(
         check_word(chosen)
         if chosen in taken:
             raise LineError(f"{name} has an app password {chosen} already")
-        said = Attributes(app=chosen, scope=tuple(scope or ()), expires=_day(expires), addresses=tuple(address or ()))
+        until = _day(expires)
+        if until and until <= SystemClock().now():
+            raise LineError(f"--expires {expires}: that day is over; nobody could log in with this password")
+        said = Attributes(app=chosen, scope=tuple(scope or ()), expires=until, addresses=tuple(address or ()))
         forms = useredit.app_credentials(secret, user, _means(settings))
         return useredit.put(text, [show_line(name, one, said) for one in forms])
 

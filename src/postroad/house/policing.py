@@ -136,7 +136,7 @@ class Policing:
             rcpt=self._chain("rcpt", rcpt, (rates.rcpt,) if rates is not None and rates.at_rcpt else ()),
             connect=self._some("connect", connect),
             hello=self._some("hello", self._named("hello", listener, HelloContext)),
-            auth=self._some("auth", self._named("auth", listener, AuthContext)),
+            auth=self._some("auth", (*shield.auth, *self._named("auth", listener, AuthContext))),
             mail=self._some("mail", mail, (rates.mail,) if rates is not None and rates.at_mail else ()),
             data=self._some("data", self._named("data", listener, DataContext)),
             message=self._some("message", message, (*last, *self._asked.stamps(listener))),

@@ -342,7 +342,8 @@ class Intake:
             protocol = f"UTF8{protocol.removeprefix('E')}" if protocol.startswith("E") else "UTF8SMTP"
         state = transaction.peer.tls
         tls = "" if state is None else f"{state.version} with cipher {state.cipher} ({state.bits}/{state.bits} bits)"
-        hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only, tls)
+        proved = state.fingerprint if state is not None and state.is_verified else ""
+        hop = Hop(origin.helo, origin.ip, self._hostname, protocol, queue_id, only, tls, proved)
         return Envelope(
             id=queue_id,
             sender=mail.path,

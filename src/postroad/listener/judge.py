@@ -69,6 +69,8 @@ class Judge:
 
     def name(self, client: ClientNamed) -> None:
         """A peer that is believed speaks for `client`: nothing that was known of itself counts any more."""
+        self.over()
+        self._parted(is_taken=self.peer.ip != self._proxy)  # what came for others is no connection of the peer's own
         terms, before, origin = self._terms, self.peer, self.origin
         ip = before.ip if client.ip is None else client.ip or self._proxy
         is_known = client.ip != "" and (client.ip is not None or before.relays)
@@ -168,6 +170,7 @@ class Judge:
         peer = self.peer
         self.peer = Peer(peer.ip, relays=peer.relays, tls=state)
         self.origin = Origin(peer.ip, self.port, "", "SMTP", self._terms.name, self._id)
+        self.over()
         self.transaction = None
         if self._authentication is not None:
             self._authentication.bindings = bindings
@@ -178,6 +181,8 @@ class Judge:
         if self._since_hello < 0:
             self._since_hello = len(self._for_all)
         del self._for_all[self._since_hello :]
+        if self._facts is not self._ground:
+            self._facts.end()
         self._facts = Facts(self._ground)
 
     def mail(self, event: MailFrom) -> Answer:
@@ -219,7 +224,11 @@ class Judge:
         """The peer is gone; `is_pending` while the spool has a message of it that may still be taken."""
         if not is_pending:
             self.over()
-        self._facts.end()
+        self._parted(is_taken=True)
+
+    def _parted(self, *, is_taken: bool) -> None:
+        self._facts.end(is_taken=is_taken)
+        self._ground.end(is_taken=is_taken)
 
     # -- verdicts --------------------------------------------------------------------------------
 

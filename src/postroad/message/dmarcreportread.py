@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable
 from email.message import Message
 from io import BytesIO
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 from xml.parsers import expat
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
@@ -37,9 +37,16 @@ _BLOCK: Final = 1 << 16
 _DIRECTORY: Final = 1 << 16  # octets of an archive's directory
 _END: Final = b"PK\x05\x06"
 _END_SIZE: Final = 22
+_END_64: Final = b"PK\x06\x07"  # tells of another directory, for archives beyond 4 GiB
+_END_64_SIZE: Final = 20
 _LEAVES: Final = 200  # of one row
 _DIGITS: Final = 18
 _ENCRYPTED: Final = 0x1
+_ELEMENTS: Final = 1_500_000  # rows have some twenty
+_NAMES_KNOWN: Final = 1000
+_EQUALS: Final = 500_000  # signs, one in each attribute; a few in the comments of a row
+_SPACE: Final = b" \t\r\n"
+_OF_ROW: Final = frozenset({"row", "policy_evaluated", "identifiers", "identities"})  # the last as drafts had it
 _TYPES: Final = frozenset(
     {
         "application/gzip",
@@ -62,7 +69,8 @@ def report_in_mail(content: bytes) -> DmarcReport:
 
 def _may_be_report(part: Message) -> bool:
     kind = part.get_content_type()
-    return kind in _TYPES or (kind.startswith("application/") and (part.get_filename() or "").lower().endswith(_NAMES))
+    is_file = kind.startswith(("application/", "text/"))
+    return kind in _TYPES or (is_file and (part.get_filename() or "").lower().endswith(_NAMES))
 
 
 def read_report(body: bytes) -> DmarcReport:
@@ -104,7 +112,8 @@ def _unzipped(body: bytes) -> Iterable[bytes]:
     end = body.rfind(_END, max(0, len(body) - _BLOCK - _END_SIZE))
     if end < 0 or len(body) - end < _END_SIZE:
         raise ReportError("the zip ends too early")
-    if int.from_bytes(body[end + 12 : end + 16], "little") > _DIRECTORY:
+    is_vast = end >= _END_64_SIZE and body.startswith(_END_64, end - _END_64_SIZE)
+    if is_vast or int.from_bytes(body[end + 12 : end + 16], "little") > _DIRECTORY:
         raise ReportError("the zip has too many files")
     try:
         with ZipFile(BytesIO(body)) as archive:
@@ -136,6 +145,8 @@ class _Reader:
         self.rows: list[Row] = []
         self._text: list[str] = []
         self._length = 0
+        self._elements = 0
+        self._names: dict[str, str] = {}  # as they are written, and as they are known
         self._row: list[Leaf] = []  # of the record: row, policy_evaluated, identifiers
         self._inner: list[Leaf] = []  # of the innermost dkim, spf or reason
         self._overrides: list[Override] = []
@@ -143,9 +154,15 @@ class _Reader:
         self._senders: list[SpfResult] = []
 
     def start(self, name: str, _: object) -> None:
-        if len(self.path) >= _DEPTH:
-            raise ReportError("the XML is nested too deep")
-        self.path.append(name.rpartition("|")[2].lower())
+        self._elements += 1
+        if len(self.path) >= _DEPTH or self._elements > _ELEMENTS:
+            raise ReportError("the XML is nested too deep, or has too many elements")
+        known = self._names.get(name)
+        if known is None:
+            if len(self._names) >= _NAMES_KNOWN:
+                raise ReportError("the XML has too many names of elements")
+            known = self._names[name] = name.rpartition(":")[2].lower()
+        self.path.append(known)
         self._text.clear()
         self._length = 0
 
@@ -180,7 +197,7 @@ class _Reader:
             if len(self._overrides) < _RESULTS:
                 self._overrides.append(Override(_of(self._inner, "type").lower(), _of(self._inner, "comment")))
             self._inner.clear()
-        elif text and around in ("row", "policy_evaluated", "identifiers"):
+        elif text and around in _OF_ROW:
             self._row.append((name, text))
         if max(len(self._row), len(self._inner)) > _LEAVES:
             raise ReportError("a row of the report has too many elements")
@@ -215,15 +232,19 @@ class _Reader:
 
 
 def _parsed(text: bytes) -> DmarcReport:
-    reader, parser = _Reader(), expat.ParserCreate(namespace_separator="|")
+    # without name spaces: some use prefixes that they never declare
+    reader, parser = _Reader(), expat.ParserCreate()
+    parser.buffer_text = True  # else each line is a call
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.characters
     parser.StartDoctypeDeclHandler = _no_doctype
+    if text.count(b"=") > _EQUALS:
+        raise ReportError("the XML has too many attributes")
     try:
         # all at once: in pieces, one long name would be read anew with each of them
-        parser.Parse(text, True)
-    except (expat.ExpatError, ValueError, LookupError) as error:
+        parser.Parse(text.lstrip(_SPACE), True)
+    except (expat.ExpatError, ValueError, LookupError, Warning) as error:  # Warning: of encodings nobody should use
         raise ReportError(f"the report is no XML: {error}") from None
     return _report(reader)
 
@@ -274,6 +295,8 @@ def _number(text: str, what: str) -> int:
 
 def _address(text: str) -> str:
     try:
-        return str(ip_address(text))
+        address = ip_address(text)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return str(mapped or address)
     except ValueError:
         raise ReportError(f"the report has an address that is none: {text[:60]!r}") from None

@@ -5,12 +5,11 @@ Of reports of others, whatever is wrong is a ReportError that says so, and nothi
 
 import base64
 from collections.abc import Callable, Sequence
-from email import policy
-from email.message import EmailMessage, Message
-from email.parser import BytesParser
+from email.message import Message
 from typing import Final
 from urllib.parse import unquote
 
+from postroad.message.mailparts import parts_of
 from postroad.model.address import Mailbox, parse_mailbox
 from postroad.model.errors import AddressError, PostroadError
 
@@ -23,18 +22,21 @@ class ReportError(PostroadError):
     """It is no report, or none that can be used; in words."""
 
 
+class NoReportError(ReportError):
+    """The mail does not even look like one that brings a report."""
+
+
 def part_of(content: bytes, is_wanted: Callable[[Message], bool], what: str) -> tuple[bytes, str]:
-    """The first part of a mail that is wanted: its octets and its type; ReportError when there is none."""
+    """The first part of a mail that is wanted: its octets and its type; NoReportError when there is none."""
     if len(content) > MAIL_LIMIT:
         raise ReportError(f"the mail is larger than {MAIL_LIMIT >> 20} MiB")
     try:
-        mail = BytesParser(EmailMessage, policy=policy.compat32.clone(message_factory=EmailMessage)).parsebytes(content)
-        part = next((one for one in mail.walk() if is_wanted(one)), None)
+        part = next((one for one in parts_of(content) if is_wanted(one)), None)
         body = None if part is None else part.get_payload(decode=True)
-    except (RecursionError, ValueError, LookupError) as error:
+    except (ValueError, LookupError, TypeError) as error:  # TypeError: parameters in pieces, numbered oddly
         raise ReportError(f"the mail cannot be read: {type(error).__name__}") from None
     if part is None or not isinstance(body, bytes):
-        raise ReportError(f"the mail has no part of {what}")
+        raise NoReportError(f"the mail has no part of {what}")
     return body, part.get_content_type()
 
 

@@ -32,7 +32,8 @@ class Head(Struct, frozen=True, gc=False):
 class Hop(Struct, frozen=True, gc=False):
     """One Received field to be: who said `helo` from `ip`, to which `host`, by which `protocol`, as which `id`.
 
-    Without an `ip` it was a user of this machine, as `helo` has it. `tls` says what TLS agreed on.
+    Without an `ip` it was a user of this machine, as `helo` has it. `tls` says what TLS agreed on, `certificate` is the
+    fingerprint of the client's, when it was verified.
     """
 
     helo: str
@@ -42,6 +43,7 @@ class Hop(Struct, frozen=True, gc=False):
     id: str
     recipient: str  # "" unless there is exactly one
     tls: str = ""
+    certificate: str = ""
 
 
 def read_head(content: bytes) -> Head:
@@ -79,6 +81,8 @@ def received_field(hop: Hop, date: str) -> str:
         return f"Received: by {hop.host} (Postroad, from {hop.helo})\r\n\tid {hop.id}{end}"
     if hop.tls:
         literal = f"{literal})\r\n\t(using {hop.tls}"
+        if hop.certificate:
+            literal += f",\r\n\tclient certificate verified, SHA-256\r\n\t{hop.certificate}"
     return f"Received: from {helo} ({literal})\r\n\tby {hop.host} (Postroad) with {hop.protocol} id {hop.id}{end}"
 
 

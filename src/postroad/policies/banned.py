@@ -1,4 +1,4 @@
-"""Refuses clients that are banned, before anything is said (`[bans]`).
+"""Refuses clients that are banned, before anything is said, and before a further log-in is looked at (`[bans]`).
 
 Who is banned is decided elsewhere, from how clients behave and by operators; here it is only looked up. RFC 5321 3.1
 (554 in the place of the greeting), RFC 5321 3.8 (421).
@@ -6,7 +6,7 @@ Who is banned is decided elsewhere, from how clients behave and by operators; he
 
 from collections.abc import Callable
 
-from postroad.policy.context import ConnectContext
+from postroad.policy.context import AuthContext, ConnectContext
 from postroad.policy.shield.bans import Ban
 from postroad.policy.verdict import Defer, Reject, Verdict
 from postroad.smtp import replies
@@ -20,7 +20,7 @@ class Banned:
         self._ban_of = ban_of
         self._answer = answer
 
-    def __call__(self, ctx: ConnectContext) -> Verdict | None:
+    def __call__(self, ctx: ConnectContext | AuthContext) -> Verdict | None:
         """Refuse who is banned as `bans.answer` says."""
         ban = self._ban_of(ctx.peer.ip)
         if ban is None:

@@ -116,7 +116,20 @@ class RateControl:
             return None
         now = self._now()
         judged = self._counts.take(takes, now)
-        return self._verdict(judged, now, _CONNECT) if isinstance(judged, tuple) else self._later(judged, now, _CONNECT)
+        if isinstance(judged, tuple):
+            return self._arrived(judged, takes, now, ctx.facts)
+        return self._arrived_later(judged, takes, now, ctx.facts)
+
+    async def _arrived_later(self, pending: Awaitable[Judged], takes: list[Take], now: int, facts: Facts) -> Said:
+        return self._arrived(await pending, takes, now, facts)
+
+    def _arrived(self, judged: Judged, takes: list[Take], now: int, facts: Facts) -> Said:
+        """The verdict; a connection that turns out to be another client's, by XCLIENT, is the peer's no more."""
+        if not judged:
+            stake = Stake(self._counts, self._now)
+            stake.taken.append(([take for take in takes if not take.is_look], now))
+            facts.at_end(stake.over)
+        return self._verdict(judged, now, _CONNECT)
 
     def _crowded(self, who: Who, facts: Facts) -> Said:
         """Defer one connection more than there may be at once."""
@@ -274,9 +287,6 @@ class RateControl:
                 stake.taken.append((took, now))
                 stake.accounts.update(take.account for take in took)
         return self._verdict(judged, now, reply)
-
-    async def _later(self, pending: Awaitable[Judged], now: int, reply: Reply) -> Said:
-        return self._verdict(await pending, now, reply)
 
     def _verdict(self, judged: Judged, now: int, reply: Reply) -> Said:
         if not judged:

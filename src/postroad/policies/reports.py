@@ -1,7 +1,9 @@
 """Reports that others send to us, about TLS and about DMARC: by mail they are read, kept and go no further.
 
-Whatever is no report that can be read goes on like any other mail, so that somebody may look at it. Asked behind all
-other policies of the message, so that what they refuse is not read. RFC 8460 5.3, RFC 7489 7.2.
+Whatever is no report that can be read goes on like any other mail, so that somebody may look at it; what looks like one
+gets the tag `unread-report`, and a record `MessageAdjusted` says what is wrong with it. Asked behind all other policies
+of the message, so that what they refuse is not read. One is read at a time; when too many wait, more are deferred.
+RFC 8460 5.3, RFC 7489 7.2.
 """
 
 import asyncio
@@ -15,16 +17,18 @@ from msgspec import Struct
 from postroad.mailauth.dkim_result import DkimResults
 from postroad.message import dmarcreportread, tlsrptread
 from postroad.message.dmarcreport import DmarcReport, day_text
-from postroad.message.reportmail import MAIL_LIMIT, ReportError, clean
+from postroad.message.reportmail import MAIL_LIMIT, NoReportError, ReportError, clean
 from postroad.message.tlsrptread import GZIP, JSON, Report, read_report
 from postroad.model.content import Content
 from postroad.model.errors import SpoolError
 from postroad.policy.context import MessageContext
-from postroad.policy.verdict import Defer, Discard, Verdict
+from postroad.policy.verdict import Adjust, Answer, Defer, Discard
 from postroad.smtp import replies
 from postroad.store.reportsin import ReceivedReport, ReceivedReports
 
+UNREAD: Final = "unread-report"
 _BLOCK: Final = 1 << 20
+_WAITING: Final = 50  # mails, none of which is in memory
 
 
 class ReportKind(Struct, frozen=True):
@@ -46,28 +50,43 @@ class TakenReports:
         """A report is the first of `kinds` that it can be read as."""
         self._kinds = tuple(kinds)
         self._now = now
+        self._turn = asyncio.Lock()  # hostile ones need memory, and threads that others need, too
+        self._waiting = 0
 
-    def __call__(self, ctx: MessageContext) -> Awaitable[Verdict | None] | None:
+    def __call__(self, ctx: MessageContext) -> Answer | Awaitable[Answer | None] | None:
         """Keep a report; no opinion on all else."""
-        if ctx.size > MAIL_LIMIT:
-            return None
         addresses = {one.address.text.lower() for one in ctx.recipients}
         kinds = [kind for kind in self._kinds if addresses <= kind.addresses]
+        if kinds and ctx.size > MAIL_LIMIT:
+            return Adjust(f"not looked at: a mail of a report is at most {MAIL_LIMIT >> 20} MiB", tags=(UNREAD,))
         return self._take(ctx, kinds) if kinds else None
 
-    async def _take(self, ctx: MessageContext, kinds: list[ReportKind]) -> Verdict | None:
+    async def _take(self, ctx: MessageContext, kinds: list[ReportKind]) -> Answer | None:
         signed = ctx.facts.get(DkimResults)
         proven = " ".join(signed.domains) if signed is not None else ""
-        content, now = await _whole(ctx.content), self._now()
+        if self._waiting >= _WAITING:
+            return Defer(replies.RATE_OF_MAIL, f"{_WAITING} reports wait to be read")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await self._first(kinds, await _whole(ctx.content), proven)
+        finally:
+            self._waiting -= 1
+
+    async def _first(self, kinds: list[ReportKind], content: bytes, proven: str) -> Answer | None:
+        wrong, now = "", self._now()
         for kind in kinds:
             try:
                 report = await asyncio.to_thread(_keep, kind.kept, partial(kind.read, content, proven, now))
-            except ReportError:
+            except NoReportError:
+                continue
+            except ReportError as error:
+                wrong = wrong or f"a {kind.name} report that cannot be read: {clean(str(error))}"
                 continue
             except SpoolError as error:
                 return Defer(replies.STORAGE_ERROR, str(error))
             return Discard(f"the {kind.name} report {report.id} of {report.submitter} is kept")
-        return None
+        return Adjust(wrong, tags=(UNREAD,)) if wrong else None
 
 
 def read_tls(content: bytes, proven: str, now: int) -> ReceivedReport:

@@ -35,7 +35,11 @@ class Facts:
         return None if self._ground is None else self._ground.get(kind)
 
     def at_end(self, ending: Ending) -> None:
-        """Call `ending` once when the connection, or the transaction, is over: with True when its message was taken."""
+        """Call `ending` once when the connection, or the transaction, is over.
+
+        With True when the transaction's message was taken, or the connection was its client's to the end; with False
+        when nothing came of the transaction, or the connection turned out to be that of another, by XCLIENT.
+        """
         if self._endings is None:
             self._endings = []
         self._endings.append(ending)

@@ -27,7 +27,7 @@ _FORGET: Final = """DELETE FROM {kind} WHERE at <= (SELECT at FROM (SELECT at, r
     WHERE place > ? OR total > ? LIMIT 1)"""
 _ADD: Final = "INSERT OR IGNORE INTO {kind} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ALL: Final = """SELECT submitter, id, at, began, domains, good, bad, proven, report FROM {kind}
-    ORDER BY at DESC, submitter, id"""
+    WHERE at >= ? ORDER BY at DESC, submitter, id"""
 
 
 class ReceivedReport(Struct, frozen=True):
@@ -73,14 +73,14 @@ class ReceivedReports:
             raise SpoolError(f"reports in {self._path} cannot be kept: {error}") from error
         return is_new
 
-    def all(self, domain: str = "") -> list[ReceivedReport]:
-        """Those about `domain`, or all, the newest first; SpoolError when they cannot be read."""
+    def all(self, domain: str = "", since: int = 0) -> list[ReceivedReport]:
+        """Those about `domain`, or all, that came `since`, the newest first; SpoolError when they cannot be read."""
         if not self._path.exists():
             return []
         try:
             db = self._opened(apsw.SQLITE_OPEN_READONLY)
             try:
-                rows = list(db.execute(_ALL.format(kind=self._kind))) if self._is_there(db) else []
+                rows = list(db.execute(_ALL.format(kind=self._kind), (since,))) if self._is_there(db) else []
             finally:
                 db.close()
         except apsw.Error as error:

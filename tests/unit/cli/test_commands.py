@@ -140,8 +140,8 @@ def test_explain_of_mail_from_inside(config: Path) -> None:
         'route     route 1 (recipients = ["example.com"])',
         "next hop  smtp://192.0.2.25:25,lmtp:///run/lmtp.sock",
         "plan      route: smtp://192.0.2.25:25; then lmtp:///run/lmtp.sock",
-        "target 1  192.0.2.25[192.0.2.25]:25",
-        "target 2  /run/lmtp.sock[/run/lmtp.sock]",
+        'target 1  192.0.2.25[192.0.2.25]:25; TLS opportunistic, by default: delivery.tls = "opportunistic"',
+        'target 2  /run/lmtp.sock[/run/lmtp.sock]; TLS opportunistic, by default: delivery.tls = "opportunistic"',
     ]
 
 

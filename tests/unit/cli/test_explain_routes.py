@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from postroad.model.suspension import NEXT_HOP, ROUTE, SITE, Suspension
 from postroad.queue.times import NEVER
 from postroad.store.suspensions import save
+from tests.support.authority import Authority
 from tests.support.command import run_command
 
+DEFAULT: Final = '; TLS opportunistic, by default: delivery.tls = "opportunistic"'
 CONFIGURATION = """\
 hostname = "relay.example.com"
 [listeners.mx]
@@ -87,13 +90,13 @@ def test_balance_weights_source_site_and_fallback(config: Path) -> None:
         "site      here",
         "source    bulk",
         "balance   weighted",
-        "target 1  192.0.2.1[192.0.2.1]:25 (tier 1, weight 3)",
-        "target 2  192.0.2.2[192.0.2.2]:25 (tier 1, weight 1)",
+        f"target 1  192.0.2.1[192.0.2.1]:25 (tier 1, weight 3){DEFAULT}",
+        f"target 2  192.0.2.2[192.0.2.2]:25 (tier 1, weight 1){DEFAULT}",
         "fallback  after 90m, on 4.4.1, on 4.7.: smtp://192.0.2.3:25?balance=weighted&source=bulk",
         "plan      route: smtp://192.0.2.3:25",
         "source    bulk",
         "balance   weighted",
-        "target 1  192.0.2.3[192.0.2.3]:25 (tier 1, weight 1)",
+        f"target 1  192.0.2.3[192.0.2.3]:25 (tier 1, weight 1){DEFAULT}",
     ]
 
 
@@ -121,7 +124,7 @@ def test_conditions_of_size_and_login(config: Path) -> None:
 def test_our_own_addresses_are_known(config: Path) -> None:
     config.write_text(CONFIGURATION.replace("127.0.0.1:2599", "127.0.0.1:25"))
     lines = explain(config, "a@us.example")
-    assert lines[-1] == "target 1  127.0.0.1[127.0.0.1]:2598"
+    assert lines[-1] == f"target 1  127.0.0.1[127.0.0.1]:2598{DEFAULT}"
     assert "passed over: the best MX of [127.0.0.1] is this server itself: mail would loop" in lines[2]
 
 
@@ -132,7 +135,13 @@ def test_service_records_as_json(config: Path) -> None:
     (question,) = found["plan"]["dns"]
     assert (question["kind"], question["name"]) == ("SRV", "_smtp._tcp.srv.example")
     shared = json.loads(run_command("explain", "--to", "a@x.example", "--json", "-c", config).out)
-    assert shared["plan"]["targets"][0] == {"target": "192.0.2.1[192.0.2.1]:25", "tier": 0, "weight": 3}
+    assert shared["plan"]["targets"][0] == {
+        "target": "192.0.2.1[192.0.2.1]:25",
+        "tier": 0,
+        "weight": 3,
+        "tls": "opportunistic",
+        "tls_by": 'default: delivery.tls = "opportunistic"',
+    }
     assert (shared["plan"]["balance"], shared["plan"]["site"]) == ("weighted", "here")
     assert (shared["fallback"]["after"], shared["fallback"]["on"]) == ("90m", ["4.4.1", "4.7."])
 
@@ -146,3 +155,45 @@ def test_what_operators_have_stopped_is_told(config: Path, kind: str, name: str)
     save(kept, [Suspension(kind, name, NEVER, "root", 0, "new disks"), Suspension(kind, "other", NEVER, "root", 0)])
     told = [line for line in explain(config, "a@shared.example") if line.startswith("stopped")]
     assert told == [f"stopped   {kind} {name} suspended by root: new disks, until it is resumed"]
+
+
+TLS_SITE = """
+hostname = "relay.example.com"
+data_dir = "{folder}/data"
+{tls}
+[listeners.first]
+bind = ["127.0.0.1:2525"]
+tls = "starttls"
+[listeners.second]
+bind = ["127.0.0.1:2587"]
+tls = "required"
+client_certificates = "require"
+client_ca = "{ca}"
+[listeners.third]
+bind = ["127.0.0.1:2465"]
+tls = "implicit"
+[[routes]]
+recipients = ["*"]
+next_hops = ["capture:"]
+"""
+
+
+def test_tls_that_a_listener_asks_for_is_told(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "tls")
+    own = authority.issue("own", ["relay.example.com"])
+    config = tmp_path / "postroad.toml"
+    config.write_text(TLS_SITE.format(folder=tmp_path, tls=f"[tls]\n{own.options}", ca=authority.file))
+    required = 'listeners.second.tls = "required": 530 5.7.0 Must issue a STARTTLS command first'
+    certificate = 'listeners.second.client_certificates = "require": the handshake ends without one'
+    implicit = 'listeners.third.tls = "implicit": cut off without TLS'
+    for listener, state, told in (
+        ("first", "none", []),
+        ("second", "none", [f"{required} (if it came with --tls any:)"]),
+        ("second", "any", [f"{certificate} (if it came with --tls verified:)"]),
+        ("second", "verified", []),
+        ("third", "none", [f"{implicit} (if it came with --tls any:)"]),
+        ("third", "any", []),
+    ):
+        done = run_command("explain", "--to", "a@x.example", "--listener", listener, "--tls", state, "-c", config)
+        lines = [line.removeprefix("tls       ") for line in done.out.splitlines() if line.startswith("tls ")]
+        assert (done.code, lines) == (0, told)

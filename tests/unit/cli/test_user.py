@@ -120,6 +120,9 @@ async def test_app_passwords(site: Site) -> None:
     unnamed = site.run("app-password", "alice").out.strip()
     assert site.run("app-password", "alice", "--label", "scanner").code == 64
     assert site.run("app-password", "alice", "--scope", "nowhere").code == 64
+    over = site.run("app-password", "alice", "--expires", "2001-01-01")
+    assert (over.code, over.out) == (64, "")
+    assert "that day is over" in over.err
     assert site.run("app-password", "nobody").code == 66
     assert isinstance(await site.source().verify("alice", secret, ATTEMPT), Identity)
     elsewhere = await site.source().verify("alice", secret, Attempt("192.0.2.1", "mx", "PLAIN"))

@@ -91,6 +91,20 @@ def test_conduct_leads_to_a_ban_that_is_seen_and_told(world: World) -> None:
     assert len(world.records) == 1
 
 
+def test_whoever_speaks_for_clients_is_never_banned(tmp_path: Path) -> None:
+    """Neither for what clients do whom it cannot name, nor for what its neighbours do."""
+    spoken = {
+        "mx": {"bind": ["127.0.0.1:2525"], "proxy_protocol": True, "proxies": ["192.0.2.7/32"]},
+        "inside": {"bind": ["127.0.0.1:2526"], "xclient": ["192.0.2.8/32"]},
+    }
+    world = World(tmp_path, ManualClock(), listeners=spoken)
+    for ip in ("192.0.2.7", "192.0.2.8", *(f"192.0.2.{number}" for number in range(20, 40))):
+        world.eyes.tell(Conduct("auth_failed", ip, "mx", count=20))
+    found = {ip: world.lookout.ban_of(ip) for ip in ("192.0.2.7", "192.0.2.8", "192.0.2.9", "192.0.2.20")}
+    assert [ip for ip, ban in found.items() if ban is None] == ["192.0.2.7", "192.0.2.8"]
+    assert str(found["192.0.2.9"] and found["192.0.2.9"].network) == "192.0.2.0/24"
+
+
 def test_a_login_that_sends_too_much_is_held(world: World) -> None:
     world.send("ann", 20)
     assert world.eyes.account_of("ann") is None

@@ -112,12 +112,39 @@ def test_a_name_space_and_words_in_capitals() -> None:
     assert (row.seen.envelope_to, row.seen.envelope_from) == ("office.example", "ours.example")
 
 
+# As small generators write it: white space before all, prefixes that nobody declares, a name of an early draft, tabs
+# and lines around values, nothing about the mail's envelope, an attribute, a comment, a section left empty.
+SMALL_ONE = b"""
+
+<?xml version="1.0" encoding="us-ascii"?>
+<!-- made by a script -->
+<d:feedback xsi:schemaLocation="x.xsd">
+\t<d:report_metadata><d:report_id>
+\t\t7 &amp; 8
+\t</d:report_id>
+\t\t<d:date_range><d:begin> 1790000000 </d:begin><d:end>1790000001</d:end></d:date_range></d:report_metadata>
+\t<d:policy_published lang="en"><d:domain>ours.example</d:domain><d:sp></d:sp></d:policy_published>
+\t<d:record><d:row><d:source_ip> ::ffff:192.0.2.7
+\t</d:source_ip><d:count>9007199254740991</d:count><d:policy_evaluated/></d:row>
+\t<d:identities><d:header_from>Ours.Example</d:header_from></d:identities><d:auth_results/></d:record>
+</d:feedback>
+"""
+
+
+def test_a_small_generator() -> None:
+    report = read_report(SMALL_ONE)
+    assert (report.organization, report.id, report.begin, report.end) == ("", "7 & 8", 1_790_000_000, 1_790_000_001)
+    assert report.rows == (Row(Seen("192.0.2.7", "none", "fail", "fail", "ours.example"), 9_007_199_254_740_991),)
+    assert report.published == Published("ours.example", "")
+
+
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize(
     ("body", "kind", "name"),
     [
         (LARGE.encode(), "text/xml", "big.xml"),
         (LARGE.encode(), "application/octet-stream", "BIG.XML"),
+        (LARGE.encode(), "text/plain", "big.xml"),
         (gzip.compress(LARGE.encode()), "application/gzip", "big.xml.gz"),
         (gzip.compress(LARGE.encode()), "application/octet-stream", "big.xml.gz"),
         (zipped(("a.txt", b"x"), ("big.xml", LARGE.encode())), "application/zip", "big.zip"),
@@ -175,6 +202,14 @@ def test_an_encrypted_archive() -> None:
         read_report(bytes(body))
 
 
+def test_an_archive_with_two_directories() -> None:
+    body = zipped(("r.xml", LARGE.encode()))
+    end = body.index(b"PK\x05\x06")
+    vast = b"PK\x06\x07" + bytes(4) + (end).to_bytes(8, "little") + bytes([1, 0, 0, 0])
+    with pytest.raises(ReportError, match="too many files"):
+        read_report(body[:end] + vast + body[end:])
+
+
 def test_memory_stays_bounded_whatever_a_bomb_unpacks_to() -> None:
     bomb = zlib.compressobj(9, wbits=31)
     blocks = [bomb.compress(bytes(1 << 20)) for _ in range(400)]
@@ -211,7 +246,7 @@ signatures = st.builds(DkimResult, names, words, st.sampled_from(["pass", "fail"
 senders = st.builds(SpfResult, names, st.sampled_from(["mfrom", "helo"]), st.sampled_from(["pass", "softfail"]))
 seens = st.builds(
     Seen,
-    st.ip_addresses().map(str),
+    (st.ip_addresses(v=4) | st.ip_addresses(v=6, network="2001:db8::/32")).map(str),
     st.sampled_from(["none", "quarantine", "reject"]),
     st.sampled_from(["pass", "fail"]),
     st.sampled_from(["pass", "fail"]),

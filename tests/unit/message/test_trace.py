@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from postroad.message.trace import Hop, format_date, read_head, received_field
 
@@ -25,6 +26,19 @@ def test_received_with_more_recipients_over_v6() -> None:
 
 
 @given(st.text(min_size=1, max_size=60))
+def test_tls_and_a_verified_certificate_are_named() -> None:
+    hop = Hop("c.example", "192.0.2.1", "relay.example.com", "ESMTPS", "ID", "", "TLSv1.3 with cipher X (256/256 bits)")
+    assert received_field(hop, DATE).startswith(
+        "Received: from c.example ([192.0.2.1])\r\n\t(using TLSv1.3 with cipher X (256/256 bits))\r\n\tby relay."
+    )
+    proved = received_field(replace(hop, certificate="ab" * 32), DATE)
+    assert proved.split("\r\n\t")[1:4] == [
+        "(using TLSv1.3 with cipher X (256/256 bits),",
+        "client certificate verified, SHA-256",
+        f"{'ab' * 32})",
+    ]
+
+
 def test_any_hello_name_is_harmless(helo: str) -> None:
     field = received_field(Hop(helo, "192.0.2.1", "h.example", "SMTP", "ID", ""), DATE)
     assert field.count("\r\n") == 3

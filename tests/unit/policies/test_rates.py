@@ -154,10 +154,10 @@ def test_each_group_has_an_account() -> None:
 def test_connections_in_a_time_and_at_once() -> None:
     world = World({"count": "connections", "per": "ip", "limits": ["2", "4/1m"]})
     assert [code(world.connect()) for _ in range(3)] == [250, 250, 421]
-    world.connections[0].end()
+    world.connections[0].end(is_taken=True)
     assert [code(world.connect()) for _ in range(2)] == [250, 421]
     for facts in world.connections:
-        facts.end()
+        facts.end(is_taken=True)
     verdicts = [world.connect() for _ in range(2)]
     assert [code(verdict) for verdict in verdicts] == [250, 421]
     assert verdicts[1] == Defer(

@@ -21,6 +21,7 @@ from postroad.cli.explain.returns import leaves_as, turn_back
 from postroad.cli.explain.rules import Asked, Judged, after, judge, judged, judged_lines, peer_of
 from postroad.cli.explain.shaping import Shaped, explain_rules, rule_lines
 from postroad.cli.explain.sts import sts_text
+from postroad.cli.explain.tls import asked_of_client, demand_on
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue.suspend import stopped_text
@@ -111,6 +112,7 @@ class Explanation(Struct):
     judged: Judged | None = None
     dnssec: str = ""  # whether the resolver validates, where it matters
     leaves_as: str = ""  # the reverse-path, where it changes
+    asked_of_client: str = ""  # TLS that the listener asks for, and the client has not
 
 
 _OWN_NAME: Final = "localhost"
@@ -227,8 +229,8 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
     try:
         if placement is not None:
             planned = await router.plan(placement.lane)
-            plan = _plan(planned, lookup)
-            fallback = await _beyond(router, fallback_of(placement.lane), lookup)
+            plan = _plan(config, planned, lookup)
+            fallback = await _beyond(config, router, fallback_of(placement.lane), lookup)
             if config.shaping or config.retry:
                 told = msgspec.structs.replace(envelope, recipients=(recipient,))
                 rules = explain_rules(config, told, placement.lane, planned if isinstance(planned, Route) else None)
@@ -252,6 +254,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         policies=await explain_policies(config, envelope),
         mta_sts=policy,
         leaves_as=leaves_as(config, envelope, recipient),
+        asked_of_client=asked_of_client(config, envelope.origin.listener, asked.tls),
         dnssec="; ".join(one.reason for one in noted if isinstance(one, ValidationProved | ValidationRefuted)),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
@@ -269,11 +272,11 @@ def _router(config: Config, lookup: NotingLookup, noted: list[Record], sts: Sts 
     )
 
 
-async def _beyond(router: Router, fallback: Fallback | None, lookup: "NotingLookup") -> Beyond | None:
+async def _beyond(config: Config, router: Router, fallback: Fallback | None, lookup: "NotingLookup") -> Beyond | None:
     if fallback is None:
         return None
     after = duration_text(fallback.after)
-    return Beyond(fallback.lane, after, list(fallback.on), _plan(await router.plan(fallback.lane), lookup))
+    return Beyond(fallback.lane, after, list(fallback.on), _plan(config, await router.plan(fallback.lane), lookup))
 
 
 def _unheard(_: object) -> None:
@@ -284,14 +287,11 @@ def _as_they_are(hosts: list[str]) -> None:
     """No shuffling: the order is told, so it should be the same each time."""
 
 
-def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
+def _plan(config: Config, result: Route | Decided, lookup: NotingLookup) -> Plan:
     dns, lookup.questions = lookup.questions, []
     match result:
         case Route(targets=targets, reason=reason):
-            aims = [
-                Aim("captured into a folder" if one.scheme == CAPTURE else str(one), one.tier, one.weight, *_tls(one))
-                for one in targets
-            ]
+            aims = [_aim(config, target) for target in targets]
             return Plan("route", reason, result.balance, result.site, result.source, aims, dns)
         case Deferred(reply=reply):
             return Plan("deferred", str(reply), dns=dns)
@@ -303,18 +303,15 @@ def _plan(result: Route | Decided, lookup: NotingLookup) -> Plan:
             return Plan("held", reason)
 
 
-def _tls(target: Target) -> tuple[str, str]:
-    """What TLS `target` must have, and who says so; nothing where it is as `[delivery] tls` says."""
-    security = target.security
-    if security is None:
-        return "", ""
-    testing = " (testing)" if security.testing else ""
-    return f"{security.level}{testing}", f"{security.source}: {security.reason}"
+def _aim(config: Config, target: Target) -> Aim:
+    text = "captured into a folder" if target.scheme == CAPTURE else str(target)
+    return Aim(text, target.tier, target.weight, *demand_on(config, target))
 
 
 def _lines(found: Explanation) -> list[str]:
     out = [
         f"message   from <{found.sender}> to <{found.recipient}>, client {found.ip}, listener {found.listener}",
+        *(f"tls       {found.asked_of_client}" for _ in range(bool(found.asked_of_client))),
         *(judged_lines(found.judged, found.recipient) if found.judged is not None else ()),
         f"access    {'accepted' if found.access.accepted else 'refused'}: {found.access.rule}",
     ]

@@ -24,12 +24,13 @@ from postroad.model.records import AccountHeld, Emit, NetworkBanned, SpoolFaulte
 from postroad.model.route import Route
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
-from postroad.policy.shield.accounts import Account, Accounts
+from postroad.policy.shield.accounts import Account, Accounts, hold_reason
 from postroad.policy.shield.bans import Ban, Bans
 from postroad.policy.shield.conduct import Conduct
 from postroad.policy.shield.habits import Excess, Habit, HabitRules, Habits
 from postroad.policy.shield.settings import BreakerSettings
 from postroad.queue.spooling import Deliver
+from postroad.routing.lanes import held_lane
 
 LISTEN_EVERY: Final = 0.1  # seconds between two looks into the rings
 KEEP_EVERY: Final = 60.0  # seconds between two writes of what was learned
@@ -138,21 +139,25 @@ class Guard:
         self._changed = True
 
     def admitting(self, admit: Admit) -> Admit:
-        """`admit`, which tells of the mail of logins."""
+        """`admit`, which tells of the mail of logins; what is too much is held, not only what comes after."""
 
         def heard(stored: Stored, works: list[Work]) -> None:
-            if stored.envelope.origin.login:
-                self._taken(stored.envelope)
+            login = stored.envelope.origin.login
+            if login and self._is_too_much(stored.envelope):
+                lane = held_lane(hold_reason(login))
+                for work in works:
+                    work.lane, work.moved = lane, True
             admit(stored, works)
 
         return heard
 
-    def _taken(self, envelope: Envelope) -> None:
+    def _is_too_much(self, envelope: Envelope) -> bool:
+        """Whether the login is held because of this very message."""
         if self.habits is None:
-            return
+            return False
         login = envelope.origin.login
         recipients = [recipient.address.text for recipient in envelope.recipients]
-        self._judge(login, self.habits.taken(login, recipients, self._clock.now() // SECOND))
+        return self._judge(login, self.habits.taken(login, recipients, self._clock.now() // SECOND))
 
     def delivering(self, deliver: Deliver) -> Deliver:
         """`deliver`, which tells of the outcomes of mail of logins."""
@@ -176,10 +181,12 @@ class Guard:
 
     # -- accounts --------------------------------------------------------------------------------
 
-    def _judge(self, login: str, excess: Excess | None) -> None:
+    def _judge(self, login: str, excess: Excess | None) -> bool:
+        """Hold a login that left its habits; True when it was not held before."""
         self._changed = True
-        if excess is not None and self._config.breaker is not None and self.accounts.of(login) is None:
-            self.put(Account(login, "held", self._clock.now(), str(excess)))
+        if excess is None or self._config.breaker is None or self.accounts.of(login) is not None:
+            return False
+        return self.put(Account(login, "held", self._clock.now(), str(excess)))
 
     def put(self, account: Account) -> bool:
         """Hold or lock a login, durably; False when there are too many."""

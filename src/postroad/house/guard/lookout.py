@@ -15,7 +15,7 @@ from postroad.net.clock import Clock
 from postroad.policies.banned import Banned
 from postroad.policies.watched_accounts import HeldAccounts, LockedAccounts
 from postroad.policy.chain import Policy
-from postroad.policy.context import ConnectContext, MailContext, MessageContext
+from postroad.policy.context import AuthContext, ConnectContext, MailContext, MessageContext
 from postroad.policy.shield.accounts import Account
 from postroad.policy.shield.bans import Ban, BanRules, Bans
 from postroad.policy.shield.conduct import Conduct
@@ -74,6 +74,8 @@ def ban_rules(config: Config) -> BanRules | None:
     settings = config.bans
     if settings is None:
         return None
+    # What clients do whom their proxy cannot name is told as the proxy's, and a ban of it would be one of all.
+    trusted = [net for one in config.listeners.values() for net in (*one.proxies, *one.xclient)]
     return BanRules(
         shares=_shares(settings),
         half_life=settings.half_life,
@@ -81,7 +83,7 @@ def ban_rules(config: Config) -> BanRules | None:
         longest=settings.longest,
         prefixes=(24, 48),
         prefix_factor=settings.network_factor,
-        never=(*settings.never, *config.access.relay_networks),
+        never=(*settings.never, *config.access.relay_networks, *trusted),
     )
 
 
@@ -99,6 +101,7 @@ class Shield(Struct, frozen=True, kw_only=True):
     """What one configuration sets against abuse: policies by stage, who is told of conduct, how slowly is answered."""
 
     connect: tuple[Policy[ConnectContext], ...] = ()
+    auth: tuple[Policy[AuthContext], ...] = ()
     mail: tuple[Policy[MailContext], ...] = ()
     message: tuple[Policy[MessageContext], ...] = ()
     watch: Callable[[Conduct], None] | None = None
@@ -114,6 +117,8 @@ def shield_of(config: Config, eyes: Eyes | None) -> Shield:
     has_bans, has_breaker = config.bans is not None, config.breaker is not None
     return Shield(
         connect=() if config.bans is None else (Banned(lookout.ban_of, config.bans.answer),),
+        # Sessions that were open before the ban guess no further; 421 is the word for that, whatever `answer` says.
+        auth=() if config.bans is None else (Banned(lookout.ban_of, "defer"),),
         mail=(LockedAccounts(eyes.account_of),) if has_breaker else (),
         message=(HeldAccounts(eyes.account_of),) if has_breaker else (),
         is_locked=eyes.is_locked if has_breaker else None,

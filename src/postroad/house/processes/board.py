@@ -38,6 +38,7 @@ class _At(IntEnum):
     WANTED_END = 4  # the segment that the courier asks to end
     SHOWN = 5  # grows before and after the metrics change: odd while they do
     LENGTH = 6  # of the metrics, in octets
+    HAS_CLOSED = 7  # it accepts no connections any more
 
 
 _IS_FULL: Final = 0  # the courier takes no new mail
@@ -75,7 +76,7 @@ class Board:
 
     def begin(self, place: int) -> None:
         """The supervisor begins a process at `place`: what the one before it had open is closed."""
-        for field in (_At.IS_READY, _At.SESSIONS, _At.WANTED_END):
+        for field in (_At.IS_READY, _At.SESSIONS, _At.WANTED_END, _At.HAS_CLOSED):
             self._set(place, field, 0)
         start = self._tables + place * _ENTRIES * 2
         self._memory[start * 8 : (start + _ENTRIES * 2) * 8] = bytes(_ENTRIES * 16)
@@ -100,6 +101,14 @@ class Board:
     def is_ready(self, place: int) -> bool:
         """True once it has said so."""
         return bool(self._get(place, _At.IS_READY))
+
+    def closed(self, place: int) -> None:
+        """The edge at `place` accepts no connections any more; its sessions may go on."""
+        self._set(place, _At.HAS_CLOSED, 1)
+
+    def has_closed(self, place: int) -> bool:
+        """True once it has said so."""
+        return bool(self._get(place, _At.HAS_CLOSED))
 
     @property
     def lacking(self) -> int:

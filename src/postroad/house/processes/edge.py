@@ -144,6 +144,8 @@ class Edge:
             doors.close()
         for port in self._seat.ports.values():
             port.close()
+        self._listeners.close()
+        self._seat.board.closed(self._seat.place)
 
     async def _leave(self, number: signal.Signals) -> None:
         """Let sessions end, with less and less patience at each signal."""

@@ -4,11 +4,12 @@ What is new is opened before anything changes, so that an address that cannot be
 is never closed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from postroad.config.schema import Config
+from postroad.house.processes.family import Child
 from postroad.model.errors import ConfigError
 from postroad.model.option import parse_endpoint
 from postroad.net.process.inherited import Inherited
@@ -18,7 +19,10 @@ Ports = Mapping[Address, Port]
 
 
 class Exchange(Struct):
-    """A configuration on its way into force: its sockets, those that were opened for it, the places of its edges."""
+    """A configuration on its way into force: its sockets, those that were opened for it, the places of its edges.
+
+    `old` are the edges that they take the place of.
+    """
 
     config: Config
     ports: Ports
@@ -26,6 +30,7 @@ class Exchange(Struct):
     until: float
     places: tuple[int, ...] = ()
     problem: str = ""
+    old: Sequence[Child] = ()
 
 
 class Shop:

@@ -6,7 +6,7 @@ sessions. Nothing here waits.
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -80,6 +80,10 @@ class Family:
         child = self._children.get(place)
         return child is not None and child.works and not child.killed
 
+    def accepts(self, child: Child) -> bool:
+        """True while `child`, an edge, may take another connection."""
+        return self.at(child.place) is child and not self._board.has_closed(child.place)
+
     def begin(self, place: int, now: float, work: Callable[[], int]) -> Child:
         """Begin a process at `place`, which is free."""
         board = self._board
@@ -116,7 +120,7 @@ class Family:
                     self._board.end(child.place)
                     yield child, ended
 
-    def leave(self, number: signal.Signals, children: list[Child], until: float = NEVER) -> None:
+    def leave(self, number: signal.Signals, children: Sequence[Child], until: float = NEVER) -> None:
         """Let `children` end."""
         for child in children:
             child.is_leaving = True

@@ -89,6 +89,7 @@ class Supervisor:
         self._failures: dict[int, int] = {}  # quick ones in a row, by place
         self._link: Link | None = None
         self._exchange: Exchange | None = None
+        self._exchanged: Exchange | None = None  # not answered yet: old edges may still accept
         self._reload_asked = False
         self._is_first = True
         self._is_running = False
@@ -233,7 +234,7 @@ class Supervisor:
             self._notifier.beat(now)
 
     def _hang_up(self) -> None:
-        self._teller.link = None
+        self._teller.link = self._exchanged = None
         if self._link is not None:
             self._signals.forget(self._link.fileno())
             self._link.close()
@@ -296,6 +297,10 @@ class Supervisor:
         self._exchange = Exchange(config, ports, added, until=self._clock.monotonic() + ENDING * 2)
 
     def _go_on(self, now: float) -> None:
+        done = self._exchanged
+        if done is not None and (now > done.until or not any(self._family.accepts(child) for child in done.old)):
+            self._exchanged = None
+            self._answer([])
         exchange = self._exchange
         if exchange is None:
             return
@@ -328,15 +333,18 @@ class Supervisor:
             self._begin_by(place, exchange.config, exchange.ports)
 
     def _exchange_now(self, exchange: Exchange) -> None:
-        """The new edges take mail; the old ones end with their last sessions."""
-        old = [child for child in self._family.edges() if child.place in self._wanted]
+        """The new edges take mail; the old ones end with their last sessions.
+
+        Answered when those accept nothing: who connects after a reload never meets an edge of before it.
+        """
+        exchange.old = [child for child in self._family.edges() if child.place in self._wanted]
         for place in self._wanted:
             self._due.pop(place, None)
-        self._family.leave(RETIRE, old)
-        self._config, self._wanted, self._exchange = exchange.config, set(exchange.places), None
+        self._family.leave(RETIRE, exchange.old)
+        self._config, self._wanted = exchange.config, set(exchange.places)
+        self._exchange, self._exchanged = None, exchange
         self._shop.adopt(exchange.ports)
         self._teller.adopt(exchange.config)
-        self._answer([])
 
     def _give_up(self, exchange: Exchange) -> None:
         for child in self._family.edges():

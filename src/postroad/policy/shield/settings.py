@@ -39,7 +39,8 @@ class BanSettings(Settings):
     )
     never: tuple[AnyNetwork, ...] = Field(
         LOOPBACK,
-        description="Networks that are never banned; those of `access.relay_networks` neither.",
+        description="Networks that are never banned; those of `access.relay_networks`, and of `proxies` and `xclient` "
+        "of listeners, neither.",
     )
     answer: Literal["defer", "reject", "silence"] = Field(
         "defer", description="What a banned client gets: 421, 554, or no word before the connection is closed."
