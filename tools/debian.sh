@@ -3,12 +3,13 @@
 # Usage: debian.sh tests | bench | compile | image | packages NAME...
 set -euo pipefail
 
-# Each line: a package, and a program by which we know that it is there, however it was installed.
+# Each line: a package, and a program or file by which we know that it is there, however it was installed.
 tests() {
     cat <<'LIST'
 postfix          postfix
 swaks            swaks
 python3-spf      /usr/lib/python3/dist-packages/spf.py
+golang-blitiri-go-spf-dev /usr/share/gocode/src/blitiri.com.ar/go/spf/testdata/rfc7208-tests.yml
 curl             curl
 msmtp            msmtp
 gsasl            gsasl
@@ -52,7 +53,7 @@ image() { echo "buildah buildah"; }
 missing() {
     local package program
     while read -r package program; do
-        PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || echo "$package"
+        PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || [ -e "$program" ] || echo "$package"
     done
 }
 

@@ -98,6 +98,8 @@ def _run(options: argparse.Namespace) -> int:
     print(report.table(middle))
     print(report.verdict_lines(said))
     print(report.several_lines(middle))
+    if not options.only and not options.relay:
+        mailauth(options)
     if options.json:
         options.json.write_text(report.as_json(known, results, middle))
     if options.markdown:

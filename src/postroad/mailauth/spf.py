@@ -1,13 +1,15 @@
 """SPF: may this client send mail with this sender? The whole of RFC 7208's check_host (*pure*, DNS as a parameter).
 
 Nothing that a domain publishes makes it raise or go on for long: ten terms that ask DNS, two answers of nothing, ten
-names of one answer, all counted over includes and redirects together (RFC 7208 4.6.4). A fault of DNS is temperror and
+names of one answer, all counted over includes and redirects together (RFC 7208 4.6.4). The names of one answer may be
+asked about side by side; they are judged in their order, so nothing else changes. A fault of DNS is temperror and
 never a fail. RFC 7208 4 (the function), RFC 7208 5 and 6 (terms), RFC 7208 2.3 and 2.4 (identities).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import IPv4Address, ip_network
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -22,6 +24,7 @@ VOIDS: Final = 2  # answers of nothing
 NAMES: Final = 10  # of one MX or PTR answer
 _EXPLANATION: Final = 500  # characters of one that are worth telling
 _NOTHING: Final = Answer(DnsStatus.NO_NAME)
+Together: TypeAlias = Callable[[Lookup, Sequence[str], str], AbstractAsyncContextManager[Iterable[Awaitable[Answer]]]]
 
 
 class Spf(Struct, frozen=True, gc=False):
@@ -46,26 +49,44 @@ class _FaultError(PostroadError):
         self.result = result
 
 
+@asynccontextmanager
+async def in_turn(lookup: Lookup, names: Sequence[str], kind: str) -> AsyncIterator[Iterable[Awaitable[Answer]]]:
+    """The answers for `names`, in order; each is asked for when it is waited for."""
+    yield (lookup(name, kind) for name in names)
+
+
 async def check_host(  # noqa: PLR0913  the parameters of RFC 7208 4.1, and what it is asked with
-    lookup: Lookup, ip: str, domain: str, sender: str, *, helo: str, receiver: str, now: int = 0
+    lookup: Lookup,
+    ip: str,
+    domain: str,
+    sender: str,
+    *,
+    helo: str,
+    receiver: str,
+    now: int = 0,
+    together: Together = in_turn,
 ) -> Spf:
     """Check the client `ip` for `domain`, which is that of `sender` or of the HELO name (RFC 7208 4).
 
     `sender` is an address, "postmaster@" and the HELO name for that identity and for the null reverse-path; `receiver`
-    is our own name and `now` seconds since 1970, both for explanations alone.
+    is our own name and `now` seconds since 1970, both for explanations alone. `together` asks for several names: in
+    turn, or side by side (`net/dns/asking`).
     """
     address = address_of(ip)
     if address is None:
         return Spf("none", domain, reason="the client has no IP address")
-    return await _Check(lookup, address, sender, helo, receiver, now).run(domain)
+    return await _Check(lookup, together, address, sender, helo, receiver, now).run(domain)
 
 
 class _Check:
     """The state of one check."""
 
-    def __init__(self, lookup: Lookup, ip: Address, sender: str, helo: str, receiver: str, now: int) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  see check_host
+        self, lookup: Lookup, together: Together, ip: Address, sender: str, helo: str, receiver: str, now: int
+    ) -> None:
         local, at, domain = sender.rpartition("@")
         self._lookup = lookup
+        self._together = together
         self._ip = ip
         self._kind = "A" if isinstance(ip, IPv4Address) else "AAAA"
         local = (local if at else "") or "postmaster"
@@ -154,9 +175,11 @@ class _Check:
         hosts = [record.exchange for record in answer.records if isinstance(record, MxRecord)]
         if len(hosts) > NAMES:
             raise _FaultError("permerror", f"{target} has {len(hosts)} mail exchangers, more than {NAMES}")
-        for host in hosts:
-            if host and self._is_among(await self._addresses(host), one):
-                return True
+        hosts = [host for host in hosts if host]
+        async with self._together(self._answer, hosts, self._kind) as answers:
+            for host, pending in zip(hosts, answers, strict=True):
+                if self._is_among(_texts(self._judged(host, self._kind, await pending)), one):
+                    return True
         return False
 
     async def _has_name_below(self, target: str) -> bool:
@@ -185,8 +208,14 @@ class _Check:
 
     async def _ask(self, name: str, kind: str) -> Answer:
         """The answer, in which nothing is counted."""
+        return self._judged(name, kind, await self._answer(name, kind))
+
+    async def _answer(self, name: str, kind: str) -> Answer:
         name = shortened(name)
-        answer = await self._lookup(name, kind) if _is_name(name, labels=1) else _NOTHING
+        return await self._lookup(name, kind) if _is_name(name, labels=1) else _NOTHING
+
+    def _judged(self, name: str, kind: str, answer: Answer) -> Answer:
+        name = shortened(name)
         if answer.is_temporary:
             raise _FaultError("temperror", f"DNS does not answer for {name} {kind}: {answer.status.value}")
         if not answer.records:
@@ -208,10 +237,11 @@ class _Check:
                 if self._voids > VOIDS:
                     raise _FaultError("permerror", f"more than {VOIDS} names that it asks for do not exist")
             names = []
-            for host in _texts(answer)[:NAMES]:
-                found = await self._lookup(host, self._kind)
-                if any(address_of(text) == self._ip for text in _texts(found)):
-                    names.append(host.lower().removesuffix("."))
+            hosts = _texts(answer)[:NAMES]
+            async with self._together(self._lookup, hosts, self._kind) as answers:
+                for host, pending in zip(hosts, answers, strict=True):
+                    if any(address_of(text) == self._ip for text in _texts(await pending)):
+                        names.append(host.lower().removesuffix("."))
             self._names = names
         return self._names
 

@@ -19,7 +19,7 @@ from postroad.mailauth.spf import Spf, check_host
 from postroad.message.headers import header_section
 from postroad.model.dns import Lookup
 from postroad.net.clock import Clock
-from postroad.net.dns.asking import ask_all
+from postroad.net.dns.asking import ask_all, side_by_side
 from postroad.policy.context import MessageContext, RcptContext
 from postroad.policy.findings import SpfResult
 
@@ -36,7 +36,9 @@ async def check_sender(
     now = clock.now() // _SECOND
     try:
         async with asyncio.timeout(timeout):
-            found = await check_host(dns, ctx.peer.ip, domain, address, helo=helo, receiver=hostname, now=now)
+            found = await check_host(
+                dns, ctx.peer.ip, domain, address, helo=helo, receiver=hostname, now=now, together=side_by_side
+            )
     except TimeoutError:
         found = Spf("temperror", domain, reason=f"DNS took longer than {timeout:g} s")
     words = f"{found.reason} (its explanation: {found.explanation})" if found.explanation else found.reason

@@ -252,6 +252,32 @@ def test_hostile_records_are_bounded() -> None:
     assert of("v=spf1 " + "x" * 65000) == "permerror"
 
 
+def test_answers_of_64_kilobytes_lead_to_few_questions() -> None:
+    hosts = [f"h{number}.example.com" for number in range(4000)]  # some 64 KiB in an answer
+    spf = {"TXT": ["v=spf1 mx ptr exists:%{p}.example -all"]}
+    reverse = {"10.2.0.192.in-addr.arpa": {"PTR": hosts}}
+    exchangers = Zone({"example.com": {**spf, "MX": [f"10 {host}" for host in hosts]}, **reverse})
+    assert check(exchangers).reason == "example.com has 4000 mail exchangers, more than 10"
+    assert exchangers.asked == [("example.com", "TXT"), ("example.com", "MX")]
+    names = Zone({"example.com": {"TXT": ["v=spf1 ptr ptr:example.org exists:%{p}.example -all"]}, **reverse})
+    assert check(names).result == "fail"
+    assert len(names.asked) == 1 + 1 + 10 + 1  # the names of the client are found out once
+    texts = Zone({"example.com": {"TXT": ["v=spf1 include:example.com -all"] * 2000}})
+    assert (check(texts).reason, len(texts.asked)) == ("example.com has 2000 SPF records", 1)
+    addresses = Zone({"example.com": {"TXT": ["v=spf1 a -all"], "A": ["10.0.0.1"] * 4000}})
+    assert (check(addresses).result, len(addresses.asked)) == ("fail", 2)
+
+
+def test_a_tree_of_includes_and_redirects_ends_at_ten_terms() -> None:
+    wide = "v=spf1 " + "include:%{d1r}.example include:example.com " * 1000 + "redirect=example.com"
+    every = Zone({name: {"TXT": [wide]} for name in ("example.com", "example.example")})
+    assert check(every).reason.startswith("more than 10 terms ask DNS")
+    assert len(every.asked) == 11
+    round_and_round = Zone({"example.com": {"TXT": ["v=spf1 redirect=example.com"]}})
+    assert check(round_and_round).reason.startswith("more than 10 terms ask DNS")
+    assert len(round_and_round.asked) == 11
+
+
 def slowly_shortened(name: str) -> str:
     """As RFC 7208 7.3 says it, label by label."""
     name = name.removesuffix(".")

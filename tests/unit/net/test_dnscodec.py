@@ -243,3 +243,12 @@ def test_any_mx_answer_is_read_as_written(name: str, exchanges: list[tuple[int, 
     reading = ask("MX", *(f"{name}. {ttl} MX {number} {host}." for number, host in exchanges), name=name)
     expected = tuple(dict.fromkeys(MxRecord(number, host) for number, host in exchanges))
     assert reading.answer == Answer(DnsStatus.FOUND, expected, ttl, authentic=False, canonical=name)
+
+
+def test_an_answer_of_64_kilobytes_is_read_to_its_end() -> None:
+    hosts = tuple(f"h{number}.example.com" for number in range(3000))
+    question = encode_question(77, "example.com", "MX")
+    data = respond(question, *(f"example.com. 60 MX 10 {host}." for host in hosts))
+    assert 60_000 < len(data) < 65_536
+    answer = read_answer(data, question, "MX").answer
+    assert {record.exchange for record in answer.records if isinstance(record, MxRecord)} == set(hosts)

@@ -98,3 +98,49 @@ async def test_dns_that_never_answers_is_a_temporary_error() -> None:
     answer = await answered(given)
     assert isinstance(answer, Adjust)
     assert answer.tags == ("spf:temperror",)
+
+
+async def test_hosts_and_names_are_asked_about_side_by_side() -> None:
+    hosts = ("m1.many.example", "m2.many.example", "m3.many.example")
+    zone = Zone(
+        {
+            "many.example": {"TXT": ["v=spf1 mx ptr -all"], "MX": [f"10 {host}" for host in hosts]},
+            "7.100.51.198.in-addr.arpa": {"PTR": [f"p.{host}" for host in hosts]},
+            **{host: {"A": ["192.0.2.1"]} for host in hosts},
+            **{f"p.{host}": {"A": ["198.51.100.7"]} for host in hosts},
+        }
+    )
+    together = asyncio.Barrier(len(hosts))
+
+    async def dns(name: str, kind: str) -> DnsAnswer:
+        if kind == "A":
+            async with asyncio.timeout(30):
+                await together.wait()  # for all the others: in turn it would be for ever
+        return await zone(name, kind)
+
+    ctx = sample(RcptContext, sender="a@many.example")
+    await answered(spf(ctx, dns=dns, clock=ManualClock(), ourselves=OURSELVES))
+    result = ctx.facts.get(SpfResult)
+    assert result is not None
+    assert (result.result, result.reason) == ("pass", "many.example says ptr")
+
+
+async def test_nobody_waits_for_hosts_behind_the_one_that_matches() -> None:
+    hosts = {"m1.two.example": {"A": ["198.51.100.7"]}, "m2.two.example": {"A": ["192.0.2.1"]}}
+    zone = Zone({"two.example": {"TXT": ["v=spf1 mx -all"], "MX": [f"10 {host}" for host in hosts]}, **hosts})
+    given_up = []
+
+    async def dns(name: str, kind: str) -> DnsAnswer:
+        if name == "m2.two.example":
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                given_up.append(name)
+                raise
+        return await zone(name, kind)
+
+    ctx = sample(RcptContext, sender="a@two.example")
+    await answered(spf(ctx, dns=dns, clock=ManualClock(), ourselves=OURSELVES))
+    result = ctx.facts.get(SpfResult)
+    assert result is not None
+    assert (result.result, given_up) == ("pass", ["m2.two.example"])

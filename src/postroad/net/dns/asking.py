@@ -5,7 +5,8 @@ when it leads back to the address (it is forward-confirmed then); anybody may cl
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
@@ -36,6 +37,18 @@ async def ask(lookup: Lookup, name: str, kind: str, seconds: float) -> Answer:
 async def ask_all(lookup: Lookup, questions: Iterable[tuple[str, str, float]]) -> list[Answer]:
     """The answers to (name, kind, seconds), asked side by side."""
     return list(await asyncio.gather(*(ask(lookup, *question) for question in questions)))
+
+
+@asynccontextmanager
+async def side_by_side(lookup: Lookup, names: Sequence[str], kind: str) -> AsyncIterator[Iterable[Awaitable[Answer]]]:
+    """The answers for `names`, in order, all asked for at once; what nobody waited for in the end is given up."""
+    asked = [asyncio.ensure_future(lookup(name, kind)) for name in names]
+    try:
+        yield asked
+    finally:
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def addresses_of(lookup: Lookup, names: Sequence[str], seconds: float) -> list[tuple[str, list[Answer]]]:
