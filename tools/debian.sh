@@ -40,6 +40,7 @@ debhelper        dh
 dpkg-dev         dpkg-buildpackage
 lintian          lintian
 opendkim         opendkim
+softhsm2         softhsm2-util
 util-linux       setpriv
 LIST
 }

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from postroad.mailauth.arc import Chain
@@ -77,6 +78,7 @@ def bare(own: SigningKey, octets: bytes) -> tuple[float, float]:
         digest = sha256(octets).digest()
         signature, known = private.sign(digest), private.public_key()
         return least(lambda: private.sign(digest)), least(lambda: known.verify(signature, digest))
+    assert isinstance(private, RSAPrivateKey)
     padding, algorithm = PKCS1v15(), SHA256()
     made, public = private.sign(octets, padding, algorithm), private.public_key()
     return (

@@ -13,7 +13,7 @@ from random import Random
 
 import dkim
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from postroad.mailauth.dkim_private import SigningKey
 from postroad.mailauth.dkim_terms import SigningTerms
@@ -45,7 +45,8 @@ def dkimpy_says(message: bytes, place: int = 0) -> bool:
 
 
 def ed25519_seed(own: SigningKey) -> bytes:
-    return b64encode(own._private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()))
+    private = load_pem_private_key(own.pem(), None)
+    return b64encode(private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()))
 
 
 def dkimpy_signs(message: bytes, own: SigningKey, terms: SigningTerms) -> bytes:

@@ -29,6 +29,7 @@ LATE: Final = (
     "josepy",
     "joserfc",
     "opentelemetry",
+    "pkcs11",
     "publicsuffixlist",
     "redis",
     "requests",

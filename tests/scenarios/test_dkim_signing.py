@@ -121,3 +121,42 @@ def test_what_is_sent_is_signed_as_it_leaves(served: tuple[Relay, Client]) -> No
         assert refused.code != 0
         assert "is no private key in PEM" in refused.out + refused.err
         assert selectors(send(relay, joe, "as before")) == [RSA.selector, NEXT.selector]
+
+
+OWN = """
+[process]
+edges = 1
+[dkim]
+[[dkim.keys]]
+domain = "example.com"
+selector = "{rsa.selector}"
+key = {{ file = "{folder}/rsa" }}
+authors = ["relay.example.com"]
+[dsn]
+postmaster_copies = ["bounce"]
+[[routes]]
+recipients = ["fails.example"]
+then.fail = "550 5.7.1 no mail for these"
+[[aliases]]
+entries = {{ "all@ours.example" = ["ann@ours.example", "bob@ours.example"] }}
+"""
+
+
+def test_reports_of_ours_are_signed(tmp_path: Path) -> None:
+    (tmp_path / "rsa").write_bytes(RSA.pem())
+    with Relay(tmp_path, OWN.format(rsa=RSA, folder=tmp_path) + CAPTURE) as relay:
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=60) as client:
+            text = "From: joe@example.com\r\nSubject: first\r\n\r\nhello\r\n"
+            client.sendmail("joe@example.com", ["x@fails.example"], text)
+            client.sendmail("joe@example.com", ["all@ours.example"], text, rcpt_options=["NOTIFY=SUCCESS"])
+        own = relay.wait_captured(b"From: Mail Delivery System <MAILER-DAEMON@relay.example.com>\r\n", 3)
+        reports = [mail.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2] for mail in own]
+        assert [selectors(one) for one in reports] == [[RSA.selector]] * 3
+        assert all(is_right(one, 0) for one in reports)
+        made = {one["report"] for one in relay.wait_for("DsnQueued", 3)}
+        signed = relay.wait_for("MessageSigned", 3)
+        assert {one["id"] for one in signed} == made
+        assert {one["reason"] for one in signed} == {"mail of relay.example.com"}
+        assert {one["reason"] for one in relay.wait_for("MessageUnsigned", 2)} == {
+            "no key is for mail of example.com by the listener test"
+        }

@@ -32,7 +32,7 @@ from postroad.net.dns.asking import ask_all
 from postroad.net.dns.resolver import Resolver
 
 MAKE_KEY: Final = Late[MakeKey]("postroad.mailauth.dkim_private", "MAKE")
-READ_KEY: Final = Late[ReadKey]("postroad.mailauth.dkim_private", "READ")
+READ_KEY: Final = Late[ReadKey]("postroad.mailauth.dkim_keys", "READ")
 KINDS: Final = ("rsa", "ed25519")
 PUBLISHED: Final = "in DNS"
 DNS_SECONDS: Final = 10.0
@@ -219,8 +219,8 @@ def _configured(config: Config, domain: str) -> list[tuple[DkimKeySettings, Show
     settings = () if config.dkim is None else config.dkim.keys
     found: list[tuple[DkimKeySettings, KeyFacts]] = []
     for at, one in enumerate(settings):
-        pem = read_secret(one.key, f"dkim.keys[{at}].key").encode()
-        found.append((one, READ_KEY.load()(one.domain, one.selector, pem)))
+        option = f"dkim.keys[{at}].key"
+        found.append((one, READ_KEY.load()(one.domain, one.selector, one.key, option, read_secret)))
     shown = []
     for one, facts in found:
         if not domain or one.domain == domain:

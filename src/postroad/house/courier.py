@@ -7,7 +7,7 @@ runs; a file or secret that cannot be read is a ConfigError.
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -24,6 +24,7 @@ from postroad.house.returns import has_files, paths_of
 from postroad.listener.intake import Rewrite
 from postroad.model.address import parse_mailbox
 from postroad.model.dns import Lookup
+from postroad.model.envelope import Envelope
 from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
 from postroad.model.security import TlsObserver
@@ -63,6 +64,7 @@ class Tools(Struct, frozen=True):
     convert: Convert
     delivering: Callable[[Deliver], Deliver] | None = None  # lets the watch over accounts hear of outcomes
     observe_tls: TlsObserver | None = None  # counts for TLS reports
+    sign_own: Callable[[Envelope, bytes], Awaitable[Envelope]] | None = None  # mail that we make
 
 
 class Courier(Struct, frozen=True, kw_only=True):
@@ -101,7 +103,7 @@ def courier_of(config: Config, tools: Tools, old: Courier | None = None) -> Cour
         cached_plan=cached_plan,
         deliver=_deliver(config, tools, deliverer),
         retries=retries_of(config.queue, config.retry),
-        reporting=reporting_of(config),
+        reporting=reporting_of(config, tools.sign_own),
         shaping=shaping,
         fallback_of=fallback_of if has_fallbacks or had_fallbacks else None,
     )
@@ -236,14 +238,15 @@ def _shaping(config: Config, old: Courier | None) -> Shaping | None:
     return Shaping(config.shaping, recipients=recipients)
 
 
-def reporting_of(config: Config) -> Reporting:
-    """How reports to senders are made."""
+def reporting_of(config: Config, sign: Callable[[Envelope, bytes], Awaitable[Envelope]] | None = None) -> Reporting:
+    """How reports to senders are made; with keys they are signed by `sign`."""
     return Reporting(
         hostname=config.hostname,
         return_size=config.queue.return_size,
         languages=read_languages(config.dsn).languages,
         postmaster=parse_mailbox(config.postmaster),
         copies=frozenset(config.dsn.postmaster_copies),
+        sign=None if config.dkim is None else sign,
     )
 
 

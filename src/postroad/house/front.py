@@ -21,7 +21,6 @@ from postroad.house.reports.taken import reports_of
 from postroad.house.returns import returned_of
 from postroad.house.ruling import rules_as_policies
 from postroad.house.securing import tls_of
-from postroad.house.signatures import sign_of
 from postroad.listener.drops import LISTENER as DROPS
 from postroad.listener.drops import Parts
 from postroad.listener.intake import Intake, Rewrite, Spooling
@@ -34,7 +33,7 @@ from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.policies.relay_control import RelayControl
 from postroad.policy.rates.choice import Choice
-from postroad.queue.announce import Announcer
+from postroad.queue.announce import Announcer, Putting
 from postroad.store.drops import DropFolder
 
 LOOK_SECONDS: Final = 1.0
@@ -44,7 +43,7 @@ class Way(Struct, frozen=True):
     """How accepted mail goes on, the same for every front of the process.
 
     `eyes` see who is banned, held or locked; `admitting` lets the watch over accounts hear of mail where it is
-    admitted. `tally` counts what reports about DMARC tell.
+    admitted. `tally` counts what reports about DMARC tell; `own` is the spool for mail that we make.
     """
 
     spool: Spooling
@@ -57,6 +56,7 @@ class Way(Struct, frozen=True):
     tally: Tally
     eyes: Eyes | None = None
     admitting: Callable[[Admit], Admit] | None = None
+    own: Putting | None = None
 
 
 class Front(Struct, frozen=True):
@@ -98,7 +98,7 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
     )
     admit = way.admit if config.breaker is None or way.admitting is None else way.admitting(way.admit)
     announcer = Announcer(
-        spool=way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
+        spool=way.own or way.spool, admit=way.admit, emit=way.emit, hostname=config.hostname, queue_ids=way.queue_ids
     )
     intake = Intake(
         spool=way.spool,
@@ -110,7 +110,7 @@ def front_of(config: Config, known: Known, rewrite: Rewrite | None, way: Way) ->
         limits=config.limits,
         inline=config.spool.inline_size,
         rewrite=rewrite,
-        sign=sign_of(config),
+        sign=None if known.signatures is None else known.signatures.accepted,
         expand=None if door is None else door.expand,
         announce=announcer.expanded,
     )

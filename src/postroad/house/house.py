@@ -33,7 +33,7 @@ from postroad.house.guard.guard import Guard
 from postroad.house.guard.lookout import Eyes
 from postroad.house.guard.orders import GuardOrders
 from postroad.house.injection import Injection, rules_of
-from postroad.house.known import read_known
+from postroad.house.known import own_signer, read_known
 from postroad.house.monitor import Monitor, Watched
 from postroad.house.processes.seat import Seat
 from postroad.house.rates import RateKeeper
@@ -60,6 +60,7 @@ from postroad.queue.actions import Surroundings
 from postroad.queue.dispatcher import Dispatcher
 from postroad.queue.notice import Notices
 from postroad.queue.operator import Operator
+from postroad.queue.own import OwnSigning, SignedPutting
 from postroad.queue.suspensions import Suspensions
 from postroad.routing.lanes import lane_named, with_tls
 from postroad.spool.spool import EmbeddedSpool
@@ -111,6 +112,7 @@ class House:
         self.suspensions = self._load_suspensions()
         self.workshop = Workshop(config, clock, emit)
         self.guard = Guard(config, _memory(seat), clock, emit, is_first=seat is None or seat.is_first)
+        self.own = OwnSigning(emit)
         self.reporting, self.tools = self._tools(turn)
         self.courier = courier_of(config, self.tools)
         self.spool = EmbeddedSpool(
@@ -126,8 +128,7 @@ class House:
         self.dispatcher = self._dispatcher(queue_ids)
         self.count_table = table_of(config.counting.accounts, is_shared=False) if seat is None else seat.board.accounts
         self.way = self._way(queue_ids)
-        known = read_known(config, self.keys, clock, emit)
-        self.front = front_of(config, known, self.courier.rewrite, self.way)
+        self.front = self._first_front()
         self.drop_folder = DropFolder(config.drop_folder)
         self.drops = Drops(self._drop_parts(self.front), config.drops.poll)
         self._fronts = [self.front]  # with those whose sessions still run
@@ -151,17 +152,23 @@ class House:
     def _tools(self, turn: Turn) -> tuple[Reporting, Tools]:
         reporting = Reporting(self.config, lambda: self.courier.resolver, self.clock, self.emit)
         convert, delivering = self.workshop.convert, self.guard.delivering
-        tools = Tools(self.clock, self.emit, turn, self.suspensions, convert, delivering, reporting.observer)
-        return reporting, tools
+        observe, sign = reporting.observer, self.own.sign
+        return reporting, Tools(self.clock, self.emit, turn, self.suspensions, convert, delivering, observe, sign)
 
     def _way(self, queue_ids: QueueIds) -> Way:
         guard, admit = self.guard, self.dispatcher.admit
-        self.reporting.send_by(Outbox(self.spool, admit, queue_ids))
-        guard.tell = Notices(spool=self.spool, admit=admit, emit=self.emit, queue_ids=queue_ids).tell
+        own = SignedPutting(self.spool, self.own)
+        self.reporting.send_by(Outbox(own, admit, queue_ids))
+        guard.tell = Notices(spool=own, admit=admit, emit=self.emit, queue_ids=queue_ids).tell
         eyes = Eyes(guard.board, guard.hear, self.clock)
         counting = Counting(self.count_table, self.clock, self.emit)
-        tally, crowd = self.reporting.tally, LocalCrowd()
-        return Way(self.spool, admit, queue_ids, self.emit, self.clock, counting, crowd, tally, eyes, guard.admitting)
+        tally, crowd, admits = self.reporting.tally, LocalCrowd(), guard.admitting
+        return Way(self.spool, admit, queue_ids, self.emit, self.clock, counting, crowd, tally, eyes, admits, own)
+
+    def _first_front(self) -> Front:
+        known = read_known(self.config, self.keys, self.clock, self.emit)
+        self.own.signer = own_signer(known)
+        return front_of(self.config, known, self.courier.rewrite, self.way)
 
     def _dispatcher(self, queue_ids: QueueIds) -> Dispatcher:
         regime = self.courier.regime
@@ -225,6 +232,7 @@ class House:
         """
         old_courier, old_front = self.courier, self.front
         self.config, self.courier, self.front = front.config, courier, front
+        self.own.signer = own_signer(front.known)
         self._fronts.append(front)
         for one in self._fronts:  # sessions that run give their mail to the routes that place it
             one.welcome.intake.rewrite = courier.rewrite
@@ -293,6 +301,7 @@ class House:
             await self.injection.close()
         if self.monitor is not None:
             await self.monitor.stop()
+        await self.own.close()
         await self.spool.close()
         if self.courier.sts is not None:
             await self.courier.sts.close()

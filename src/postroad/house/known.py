@@ -17,14 +17,16 @@ from postroad.house.issuers import has_same_issuers
 from postroad.house.returns import has_files
 from postroad.house.ruling import read_rules
 from postroad.house.securing import read_certificates
-from postroad.house.signatures import has_key_files
+from postroad.house.signatures import has_key_files, signatures_of
 from postroad.house.sources import reads_elsewhere as secrets_elsewhere
 from postroad.house.tables import Before, Tables, may_differ, read_tables
+from postroad.listener.sign import Signatures
 from postroad.model.greylisting import Greylist
 from postroad.model.records import Emit
 from postroad.net.clock import Clock
 from postroad.net.tls.certificates import Certificates
 from postroad.net.tls.keyfiles import KeyStore
+from postroad.queue.own import SignOwn
 
 
 class Known(Struct, frozen=True):
@@ -36,6 +38,7 @@ class Known(Struct, frozen=True):
     certificates: Certificates
     policies: tuple[Prepared, ...]
     ruling: Ruling
+    signatures: Signatures | None = None
 
     def start(self, clock: Clock, emit: Emit, before: "Known | None" = None) -> None:
         """Look after what is not that of `before`, which is looked after already."""
@@ -56,7 +59,12 @@ def read_known(config: Config, keys: KeyStore, clock: Clock, emit: Emit, old: Kn
     certificates = read_certificates(config, keys, None if old is None else old.certificates)
     auth = old.auth if old is not None and has_same_auth(old.config, config) else read_auth(config, clock)
     tables = read_tables(config, clock, emit, None if old is None else Before(old.config, old.tables))
-    return Known(config, tables, auth, certificates, policies, read_rules(config))
+    return Known(config, tables, auth, certificates, policies, read_rules(config), signatures_of(config))
+
+
+def own_signer(known: Known) -> SignOwn | None:
+    """What signs mail that we make; None without keys."""
+    return None if known.signatures is None else known.signatures.own
 
 
 def reads_elsewhere(config: Config) -> bool:

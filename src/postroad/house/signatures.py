@@ -1,4 +1,4 @@
-"""`[dkim]` at work: the keys are read, and accepted mail is signed by them. Without the section nothing is loaded.
+"""`[dkim]` at work: the keys are read, and mail that is accepted or our own is signed. Without it nothing is loaded.
 
 Key files may change behind unchanged options: a reload then reads them anew.
 """
@@ -7,14 +7,14 @@ from typing import Final
 
 from postroad.config.schema import Config
 from postroad.config.secrets import read_secret
-from postroad.listener.sign import MakeSign, Sign
+from postroad.listener.sign import MakeSign, Signatures
 from postroad.model.late import Late
 
 MAKE: Final = Late[MakeSign]("postroad.listener.signing", "MAKE")
 
 
-def sign_of(config: Config) -> Sign | None:
-    """What signs mail as it is accepted; None when nothing does. ConfigError when a key cannot be used. Slow."""
+def signatures_of(config: Config) -> Signatures | None:
+    """What signs mail; None when nothing does. ConfigError when a key cannot be used. Slow."""
     return None if config.dkim is None else MAKE.load()(config.dkim, read_secret)
 
 

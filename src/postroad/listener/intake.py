@@ -15,7 +15,7 @@ from postroad.listener.sign import Sign
 from postroad.listener.transaction import Transaction
 from postroad.message.trace import Hop, format_date, read_head, received_field
 from postroad.model.envelope import Envelope, Recipient
-from postroad.model.errors import SpoolError, SpoolFullError
+from postroad.model.errors import PostroadError, SpoolError, SpoolFullError
 from postroad.model.queueid import QueueIds
 from postroad.model.records import Emit, MessageAccepted, MessageDiscarded, RecipientDiscarded, Record
 from postroad.model.route import TLS_OPTIONAL
@@ -279,7 +279,7 @@ class Intake:
         def signed(envelope: Envelope, note: Record | None) -> None:
             self._store(envelope, content, notes if note is None else [*notes, note], done, told)
 
-        def unreadable(error: SpoolError) -> None:
+        def unreadable(error: PostroadError) -> None:
             if not isinstance(content, bytes):
                 content.discard()
             done(Receipt(replies.STORAGE_ERROR, str(error)))

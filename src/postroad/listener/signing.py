@@ -1,24 +1,29 @@
 """Signing mail as it is accepted, after every edit: which keys, and the body read for it (RFC 6376 5).
 
 Signatures stand on top of the envelope's prefix and cover the header section as it leaves, prefix and content. Mail of
-strangers is never signed; it can be sealed, with what was found out of it (RFC 8617 5.1). Content in memory is read at
-once; large content piece by piece, and the event loop goes on meanwhile.
+strangers is never signed; it can be sealed, with what was found out of it (RFC 8617 5.1). Mail that we make ourselves
+is signed like that of others, but comes in by no listener and no login. Content in memory is read at once; large
+content piece by piece, and the event loop goes on meanwhile.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from postroad.listener.sign import MakeSign, ReadSecret, Sign, Signed, Unreadable
+from postroad.listener.sign import MakeSign, Signatures, Signed, Unreadable
+from postroad.listener.signbench import Bench
 from postroad.listener.signsettings import DkimKeySettings, DkimSettings
 from postroad.listener.transaction import Transaction
 from postroad.mailauth.arc import ArcResult, Chain
 from postroad.mailauth.arc_seal import Sealing
 from postroad.mailauth.body_hash import BodyHashes, feed_body, read_body
-from postroad.mailauth.dkim_private import SigningKey, read_signing_key
+from postroad.mailauth.dkim_facts import ReadSecret
+from postroad.mailauth.dkim_keys import signing_key
+from postroad.mailauth.dkim_private import SigningKey
 from postroad.mailauth.dkim_sign import Signing
 from postroad.mailauth.dkim_terms import SigningTerms
 from postroad.mailauth.fields import Fields
@@ -28,9 +33,10 @@ from postroad.model.address import parse_domain
 from postroad.model.content import cut
 from postroad.model.days import seconds_of
 from postroad.model.envelope import Envelope
-from postroad.model.errors import AddressError, SpoolError
+from postroad.model.errors import AddressError, SigningError, SpoolError
 from postroad.model.option import NEVER
 from postroad.model.policyrecords import MessageSigned, MessageUnsigned
+from postroad.model.record import Record
 from postroad.policy.strangers import covers, is_stranger
 from postroad.spool.draft import Draft, whole
 
@@ -48,15 +54,29 @@ class Use(Struct, frozen=True):
     begins: float = 0.0
     ends: float = NEVER
 
-    def signs(self, authors: Sequence[str], envelope: Envelope, now: int) -> bool:
-        """True for mail of one of the domains `authors` that this key is for."""
+    def obstacle(self, authors: Sequence[str], envelope: Envelope, now: int) -> str:
+        """Why it does not sign mail of the domains `authors`; "" when it may."""
         origin = envelope.origin
-        return (
-            self.begins <= now < self.ends
-            and (not self.listeners or origin.listener in self.listeners)
-            and (not self.logins or origin.login in self.logins)
-            and any(covers(self.authors, author) for author in authors)
-        )
+        if now < self.begins:
+            return f"begins on {_day(self.begins)}"
+        if now >= self.ends:
+            return f"ended on {_day(self.ends)}"
+        if self.listeners and origin.listener not in self.listeners:
+            return f"only what comes in by {', '.join(self.listeners)}"
+        if self.logins and origin.login not in self.logins:
+            return f"only what the logins {', '.join(self.logins)} send"
+        if not any(covers(self.authors, author) for author in authors):
+            return f"only mail of {', '.join(self.authors)}"
+        return ""
+
+    def grounds(self, authors: Sequence[str], envelope: Envelope) -> str:
+        """Why it signs mail that it may sign."""
+        words = [f"author {author}" for author in authors if covers(self.authors, author)]
+        words += [f"listener {envelope.origin.listener}"] * bool(self.listeners)
+        words += [f"login {envelope.origin.login}"] * bool(self.logins)
+        words += [f"since {_day(self.begins)}"] if self.begins else []
+        words += [f"until {_day(self.ends)}"] if self.ends != NEVER else []
+        return ", ".join(words)
 
 
 class Signer:
@@ -67,6 +87,8 @@ class Signer:
         self._seal = seal
         self._uses = tuple(uses)
         self._terms = terms
+        keys = [use.key for use in uses] + ([seal] if seal is not None else [])
+        self._bench = Bench() if any(key.waits for key in keys) else None  # all wait for what one of them waits for
         self._running: set[asyncio.Task[None]] = set()
 
     def sign(
@@ -89,18 +111,38 @@ class Signer:
         if self._seal is not None and found is not None:
             self._sealed(self._seal, found, envelope, (fields, len(section), content), signed, unreadable)
             return
-        now = envelope.arrived // _SECOND
-        authors = authors_of(fields)
-        keys = keys_for(self._uses, authors, envelope, now)
         body = BodyHashes()
+        signing, note = self._signing(fields, body, envelope)
+        if signing is None:
+            signed(envelope, note)
+            return
+        self._read(
+            content, len(section), body, signing.lines, lambda top: signed(with_lines(envelope, top), note), unreadable
+        )
+
+    async def own(self, envelope: Envelope, content: bytes) -> tuple[Envelope, Record]:
+        """`envelope`, of mail that we made, with the signatures it gets; and what is to be told of it."""
+        section, body = header_section(content), BodyHashes()
+        signing, note = self._signing(Fields(envelope.prefix.encode() + section), body, envelope)
+        if signing is None:
+            return envelope, note
+        feed_body(content, len(section), body)
+        try:
+            top = signing.lines() if self._bench is None else await self._bench.run(signing.lines)
+        except SigningError as error:
+            return envelope, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=str(error))
+        return with_lines(envelope, top), note
+
+    def _signing(self, fields: Fields, body: BodyHashes, envelope: Envelope) -> tuple[Signing | None, Record]:
+        """What signs a message with these `fields`, None when nothing does; and what is to be told of it."""
+        now, authors = envelope.arrived // _SECOND, authors_of(fields)
+        keys = keys_for(self._uses, authors, envelope, now)
         signing = Signing(fields, body, keys, now, self._terms)
         if not keys or signing.fault:
             reason = signing.fault or why_not(authors, envelope)
-            signed(envelope, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=reason))
-            return
+            return None, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=reason)
         names, reason = tuple(key.name for key in keys), f"mail of {', '.join(authors)}"
-        note = MessageSigned(at=envelope.arrived, id=envelope.id, keys=names, reason=reason)
-        self._read(content, len(section), body, lambda: signed(with_lines(envelope, signing), note), unreadable)
+        return signing, MessageSigned(at=envelope.arrived, id=envelope.id, keys=names, reason=reason)
 
     def _sealed(
         self,
@@ -121,25 +163,34 @@ class Signer:
             signed(envelope, MessageUnsigned(at=envelope.arrived, id=envelope.id, reason=f"not sealed: {fault}"))
             return
         note = MessageSigned(at=envelope.arrived, id=envelope.id, keys=(key.name,), reason="sealed for those behind us")
-        self._read(content, start, body, lambda: signed(with_lines(envelope, sealing), note), unreadable)
+        self._read(content, start, body, sealing.lines, lambda top: signed(with_lines(envelope, top), note), unreadable)
 
     def _read(
-        self, content: bytes | Draft, start: int, body: BodyHashes, done: Callable[[], None], unreadable: Unreadable
+        self,
+        content: bytes | Draft,
+        start: int,
+        body: BodyHashes,
+        lines: Callable[[], bytes],
+        done: Callable[[bytes], None],
+        unreadable: Unreadable,
     ) -> None:
-        """Read the body, which begins at `start`, and then call `done`."""
-        all_of_it = whole(content)
+        """Read the body, which begins at `start`, and then call `done` with the `lines`."""
+        all_of_it, bench = whole(content), self._bench
         if isinstance(all_of_it, bytes):
             feed_body(all_of_it, start, body)
-            done()
-            return
+            if bench is None:
+                done(lines())
+                return
 
         async def later() -> None:
             try:
-                await read_body(all_of_it, start, body)
-            except SpoolError as error:
+                if not isinstance(all_of_it, bytes):
+                    await read_body(all_of_it, start, body)
+                top = lines() if bench is None else await bench.run(lines)
+            except (SpoolError, SigningError) as error:
                 unreadable(error)
                 return
-            done()
+            done(top)
 
         task = asyncio.ensure_future(later())
         self._running.add(task)
@@ -153,24 +204,25 @@ def claim_of(envelope: Envelope) -> str:
     return fields.value(places[0]).decode("ascii", "replace").strip() if places else ""
 
 
-def with_lines(envelope: Envelope, signing: Signing | Sealing) -> Envelope:
+def with_lines(envelope: Envelope, top: bytes) -> Envelope:
     """`envelope` with its signatures on top."""
-    return replace(envelope, prefix=signing.lines().decode("ascii") + envelope.prefix)
+    return replace(envelope, prefix=top.decode("ascii") + envelope.prefix)
 
 
 def why_not(authors: Sequence[str], envelope: Envelope) -> str:
     """Why no key signs mail of `authors`."""
     if not authors:
         return "the From field has no address with a domain"
+    listener = f"by the listener {envelope.origin.listener}" if envelope.origin.listener else "that we make ourselves"
     login = f" of the login {envelope.origin.login}" if envelope.origin.login else ""
-    return f"no key is for mail of {', '.join(authors)} by the listener {envelope.origin.listener}{login}"
+    return f"no key is for mail of {', '.join(authors)} {listener}{login}"
 
 
 def keys_for(uses: Sequence[Use], authors: Sequence[str], envelope: Envelope, now: int) -> list[SigningKey]:
     """The keys that sign: of each domain and kind the one that began last, in the order of the configuration."""
     newest: dict[tuple[str, str], Use] = {}
     for use in uses:
-        if use.signs(authors, envelope, now):
+        if not use.obstacle(authors, envelope, now):
             place = (use.key.domain, use.key.kind)
             known = newest.get(place)
             if known is None or use.begins > known.begins:
@@ -195,7 +247,11 @@ def _domains(text: str) -> Iterator[str]:
             continue
 
 
-def make_sign(settings: DkimSettings, read: ReadSecret) -> Sign:
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def make_sign(settings: DkimSettings, read: ReadSecret) -> Signatures:
     """What signs as `settings` say; ConfigError when a key cannot be used. Slow."""
     header, _, body = settings.canonicalization.partition("/")
     terms = SigningTerms(
@@ -208,13 +264,14 @@ def make_sign(settings: DkimSettings, read: ReadSecret) -> Sign:
     seal = settings.seal
     key = None
     if seal is not None:
-        key = read_signing_key(seal.domain, seal.selector, read(seal.key, "dkim.seal.key").encode())
-    return Signer([use_of(one, read, f"dkim.keys[{at}].key") for at, one in enumerate(settings.keys)], terms, key).sign
+        key = signing_key(seal.domain, seal.selector, seal.key, "dkim.seal.key", read)
+    signer = Signer([use_of(one, read, f"dkim.keys[{at}].key") for at, one in enumerate(settings.keys)], terms, key)
+    return Signatures(signer.sign, signer.own)
 
 
 def use_of(settings: DkimKeySettings, read: ReadSecret, option: str) -> Use:
     """One key with what it signs; ConfigError, naming `option`, when it cannot be used."""
-    key = read_signing_key(settings.domain, settings.selector, read(settings.key, option).encode())
+    key = signing_key(settings.domain, settings.selector, settings.key, option, read)
     return Use(
         key,
         settings.authors or (settings.domain,),

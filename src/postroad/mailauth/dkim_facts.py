@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from postroad.model.option import Secret
+
 
 class KeyFacts(Struct, frozen=True):
     """A key of type `kind` ("rsa" or "ed25519"): `name` is where `record` is to be published in DNS.
@@ -22,4 +24,6 @@ class KeyFacts(Struct, frozen=True):
 
 
 MakeKey = Callable[[str, str, str, int], tuple[bytes, KeyFacts]]  # domain, selector, kind, bits: the key in PEM
-ReadKey = Callable[[str, str, bytes], KeyFacts]  # domain, selector, the key in PEM
+ReadSecret = Callable[[Secret, str], str]  # the text of what an option keeps secret
+# Domain, selector, the key as the option of this name has it, and what reads it.
+ReadKey = Callable[[str, str, Secret, str, ReadSecret], KeyFacts]

@@ -4,12 +4,13 @@ Keys come as PEM text; what a key is never shows in a repr or an error. RSA keys
 and 2048 when they are made here.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -20,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from postroad.mailauth.dkim_facts import KeyFacts, MakeKey, ReadKey
+from postroad.mailauth.dkim_facts import KeyFacts, MakeKey
 from postroad.mailauth.dkim_key import LEAST_BITS, MOST_BITS
 from postroad.mailauth.dkim_tags import encode_base64
+from postroad.mailauth.tokenuri import TokenUri
 from postroad.model.address import parse_domain
 from postroad.model.errors import AddressError, ConfigError
 
@@ -36,22 +38,42 @@ _PADDING: Final = PKCS1v15()
 _HASHED: Final = Prehashed(SHA256())
 
 
+class Kept(Protocol):
+    """A private key that we do not have, but may sign with."""
+
+    public: RSAPublicKey | Ed25519PublicKey
+
+    def sign(self, digest: bytes) -> bytes:
+        """The signature over what has the SHA-256 `digest`, after a while; SigningError without one."""
+
+
+OpenToken = Callable[[TokenUri, str], Kept]  # with its PIN, "" for none; ConfigError
+
+
 class SigningKey:
     """A private key with its place in DNS: `selector` of `domain`, both in look-up form."""
 
-    __slots__ = ("_private", "algorithm", "bits", "domain", "kind", "selector")
+    __slots__ = ("_private", "_public", "algorithm", "bits", "domain", "kind", "selector", "waits")
 
-    def __init__(self, domain: str, selector: str, private: RSAPrivateKey | Ed25519PrivateKey) -> None:
-        """ConfigError when the names are none, or the key has too few or too many bits."""
+    def __init__(self, domain: str, selector: str, private: RSAPrivateKey | Ed25519PrivateKey | Kept) -> None:
+        """ConfigError when the names are none, or the key has too few or too many bits.
+
+        `waits` tells that `sign` may take long, and fail.
+        """
         try:
             self.domain = parse_domain(domain)
             self.selector = parse_domain(selector)
         except AddressError as error:
             raise ConfigError([f"DKIM key {selector!r} of {domain!r}: {error}"]) from None
         self._private = private
-        self.kind = RSA if isinstance(private, RSAPrivateKey) else ED25519
+        if isinstance(private, RSAPrivateKey | Ed25519PrivateKey):
+            self.waits, public = False, private.public_key()
+        else:
+            self.waits, public = True, private.public
+        self._public: RSAPublicKey | Ed25519PublicKey = public
+        self.kind = RSA if isinstance(public, RSAPublicKey) else ED25519
         self.algorithm = f"{self.kind}-sha256"
-        self.bits = private.key_size if isinstance(private, RSAPrivateKey) else 256
+        self.bits = public.key_size if isinstance(public, RSAPublicKey) else 256
         if self.kind == RSA and not LEAST_BITS <= self.bits <= MOST_BITS:
             raise ConfigError(
                 [f"DKIM key {selector!r} of {domain!r} has {self.bits} bits: {LEAST_BITS} to {MOST_BITS} are possible"]
@@ -73,8 +95,8 @@ class SigningKey:
 
     def record(self, *, is_testing: bool = False) -> str:
         """The text of the TXT record that publishes the key."""
-        public = self._private.public_key()
-        if isinstance(self._private, RSAPrivateKey):
+        public = self._public
+        if isinstance(public, RSAPublicKey):
             octets = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         else:
             octets = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -92,7 +114,8 @@ class SigningKey:
         return KeyFacts(self.kind, self.bits, self.name, self.record(), self.zone_line())
 
     def pem(self) -> bytes:
-        """The private key as a file has it (PKCS #8)."""
+        """The private key as a file has it (PKCS #8), for one that we have."""
+        assert isinstance(self._private, RSAPrivateKey | Ed25519PrivateKey)
         return self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -121,9 +144,4 @@ def _make(domain: str, selector: str, kind: str, bits: int) -> tuple[bytes, KeyF
     return key.pem(), key.facts()
 
 
-def _read(domain: str, selector: str, pem: bytes) -> KeyFacts:
-    return read_signing_key(domain, selector, pem).facts()
-
-
 MAKE: Final[MakeKey] = _make
-READ: Final[ReadKey] = _read

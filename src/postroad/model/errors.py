@@ -72,6 +72,10 @@ class SpoolFullError(SpoolError):
     """No room: the disk is full, or its free space is under `spool.free_space`."""
 
 
+class SigningError(PostroadError):
+    """A key that is kept elsewhere did not sign; another time it may."""
+
+
 class DropError(PostroadError):
     """A drop cannot become mail, now or later: the text says what is wrong with it."""
 

@@ -1,12 +1,12 @@
 """Making decisions durable, with the reports they call for: to the sender, and copies to the postmaster.
 
-Outcomes and the reports about them go to the spool as one batch. A report that returns the message may have to
-read it first; that happens in a task of its own, not in the worker, whose cancellation must not lose outcomes
-that are known already. A copy never returns content, and nothing is ever copied about a copy.
+Outcomes and the reports about them go to the spool as one batch. A report that returns the message may have to read
+it first, and with keys it is signed; both happen in a task of its own, not in the worker, whose cancellation must not
+lose outcomes that are known already. A copy never returns content, and nothing is ever copied about a copy.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -32,13 +32,17 @@ Settled = Callable[[Settlement, int, list[tuple[Stored, list[Work]]]], None]
 
 
 class Reporting(Struct, frozen=True):
-    """How reports are made: by whom, how much they return, in which languages, what the postmaster gets a copy of."""
+    """How reports are made: by whom, how much they return, in which languages, what the postmaster gets.
+
+    `sign` puts signatures on top of the prefix of their envelopes.
+    """
 
     hostname: str
     return_size: int
     languages: Languages = Languages()
     postmaster: Mailbox | None = None
     copies: frozenset[str] = frozenset()
+    sign: Callable[[Envelope, bytes], Awaitable[Envelope]] | None = None
 
 
 class Books:
@@ -66,8 +70,8 @@ class Books:
         copied = self._copied(stored, settlement) if settlement.notices or settlement.untold else []
         if not settlement.notices and not copied:
             self._commit(settlement)
-        elif isinstance(content, bytes):
-            self._send(stored, settlement, content, copied, self.reporting)
+        elif isinstance(content, bytes) and self.reporting.sign is None:
+            self._commit(settlement, self._reports(stored, settlement, content, copied, self.reporting))
         else:
             task = asyncio.create_task(self._fetch_and_send(stored, content, settlement, copied))
             self._tasks.add(task)
@@ -122,11 +126,14 @@ class Books:
             original = content
         except SpoolError as error:  # a report without the original is better than none
             self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
-        self._send(stored, settlement, original, copied, reporting)
+        reports = self._reports(stored, settlement, original, copied, reporting)
+        if reporting.sign is not None:
+            reports = [(await reporting.sign(envelope, letter), letter) for envelope, letter in reports]
+        self._commit(settlement, reports)
 
-    def _send(
+    def _reports(
         self, stored: Stored, settlement: Settlement, original: bytes, copied: list[Notice], reporting: Reporting
-    ) -> None:
+    ) -> list[tuple[Envelope, bytes]]:
         envelope = stored.envelope
         full = bool(original) and returns_content(envelope, settlement.notices, reporting.return_size)
         reports: list[tuple[Envelope, bytes]] = []
@@ -135,7 +142,7 @@ class Books:
         if copied and reporting.postmaster is not None:
             report = self._report(reporting, envelope, copied, original, full=False)
             reports.append(build(report, postmaster=reporting.postmaster))
-        self._commit(settlement, reports)
+        return reports
 
     def _report(
         self, reporting: Reporting, envelope: Envelope, notices: list[Notice], original: bytes, *, full: bool

@@ -19,7 +19,7 @@ NAME = "s._domainkey.example.com"
 
 
 def pkcs1() -> str:
-    public = key("rsa2048")._private.public_key()
+    public = key("rsa2048")._public
     return encode_base64(public.public_bytes(Encoding.DER, PublicFormat.PKCS1)).decode()
 
 

@@ -20,6 +20,7 @@ from postroad.cli.explain.policies import Named, explain_policies, policy_lines
 from postroad.cli.explain.returns import leaves_as, turn_back
 from postroad.cli.explain.rules import Asked, Judged, after, judge, judged, judged_lines, peer_of
 from postroad.cli.explain.shaping import Shaped, explain_rules, rule_lines
+from postroad.cli.explain.signing import Signing, explain_signing, signing_lines
 from postroad.cli.explain.sts import sts_text
 from postroad.cli.explain.tls import asked_of_client, demand_on
 from postroad.cli.layout import printable
@@ -113,6 +114,7 @@ class Explanation(Struct):
     dnssec: str = ""  # whether the resolver validates, where it matters
     leaves_as: str = ""  # the reverse-path, where it changes
     asked_of_client: str = ""  # TLS that the listener asks for, and the client has not
+    dkim: Signing | None = None  # which keys sign it
 
 
 _OWN_NAME: Final = "localhost"
@@ -255,6 +257,7 @@ async def _explain(config: Config, envelope: Envelope, asked: Asked) -> Explanat
         mta_sts=policy,
         leaves_as=leaves_as(config, envelope, recipient),
         asked_of_client=asked_of_client(config, envelope.origin.listener, asked.tls),
+        dkim=explain_signing(config, peer, envelope, asked.headers),
         dnssec="; ".join(one.reason for one in noted if isinstance(one, ValidationProved | ValidationRefuted)),
         stopped=stopped_text(config, placement.lane, plan.site, placement.reason) if placement and plan else "",
     )
@@ -321,6 +324,7 @@ def _lines(found: Explanation) -> list[str]:
     out += policy_lines(found.policies)
     out += trace_lines(found.aliases)
     out += [f"rewritten to <{step.recipient}> by {step.rule}" for step in found.rewritten]
+    out += signing_lines(found.dkim)
     out.append(f"route     {found.rule}")
     out += [f"leaves as <{found.leaves_as}>"] * bool(found.leaves_as)
     if found.lane:

@@ -3,17 +3,23 @@
 Anything else would be an option without effect.
 """
 
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
-from postroad.config.problem import Problem
+from postroad.config.describe import value_text
+from postroad.config.locate import KeyPath
+from postroad.config.problem import Problem, Warned
 from postroad.config.schema import Config
 from postroad.config.secrets import read_secret
+from postroad.listener.signsettings import DkimKeySettings, SealSettings
 from postroad.mailauth.dkim_facts import ReadKey
 from postroad.model.errors import ConfigError
 from postroad.model.late import Late
 
-READ_KEY: Final = Late[ReadKey]("postroad.mailauth.dkim_private", "READ")
+READ_KEY: Final = Late[ReadKey]("postroad.mailauth.dkim_keys", "READ")
+OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP  # a group of the server alone may read
 
 
 def check_signing(config: Config) -> Iterator[Problem]:
@@ -44,16 +50,21 @@ def check_signing(config: Config) -> Iterator[Problem]:
 
 
 def check_signing_keys(config: Config) -> Iterator[Problem]:
-    """Keys that cannot be read on this host, or are none."""
-    for at, one in enumerate(() if config.dkim is None else config.dkim.keys):
-        option = f"dkim.keys[{at}].key"
+    """Keys that cannot be read on this host, or are none; doubts about files that others may read or change."""
+    if config.dkim is None:
+        return
+    seal = config.dkim.seal
+    places: list[tuple[KeyPath, DkimKeySettings | SealSettings]] = [
+        (("dkim", "keys", at), one) for at, one in enumerate(config.dkim.keys)
+    ]
+    places += [(("dkim", "seal"), seal)] if seal is not None else []
+    for path, one in places:
+        option = f"dkim.keys[{path[2]}].key" if len(path) > len(("dkim", "seal")) else "dkim.seal.key"
         try:
-            READ_KEY.load()(one.domain, one.selector, read_secret(one.key, option).encode())
+            READ_KEY.load()(one.domain, one.selector, one.key, option, read_secret)
         except ConfigError as error:
-            yield Problem(("dkim", "keys", at, "key"), str(error).removeprefix(f"{option}: "))
-    seal = None if config.dkim is None else config.dkim.seal
-    if seal is not None:
-        try:
-            READ_KEY.load()(seal.domain, seal.selector, read_secret(seal.key, "dkim.seal.key").encode())
-        except ConfigError as error:
-            yield Problem(("dkim", "seal", "key"), str(error).removeprefix("dkim.seal.key: "))
+            yield Problem((*path, "key"), str(error).removeprefix(f"{option}: "))
+            continue
+        if one.key.file and Path(one.key.file).stat().st_mode & OTHERS:
+            text = f"{value_text(one.key.file)}: others can read or change the key; chmod 600, or 640"
+            yield Warned((*path, "key"), text)

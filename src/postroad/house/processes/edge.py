@@ -14,7 +14,7 @@ from postroad.desk.readiness import FULL
 from postroad.house.counting.counters import BoardCrowd, Counting
 from postroad.house.front import Front, Way, front_of
 from postroad.house.guard.lookout import Eyes
-from postroad.house.known import read_known
+from postroad.house.known import own_signer, read_known
 from postroad.house.life import DRAIN_SECONDS, settle_down
 from postroad.house.processes.board import Board, edge_name
 from postroad.house.processes.seat import DRAIN, RETIRE, Seat
@@ -33,6 +33,7 @@ from postroad.observe.fanout import Fanout
 from postroad.observe.log import LogSink
 from postroad.observe.metrics.meter import Meter
 from postroad.observe.metrics.readings import Sources
+from postroad.queue.own import OwnSigning, SignedPutting
 from postroad.routing.rewrite import compile_rewriter
 from postroad.spool.edge import EdgeSpool
 
@@ -63,12 +64,15 @@ class Edge:
         eyes = Eyes(board.guard, board.guard.rings[seat.place].put, clock)
         counting = Counting(board.accounts, clock, emit)
         crowd = BoardCrowd(board, seat.place)
+        known = read_known(config, keys, clock, emit)
+        self._own = OwnSigning(emit)
+        self._own.signer = own_signer(known)
+        own = SignedPutting(self._spool, self._own)
         queue_ids = QueueIds(start)
         self._dmarc = DmarcWatch(config, clock, emit)
-        self._dmarc.send_by(Outbox(self._spool, _admitted_elsewhere, queue_ids))
+        self._dmarc.send_by(Outbox(own, _admitted_elsewhere, queue_ids))
         tally = self._dmarc.tally
-        way = Way(self._spool, _admitted_elsewhere, queue_ids, emit, clock, counting, crowd, tally, eyes)
-        known = read_known(config, keys, clock, emit)
+        way = Way(self._spool, _admitted_elsewhere, queue_ids, emit, clock, counting, crowd, tally, eyes, own=own)
         self._front: Front = front_of(config, known, compile_rewriter(config.routes), way)
         self._listeners = Listeners(
             welcome=self._front.welcome,
@@ -120,6 +124,7 @@ class Edge:
         await known.close()
         await self._front.counts.close()
         await self._dmarc.stop()
+        await self._own.close()
         await self._spool.close()
         if self._meter is not None:
             self._show()
