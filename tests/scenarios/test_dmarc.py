@@ -13,12 +13,13 @@ from postroad.config.load import load_config
 from postroad.message.dmarcreportread import report_in_mail
 from tests.support.command import run_command
 from tests.support.dnsserver import DnsServer
-from tests.support.mailauth import chain, key, seal, sign, zone
+from tests.support.mailauth import chain, check, key, seal, sign, zone
 from tests.support.relay import CAPTURE, Relay
 
 POLICIES = "".join(f'\n[[policies]]\nuse = "{name}"\n' for name in ("spf", "dkim", "dmarc"))
 TRUSTED = 'fail = "tag"\n\n[[policies]]\nuse = "dkim"\n\n[[policies]]\nuse = "dmarc"\nmailing_lists = ["list.test"]\n'
 RSA = key("rsa2048")
+OURS = key("ed25519", 5, "ours.example")
 ZONES = {
     "com": "",
     "test": "",
@@ -172,6 +173,9 @@ def whole(relay: Relay, subject: str) -> bytes:
 
 def test_two_edges_count_for_one_report_and_tell_of_failures(relay: Relay) -> None:
     more = '\n[process]\nedges = 2\n[dmarc_reports]\nfrom = "dmarc@ours.example"\nfailures = 2\n'
+    more += f'[[dkim.keys]]\ndomain = "ours.example"\nselector = "{OURS.selector}"\n'
+    more += f'key = {{ file = "{relay.folder}/key" }}\n'
+    (relay.folder / "key").write_bytes(OURS.pem())
     relay.config.write_text(relay.config.read_text() + more)
     with relay:
         for number in range(6):
@@ -184,6 +188,7 @@ def test_two_edges_count_for_one_report_and_tell_of_failures(relay: Relay) -> No
             assert b"\r\nSource-IP: 127.0.0.1\r\n" in report
             assert b"\r\nSubject: forged\r\n" in report
             assert b"ann@ours.example" not in report
+            assert _is_signed(report)
         assert send(relay, "joe@watched.test", mail("joe@watched.test", "of somebody who asks for no reports")) == ""
         assert relay.stop() == 0  # what was counted is written at the end
         assert len([one for one in relay.captured() if b"Feedback-Type" in one]) == 2  # and no third
@@ -198,11 +203,17 @@ def test_two_edges_count_for_one_report_and_tell_of_failures(relay: Relay) -> No
         relay.start()
         (letter,) = relay.wait_captured(b"Subject: Report Domain: asking.test\r\n")
         assert b"X-Envelope-To: d@asking.test\r\n" in letter
+        assert _is_signed(letter)
         told = report_in_mail(letter)
         assert (told.published.domain, told.passed, told.total) == ("asking.test", 6, 9)
         assert relay.stop() == 0
         relay.start()
         assert len([one for one in relay.captured() if b"Subject: Report Domain:" in one]) == 1
+
+
+def _is_signed(captured: bytes) -> bool:
+    mail = captured.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2]
+    return [one.result for one in check(mail, zone(OURS), now=int(time.time()))] == ["pass"]
 
 
 def _let_a_day_pass(file: Path) -> None:

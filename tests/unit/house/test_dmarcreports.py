@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from postroad.config.load import load_config
+from postroad.house.reports import daily
 from postroad.house.reports.dmarcreports import DmarcAuthor, DmarcReports
 from postroad.house.reports.dmarctally import IN_MEMORY, DmarcTally
 from postroad.message.dmarcreport import DkimResult, DmarcReport, Published, Seen, SpfResult
 from postroad.message.dmarcreportread import report_in_mail
+from postroad.model.dns import Answer
 from postroad.model.errors import SpoolError
 from postroad.model.records import Record, SpoolFaulted
 from postroad.model.reportjob import DAY
@@ -23,6 +25,7 @@ from tests.support.outbox import Queue
 
 AUTHOR = DmarcAuthor("Us", "https://example.net/dmarc", "example.net", "dmarc@example.net")
 TXT = ("_dmarc.example.com", "TXT")
+SLOW = 30
 START = 20_000 * DAY + 43_200_000_000  # noon
 POLICY = Published("example.com", "reject", "reject", "reject", "r", "r", "100", "n", "0")
 GOOD = Seen(
@@ -190,6 +193,40 @@ def test_a_fault_of_dns_is_no_answer(tmp_path: Path) -> None:
         world.lookup.records[name, "TXT"] = ["v=DMARC1;"]
         await world.pass_by(24)
         assert [address for address, _ in world.sent] == ["a@third.example"]
+
+    run(tmp_path, story)
+
+
+def test_a_domain_whose_dns_is_slow_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daily, "_PATIENCE", 0.5)
+
+    async def story(world: World) -> None:
+        waiting: set[str] = set()
+        most = 0
+
+        class Slow(FakeLookup):
+            async def __call__(self, name: str, kind: str) -> Answer:
+                nonlocal most
+                if name.endswith("slow.example"):
+                    waiting.add(name)
+                    most = max(most, len(waiting))
+                    try:
+                        await asyncio.get_running_loop().create_future()
+                    finally:
+                        waiting.discard(name)
+                return await super().__call__(name, kind)
+
+        world.lookup = Slow({TXT: world.lookup.records[TXT]})
+        for number in range(SLOW):
+            world.see(GOOD, 1, Published(f"{number}.slow.example", "none"))
+        world.see(GOOD)
+        await world.write()
+        world.clock.advance(86_400)
+        await world.reports.round()  # plans
+        world.clock.advance(7200)
+        await world.reports.round()
+        assert most == SLOW
+        assert [address for address, _ in world.sent] == ["reports@example.com"]
 
     run(tmp_path, story)
 

@@ -26,6 +26,7 @@ from postroad.queue.announce import Putting
 
 EVERY: Final = 60.0  # seconds between two looks for what is due
 _FIRST: Final = 2.0  # seconds until the first
+_PATIENCE: Final = 30.0  # seconds within which DNS tells whom a report goes to
 SPREAD: Final = 4 * 3600.0  # seconds after midnight within which reports are sent
 RETRY: Final = 900.0  # seconds, and longer each time
 GIVE_UP: Final = 2  # days after the one reported
@@ -157,28 +158,42 @@ class DailyReports(ABC):
                 at = max((day + 1) * DAY, now - now % DAY) + round(self._random() * SPREAD * _SECOND)
                 self._ledger.plan(ReportJob(day, domain, "", at))
             for _ in range(2):  # whom reports go to, then the reports
-                for job in self._ledger.due(self._clock.now(), _AT_ONCE):
-                    await self._do(job)
+                await self._do(self._ledger.due(self._clock.now(), _AT_ONCE))
             self._ledger.expire(today - KEEP)
         except SpoolError as error:
             self.faults.tell(error)
 
     # -- reporting -----------------------------------------------------------------------------
 
-    async def _do(self, job: ReportJob) -> None:
-        if self._clock.now() // DAY > job.day + GIVE_UP or await (
-            self._find_out(job) if not job.uri else self.deliver(job)
-        ):
+    async def _do(self, jobs: list[ReportJob]) -> None:
+        """Whom reports go to is asked side by side: domains whose DNS is slow do not keep others waiting."""
+        today = self._clock.now() // DAY
+        late = [job for job in jobs if today > job.day + GIVE_UP]
+        asking = [job for job in jobs if job not in late and not job.uri]
+        found = await asyncio.gather(*map(self._find_out, asking))
+        for job, uris in zip(asking, found, strict=True):
+            for uri in uris or ():
+                self._ledger.plan(ReportJob(job.day, job.domain, uri, self._clock.now()))
+            self._settle(job, is_done=uris is not None)
+        for job in late:
+            self._settle(job, is_done=True)
+        for job in jobs:
+            if job not in late and job.uri:
+                self._settle(job, is_done=await self.deliver(job))
+
+    async def _find_out(self, job: ReportJob) -> Sequence[str] | None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self.addressees(job)
+        except TimeoutError:
+            return None
+
+    def _settle(self, job: ReportJob, *, is_done: bool) -> None:
+        if is_done:
             self._ledger.done(job)
         else:
             seconds = RETRY * 2 ** min(job.tries, 4)
             self._ledger.later(job, self._clock.now() + round(seconds * _SECOND))
-
-    async def _find_out(self, job: ReportJob) -> bool:
-        uris = await self.addressees(job)
-        for uri in uris or ():
-            self._ledger.plan(ReportJob(job.day, job.domain, uri, self._clock.now()))
-        return uris is not None
 
     async def mail(self, letter: Letter) -> bool:
         """Put a report into the queue; False when it could not be made durable."""

@@ -26,6 +26,7 @@ from postroad.store.dmarcreports import DmarcReportStore
 
 WAITING: Final = 100  # reports of one process that are not sent yet
 IN_ALL: Final = 10_000  # a day, about all domains
+_PATIENCE: Final = 10.0  # seconds within which DNS tells who is told
 _ADDRESSEES: Final = 2
 _SPENT: Final = 10_000  # domains that are known to have had all of theirs
 
@@ -92,7 +93,11 @@ class FailureReports:
         day = failure.at // DAY
         if (day, failure.domain) in self._spent:
             return
-        wanted = await addressees(self._lookup(), failure.domain, "ruf")
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                wanted = await addressees(self._lookup(), failure.domain, "ruf")
+        except TimeoutError:
+            return
         if not wanted:
             return
         if not await asyncio.to_thread(self._claim, day, failure.domain):
