@@ -8,6 +8,8 @@ tests() {
     cat <<'LIST'
 postfix          postfix
 swaks            swaks
+libopendmarc2    /usr/lib/*/libopendmarc.so.2
+python3-authheaders /usr/lib/python3/dist-packages/authheaders/__init__.py
 python3-spf      /usr/lib/python3/dist-packages/spf.py
 golang-blitiri-go-spf-dev /usr/share/gocode/src/blitiri.com.ar/go/spf/testdata/rfc7208-tests.yml
 curl             curl
@@ -54,7 +56,7 @@ image() { echo "buildah buildah"; }
 missing() {
     local package program
     while read -r package program; do
-        PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || [ -e "$program" ] || echo "$package"
+        PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || compgen -G "$program" >/dev/null || echo "$package"
     done
 }
 
