@@ -3,18 +3,23 @@
 import smtplib
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
+from postroad.config.load import load_config
+from postroad.message.dmarcreportread import report_in_mail
 from tests.support.command import run_command
 from tests.support.dnsserver import DnsServer
-from tests.support.mailauth import chain, key, seal, sign, zone
+from tests.support.mailauth import chain, check, key, seal, sign, zone
 from tests.support.relay import CAPTURE, Relay
 
 POLICIES = "".join(f'\n[[policies]]\nuse = "{name}"\n' for name in ("spf", "dkim", "dmarc"))
 TRUSTED = 'fail = "tag"\n\n[[policies]]\nuse = "dkim"\n\n[[policies]]\nuse = "dmarc"\nmailing_lists = ["list.test"]\n'
 RSA = key("rsa2048")
+OURS = key("ed25519", 5, "ours.example")
 ZONES = {
     "com": "",
     "test": "",
@@ -22,7 +27,8 @@ ZONES = {
     "proven.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n',
     "doubted.test": '@ TXT "v=spf1 ?all"\n_dmarc TXT "v=DMARC1; p=quarantine"\n',
     "watched.test": '@ TXT "v=spf1 ?all"\n_dmarc TXT "v=DMARC1; p=none"\n',
-    "asking.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc TXT "v=DMARC1; p=reject; rua=mailto:d@asking.test"\n',
+    "asking.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n'
+    '_dmarc TXT "v=DMARC1; p=reject; rua=mailto:d@asking.test; ruf=mailto:f@asking.test"\n',
     "list.test": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n',
 }
 FORGED = (
@@ -199,16 +205,27 @@ def test_whoever_asks_for_it_gets_received_spf_under_the_seal(relay: Relay) -> N
         assert told["reason"] == f"results: {len(forged)} octets of Received-SPF in our name are not sent on"
 
 
-def test_two_edges_count_for_one_report(relay: Relay) -> None:
-    more = '\n[process]\nedges = 2\n[dmarc_reports]\nfrom = "dmarc@ours.example"\n'
+def test_two_edges_count_for_one_report_and_tell_of_failures(relay: Relay) -> None:
+    more = '\n[process]\nedges = 2\n[dmarc_reports]\nfrom = "dmarc@ours.example"\nfailures = 2\n'
+    more += f'[[dkim.keys]]\ndomain = "ours.example"\nselector = "{OURS.selector}"\n'
+    more += f'key = {{ file = "{relay.folder}/key" }}\n'
+    (relay.folder / "key").write_bytes(OURS.pem())
     relay.config.write_text(relay.config.read_text() + more)
     with relay:
         for number in range(6):
             assert send(relay, "joe@asking.test", mail("joe@asking.test", f"proven {number}")) == ""
         for _ in range(3):
             assert "550" in send(relay, "joe@list.test", mail("joe@asking.test", "forged"))
+        reports = relay.wait_captured(b"Feedback-Type: auth-failure\r\n", 2)
+        for report in reports:
+            assert b"To: <f@asking.test>\r\n" in report
+            assert b"\r\nSource-IP: 127.0.0.1\r\n" in report
+            assert b"\r\nSubject: forged\r\n" in report
+            assert b"ann@ours.example" not in report
+            assert _is_signed(report)
         assert send(relay, "joe@watched.test", mail("joe@watched.test", "of somebody who asks for no reports")) == ""
         assert relay.stop() == 0  # what was counted is written at the end
+        assert len([one for one in relay.captured() if b"Feedback-Type" in one]) == 2  # and no third
         said = run_command("dmarc", "reports", "--sent", "-c", relay.config).out.splitlines()
         assert [line.partition(" ")[2] for line in said] == [
             "asking.test: 6 passed, 3 failed",
@@ -216,4 +233,25 @@ def test_two_edges_count_for_one_report(relay: Relay) -> None:
         ]
         (one,) = run_command("dmarc", "reports", "--sent", "--sources", "-c", relay.config).out.splitlines()
         assert one.startswith("asking.test 127.0.0.1: 9 messages, 0 by DKIM, 6 by SPF, 3 not proven, 3 refused")
+        _let_a_day_pass(load_config(relay.config).dmarc_reports_file)
         relay.start()
+        (letter,) = relay.wait_captured(b"Subject: Report Domain: asking.test\r\n")
+        assert b"X-Envelope-To: d@asking.test\r\n" in letter
+        assert _is_signed(letter)
+        told = report_in_mail(letter)
+        assert (told.published.domain, told.passed, told.total) == ("asking.test", 6, 9)
+        assert relay.stop() == 0
+        relay.start()
+        assert len([one for one in relay.captured() if b"Subject: Report Domain:" in one]) == 1
+
+
+def _is_signed(captured: bytes) -> bool:
+    mail = captured.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2]
+    return [one.result for one in check(mail, zone(OURS), now=int(time.time()))] == ["pass"]
+
+
+def _let_a_day_pass(file: Path) -> None:
+    """What was counted is of yesterday, and its report is due."""
+    with closing(apsw.Connection(str(file))) as db:
+        db.execute("UPDATE seen SET day = day - 1; UPDATE subject SET day = day - 1")
+        db.execute("INSERT INTO job (day, domain, uri, at) SELECT day, domain, '', 0 FROM subject")

@@ -14,8 +14,7 @@ from postroad.cli.exits import OK, complain, guarded
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.config.schema import Config
-from postroad.house.reports.dmarcreports import report_of
-from postroad.house.reports.reporting import dmarc_author_of
+from postroad.house.reports.dmarcreports import dmarc_author_of, report_of
 from postroad.message.dmarcreport import DmarcReport, Row, day_text
 from postroad.model.reportjob import DAY
 from postroad.net.clock import SystemClock

@@ -1,6 +1,7 @@
-"""Options of aggregate reports about DMARC (`[dmarc_reports]`): ours to others, and those of others to us.
+"""Options of reports about DMARC (`[dmarc_reports]`): ours to others, and those of others to us.
 
-Without `from` nothing is counted and nobody told; without `received_at` nobody looks for reports. RFC 7489 7.2.
+Without `from` nothing is counted and nobody told; without `received_at` nobody looks for reports. RFC 7489 7.2,
+RFC 7489 7.3 (failures).
 """
 
 from typing import Annotated
@@ -32,4 +33,12 @@ class DmarcReportSettings(Settings):
         description="Name of who reports.",
         max_length=200,
         json_schema_extra={"default": "the domain of `from`"},
+    )
+    failures: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Failure reports (`ruf`) about one domain a day at most: each tells at once of one message that was "
+        "not proven, with parts of its header and without its recipients.",
+        json_schema_extra={"default": "0: none are sent"},
     )

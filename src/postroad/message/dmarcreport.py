@@ -4,11 +4,13 @@ Ours and those of others have the same form, so that what is written can be read
 seconds since 1970, words such as "pass" as the schema has them. RFC 7489 7.2, RFC 7489 appendix C.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
+
+from postroad.message.dmarcfailure import Failure
 
 LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
@@ -111,12 +113,16 @@ def day_text(at: int) -> str:
 
 
 class Tally:
-    """Counts what is seen until somebody takes it; at most `most` different things."""
+    """Counts what is seen until somebody takes it; at most `most` different things.
+
+    `tell` hears of each message that somebody may want to be told of at once; None when nobody sends such reports.
+    """
 
     def __init__(self, most: int, ignored: frozenset[str] = frozenset()) -> None:
         """Nothing was seen yet; with `most` 0 nothing ever is. Mail to those of `ignored` brings reports itself."""
         self._most = most
         self._ignored = ignored
+        self.tell: Callable[[Failure], None] | None = None
         self._counts: dict[tuple[Published, Seen], int] = {}
 
     @property

@@ -27,6 +27,7 @@ from postroad.model.dns import Lookup
 from postroad.model.option import Duration
 from postroad.net.clock import Clock
 from postroad.policies.checking import check_sender, check_signatures
+from postroad.policies.dmarcfailed import tell
 from postroad.policies.dmarcseen import FORWARDER, LOCAL, MAILING_LIST, count
 from postroad.policy.bind import BuiltIn
 from postroad.policy.context import MessageContext
@@ -91,7 +92,8 @@ def dmarc(  # noqa: PLR0913  options
     whose mail is wanted all the same. What was not done because of them is in the log. `spf` and `dkim` before this
     policy are taken at their word; without them both are checked here. When DNS fails nobody is refused for good. What
     was found out stays with the transaction as `DmarcResult`, and rules see it: `dmarc:fail`. With `from` in
-    `[dmarc_reports]` it is counted for those domains that ask for reports.
+    `[dmarc_reports]` it is counted for those domains that ask for reports; with `failures` there they are told of
+    single messages, too.
     """
     if not is_stranger(ctx.peer) or ctx.origin.login:
         return None
@@ -116,7 +118,10 @@ async def _judge(
     override = _override(ctx, found, identifiers, wish) if found.disposition != "none" else None
     words = "" if override is None else override.comment
     ctx.facts.put(DmarcResult(found.result, found.domain, found.policy, found.disposition, found.reason, words))
-    count(tally, ctx, found, *_done(found, override, wish))
+    done, why = _done(found, override, wish)
+    count(tally, ctx, found, done, why)
+    if tally.tell is not None:
+        tell(tally, ctx, found, done, clock.now(), hostname)
     return _answer(found, words, wish)
 
 

@@ -1,15 +1,19 @@
 """What aggregate reports about DMARC tell of one message: how it was judged, what was done with it, and why.
 
-Only domains that ask for reports are counted. RFC 7489 7.2, RFC 7489 appendix C (the words for reasons).
+Only domains that ask for reports are counted. RFC 7489 7.2.1.1 (subjects of reports), RFC 7489 appendix C (the words
+for reasons).
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from postroad.mailauth.dkim_result import DkimResults
 from postroad.mailauth.dmarc import Dmarc
 from postroad.mailauth.dmarc_record import DmarcRecord
+from postroad.mailauth.fields import Fields
 from postroad.message.dmarcreport import DkimResult, Override, Published, Seen, SpfResult, Tally
+from postroad.message.headers import header_section
 from postroad.policy import findings
 from postroad.policy.context import MessageContext
 
@@ -18,6 +22,7 @@ MAILING_LIST: Final = "mailing_list"
 LOCAL: Final = "local_policy"
 _SAMPLED: Final = "sampled_out"
 _TESTING: Final = "policy_test_mode"
+_REPORT: Final = re.compile(rb"[ \t\r\n]*Report[ \t]+Domain:", re.IGNORECASE)
 _SIGNATURES: Final = 10
 _WORDS: Final = 100  # characters of names that strangers chose
 
@@ -27,7 +32,7 @@ def count(tally: Tally, ctx: MessageContext, found: Dmarc, done: str, overrides:
     record = found.record
     if not tally.is_on or record is None or not record.rua or found.result not in ("pass", "fail"):
         return
-    if tally.is_ignored(one.address.text.lower() for one in ctx.recipients):
+    if tally.is_ignored(one.address.text.lower() for one in ctx.recipients) or _is_report(ctx, found):
         return
     why = [*_milder(found, record), *overrides]
     methods = {one.method for one in found.aligned}
@@ -45,6 +50,13 @@ def count(tally: Tally, ctx: MessageContext, found: Dmarc, done: str, overrides:
     tally.add(_published(found.record_domain, record), seen)
 
 
+def _is_report(ctx: MessageContext, found: Dmarc) -> bool:
+    """Whether the author's domain tells us of our mail: two who report of each other's reports would never end."""
+    fields = Fields(header_section(ctx.head)) if found.result == "pass" else None
+    places = () if fields is None else fields.places(b"subject")
+    return fields is not None and any(_REPORT.match(fields.value(place)) for place in places)
+
+
 def _milder(found: Dmarc, record: DmarcRecord) -> list[Override]:
     if found.result != "fail" or found.disposition == found.policy:
         return []
@@ -52,15 +64,16 @@ def _milder(found: Dmarc, record: DmarcRecord) -> list[Override]:
 
 
 def _published(domain: str, record: DmarcRecord) -> Published:
+    """What RFC 9989 added is told only where it matters, for readers that know RFC 7489 alone."""
     return Published(
         domain,
         record.policy,
         record.sub_policy,
-        record.missing_policy,
+        record.missing_policy if record.missing_policy != record.sub_policy else "",
         "s" if record.is_dkim_strict else "r",
         "s" if record.is_spf_strict else "r",
         str(record.percent),
-        "y" if record.is_testing else "n",
+        "y" if record.is_testing else "",
         ":".join(record.fo),
     )
 

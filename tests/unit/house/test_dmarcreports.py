@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from postroad.config.load import load_config
+from postroad.house.reports import daily
 from postroad.house.reports.dmarcreports import DmarcAuthor, DmarcReports
 from postroad.house.reports.dmarctally import IN_MEMORY, DmarcTally
 from postroad.message.dmarcreport import DkimResult, DmarcReport, Published, Seen, SpfResult
 from postroad.message.dmarcreportread import report_in_mail
+from postroad.model.dns import Answer
 from postroad.model.errors import SpoolError
 from postroad.model.records import Record, SpoolFaulted
 from postroad.model.reportjob import DAY
@@ -22,6 +25,7 @@ from tests.support.outbox import Queue
 
 AUTHOR = DmarcAuthor("Us", "https://example.net/dmarc", "example.net", "dmarc@example.net")
 TXT = ("_dmarc.example.com", "TXT")
+SLOW = 30
 START = 20_000 * DAY + 43_200_000_000  # noon
 POLICY = Published("example.com", "reject", "reject", "reject", "r", "r", "100", "n", "0")
 GOOD = Seen(
@@ -149,6 +153,11 @@ def test_a_kill_loses_nothing_that_was_written(tmp_path: Path) -> None:
         ("mailto:a@third.example", {}, []),
         ("mailto:a@third.example", {"example.com._report._dmarc.third.example": "v=DMARC1"}, ["a@third.example"]),
         ("mailto:a@third.example", {"example.com._report._dmarc.third.example": "v=spf1"}, []),
+        (
+            "mailto:a@third.example,mailto:c@example.com",
+            {"example.com._report._dmarc.third.example": "v=DMARC1; rua=mailto:b@third.example,mailto:x@else.example"},
+            ["b@third.example", "c@example.com"],
+        ),
         ("mailto:a@example.com!1,mailto:b@example.com!1g", {}, ["b@example.com"]),
         ("mailto:a@example.com!200,mailto:b@example.com!20k", {}, ["b@example.com"]),
         ("mailto:a@example.com,mailto:a@example.com", {}, ["a@example.com"]),
@@ -188,6 +197,40 @@ def test_a_fault_of_dns_is_no_answer(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_a_domain_whose_dns_is_slow_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daily, "_PATIENCE", 0.5)
+
+    async def story(world: World) -> None:
+        waiting: set[str] = set()
+        most = 0
+
+        class Slow(FakeLookup):
+            async def __call__(self, name: str, kind: str) -> Answer:
+                nonlocal most
+                if name.endswith("slow.example"):
+                    waiting.add(name)
+                    most = max(most, len(waiting))
+                    try:
+                        await asyncio.get_running_loop().create_future()
+                    finally:
+                        waiting.discard(name)
+                return await super().__call__(name, kind)
+
+        world.lookup = Slow({TXT: world.lookup.records[TXT]})
+        for number in range(SLOW):
+            world.see(GOOD, 1, Published(f"{number}.slow.example", "none"))
+        world.see(GOOD)
+        await world.write()
+        world.clock.advance(86_400)
+        await world.reports.round()  # plans
+        world.clock.advance(7200)
+        await world.reports.round()
+        assert most == SLOW
+        assert [address for address, _ in world.sent] == ["reports@example.com"]
+
+    run(tmp_path, story)
+
+
 def test_a_full_spool_is_told_once_and_tried_again(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         world.queue.fault = SpoolError("no room")
@@ -220,6 +263,47 @@ def test_a_file_that_cannot_be_written_loses_no_count(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_what_is_being_written_at_the_end_is_not_lost(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        for number in range(20):
+            one = DmarcTally(world.config, world.clock, world.records.append)
+            one.start()
+            one.tally.add(POLICY, GOOD)
+            writing = asyncio.create_task(one.write())
+            for _ in range(number % 4):
+                await asyncio.sleep(0)
+            one.tally.add(POLICY, BAD)
+            await one.stop()
+            await writing
+        store = DmarcReportStore(world.config.dmarc_reports_file)
+        counted = store.counts(20_000, "example.com")
+        store.close()
+        assert counted is not None
+        assert [row.count for row in counted[1]] == [20, 20]
+        assert world.records == []
+
+    run(tmp_path, story)
+
+
+def test_one_domain_does_not_take_the_room_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dmarcreports, "REPORTED", 10)
+
+    async def story(world: World) -> None:
+        for number in range(20):
+            world.see(msgspec.structs.replace(BAD, source_ip=f"203.0.113.{number}"), 2)
+            await world.write()
+        world.see(GOOD, 1, Published("other.example", "none"))
+        await world.write()
+        store = DmarcReportStore(world.config.dmarc_reports_file)
+        counted = store.counts(20_000, "example.com")
+        assert counted is not None
+        assert [row.count for row in counted[1]] == [2] * 10
+        assert store.counts(20_000, "other.example") is not None
+        store.close()
+
+    run(tmp_path, story)
+
+
 def test_memory_and_disk_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dmarcreports, "ROWS", 100)
 
@@ -241,7 +325,7 @@ def test_memory_and_disk_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
         counted = store.counts(20_000, "example.com")
         assert counted is not None
         assert [(row.seen, row.count) for row in counted[1]] == [(GOOD, 5)]  # what is known already goes on
-        assert len(store.days()) == 201
+        assert len(store.days()) == 100
         await world.pass_by(24 * 6)
         world.see(BAD)
         await world.write()

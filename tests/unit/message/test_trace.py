@@ -25,7 +25,6 @@ def test_received_with_more_recipients_over_v6() -> None:
     assert field.endswith(f" id ID;\r\n\t{DATE}\r\n")
 
 
-@given(st.text(min_size=1, max_size=60))
 def test_tls_and_a_verified_certificate_are_named() -> None:
     hop = Hop("c.example", "192.0.2.1", "relay.example.com", "ESMTPS", "ID", "", "TLSv1.3 with cipher X (256/256 bits)")
     assert received_field(hop, DATE).startswith(
@@ -39,6 +38,7 @@ def test_tls_and_a_verified_certificate_are_named() -> None:
     ]
 
 
+@given(st.text(min_size=1, max_size=60))
 def test_any_hello_name_is_harmless(helo: str) -> None:
     field = received_field(Hop(helo, "192.0.2.1", "h.example", "SMTP", "ID", ""), DATE)
     assert field.count("\r\n") == 3

@@ -30,11 +30,13 @@ SIGNED = DkimResults((DkimResult(result="pass", reason="", domain="sub.strict.ex
 CLAIM = "f.example; dmarc=pass header.from=strict.example"
 
 
-async def counted(author: str, *facts: object, to: str = "bob@example.com", **options: Any) -> list[Row]:
+async def counted(
+    author: str, *facts: object, to: str = "bob@example.com", subject: str = "Hi", **options: Any
+) -> list[Row]:
     """What is counted of one message."""
     tally = Tally(10, frozenset({"reports@example.com"}))
     known = {type(fact): fact for fact in (SPF, UNSIGNED, *facts)}
-    head = f"From: joe@{author}\r\n\r\nHello\r\n".encode()
+    head = f"From: joe@{author}\r\nSubject: {subject}\r\n\r\nHello\r\n".encode()
     ctx = sample(MessageContext, content=head, facts=tuple(known.values()), recipient=to)
     asked = dmarc(ctx, dns=FakeLookup(RECORDS), clock=ManualClock(), ourselves=OURSELVES, tally=tally, **options)
     await answered(asked)
@@ -48,7 +50,7 @@ async def test_a_message_that_is_refused() -> None:
         await answered(dmarc(ctx, dns=FakeLookup(RECORDS), clock=ManualClock(), ourselves=OURSELVES, tally=tally))
     ((key, count),) = tally.take().items()
     published, seen = key
-    assert published == Published("strict.example", "reject", "quarantine", "quarantine", "r", "s", "100", "n", "1:d")
+    assert published == Published("strict.example", "reject", "quarantine", "", "r", "s", "100", "", "1:d")
     assert count == 2
     assert seen == Seen(
         "198.51.100.7",
@@ -111,3 +113,10 @@ async def test_domains_that_ask_for_no_reports_are_not_counted(author: str) -> N
 async def test_mail_that_brings_reports_is_not_counted() -> None:
     assert await counted("strict.example", to="Reports@example.com") == []
     assert len(await counted("strict.example", to="bob@example.com")) == 1
+
+
+async def test_a_report_is_not_counted_when_its_author_is_proven() -> None:
+    about = "report  domain: ours.example\r\n Submitter: strict.example"
+    assert await counted("strict.example", SIGNED, subject=about) == []
+    assert len(await counted("strict.example", subject=about)) == 1  # forged
+    assert len(await counted("strict.example", SIGNED, subject="About the Report Domain: x")) == 1

@@ -19,7 +19,8 @@ from postroad.house.life import DRAIN_SECONDS, settle_down
 from postroad.house.processes.board import Board, edge_name
 from postroad.house.processes.seat import DRAIN, RETIRE, Seat
 from postroad.house.processes.showing import Showing
-from postroad.house.reports.dmarctally import DmarcTally
+from postroad.house.reports.daily import Outbox
+from postroad.house.reports.dmarcwatch import DmarcWatch
 from postroad.listener.doors import Doors
 from postroad.listener.server import Listeners
 from postroad.model.queueid import QueueIds
@@ -63,13 +64,15 @@ class Edge:
         eyes = Eyes(board.guard, board.guard.rings[seat.place].put, clock)
         counting = Counting(board.accounts, clock, emit)
         crowd = BoardCrowd(board, seat.place)
-        self._counting_dmarc = DmarcTally(config, clock, emit)
-        tally = self._counting_dmarc.tally
         known = read_known(config, keys, clock, emit)
         self._own = OwnSigning(emit)
         self._own.signer = own_signer(known)
         own = SignedPutting(self._spool, self._own)
-        way = Way(self._spool, _admitted_elsewhere, QueueIds(start), emit, clock, counting, crowd, tally, eyes, own=own)
+        queue_ids = QueueIds(start)
+        self._dmarc = DmarcWatch(config, clock, emit)
+        self._dmarc.send_by(Outbox(own, _admitted_elsewhere, queue_ids))
+        tally = self._dmarc.tally
+        way = Way(self._spool, _admitted_elsewhere, queue_ids, emit, clock, counting, crowd, tally, eyes, own=own)
         self._front: Front = front_of(config, known, compile_rewriter(config.routes), way)
         self._listeners = Listeners(
             welcome=self._front.welcome,
@@ -110,7 +113,7 @@ class Edge:
         known = self._front.known
         known.certificates.start(self._clock, self._emit)
         known.start(self._clock, self._emit)
-        self._counting_dmarc.start()
+        self._dmarc.start()
         settle_down()
         self._seat.board.ready(self._seat.place)
         number = await self._stopping.get()
@@ -120,8 +123,8 @@ class Edge:
         known.certificates.close()
         await known.close()
         await self._front.counts.close()
+        await self._dmarc.stop()
         await self._own.close()
-        await self._counting_dmarc.stop()
         await self._spool.close()
         if self._meter is not None:
             self._show()

@@ -25,6 +25,8 @@ from postroad.net.clock import Clock
 from postroad.queue.announce import Putting
 
 EVERY: Final = 60.0  # seconds between two looks for what is due
+_FIRST: Final = 2.0  # seconds until the first
+_PATIENCE: Final = 30.0  # seconds within which DNS tells whom a report goes to
 SPREAD: Final = 4 * 3600.0  # seconds after midnight within which reports are sent
 RETRY: Final = 900.0  # seconds, and longer each time
 GIVE_UP: Final = 2  # days after the one reported
@@ -75,6 +77,22 @@ class Letter(Struct, frozen=True):
     tls: str = ""
 
 
+class Faults:
+    """What went wrong at the disk, told when it is another thing than the last time."""
+
+    def __init__(self, emit: Emit, clock: Clock) -> None:
+        """Nothing went wrong yet."""
+        self._emit = emit
+        self._clock = clock
+        self._told = ""
+
+    def tell(self, error: SpoolError) -> None:
+        """Tell of it, once."""
+        if str(error) != self._told:
+            self._told = str(error)
+            self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
+
+
 class DailyReports(ABC):
     """One kind of report: whoever derives from this knows whom it concerns, and what is in it."""
 
@@ -95,7 +113,7 @@ class DailyReports(ABC):
         self._clock = clock
         self._emit = emit
         self._random = random
-        self._told = ""
+        self.faults = Faults(emit, clock)
         self._task: asyncio.Task[None] | None = None
 
     @abstractmethod
@@ -125,9 +143,10 @@ class DailyReports(ABC):
         self._ledger.close()
 
     async def _run(self) -> None:
+        await self._clock.sleep(_FIRST)  # what is due from before leaves soon
         while True:
-            await self._clock.sleep(EVERY)
             await self.round()
+            await self._clock.sleep(EVERY)
 
     async def round(self) -> None:
         """Write, plan the reports of days that have ended, send what is due."""
@@ -138,62 +157,75 @@ class DailyReports(ABC):
             for day, domain in self._ledger.unplanned(today):
                 at = max((day + 1) * DAY, now - now % DAY) + round(self._random() * SPREAD * _SECOND)
                 self._ledger.plan(ReportJob(day, domain, "", at))
-            for job in self._ledger.due(now, _AT_ONCE):
-                await self._do(job)
+            for _ in range(2):  # whom reports go to, then the reports
+                await self._do(self._ledger.due(self._clock.now(), _AT_ONCE))
             self._ledger.expire(today - KEEP)
         except SpoolError as error:
-            self.faulted(error)
+            self.faults.tell(error)
 
     # -- reporting -----------------------------------------------------------------------------
 
-    async def _do(self, job: ReportJob) -> None:
-        if self._clock.now() // DAY > job.day + GIVE_UP or await (
-            self._find_out(job) if not job.uri else self.deliver(job)
-        ):
+    async def _do(self, jobs: list[ReportJob]) -> None:
+        """Whom reports go to is asked side by side: domains whose DNS is slow do not keep others waiting."""
+        today = self._clock.now() // DAY
+        late = [job for job in jobs if today > job.day + GIVE_UP]
+        asking = [job for job in jobs if job not in late and not job.uri]
+        found = await asyncio.gather(*map(self._find_out, asking))
+        for job, uris in zip(asking, found, strict=True):
+            for uri in uris or ():
+                self._ledger.plan(ReportJob(job.day, job.domain, uri, self._clock.now()))
+            self._settle(job, is_done=uris is not None)
+        for job in late:
+            self._settle(job, is_done=True)
+        for job in jobs:
+            if job not in late and job.uri:
+                self._settle(job, is_done=await self.deliver(job))
+
+    async def _find_out(self, job: ReportJob) -> Sequence[str] | None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self.addressees(job)
+        except TimeoutError:
+            return None
+
+    def _settle(self, job: ReportJob, *, is_done: bool) -> None:
+        if is_done:
             self._ledger.done(job)
         else:
             seconds = RETRY * 2 ** min(job.tries, 4)
             self._ledger.later(job, self._clock.now() + round(seconds * _SECOND))
 
-    async def _find_out(self, job: ReportJob) -> bool:
-        uris = await self.addressees(job)
-        for uri in uris or ():
-            self._ledger.plan(ReportJob(job.day, job.domain, uri, self._clock.now()))
-        return uris is not None
-
     async def mail(self, letter: Letter) -> bool:
         """Put a report into the queue; False when it could not be made durable."""
-        outbox, now = self._outbox, self._clock.now()
-        queue_id = outbox.queue_ids.new(now)
-        envelope = Envelope(
-            id=queue_id,
-            sender=NULL_PATH,
-            recipients=(Recipient(letter.to, NOTIFY_NEVER),),
-            arrived=now,
-            size=len(letter.content),
-            prefix=local_trace(self._submitter, queue_id, now),
-            message_id=letter.message_id,
-            tls=letter.tls,
-        )
-        durable: asyncio.Future[SpoolError | None] = asyncio.get_running_loop().create_future()
-
-        def done(stored: Stored, works: list[Work]) -> None:
-            outbox.admit(stored, works)
-            with suppress(asyncio.InvalidStateError):
-                durable.set_result(None)
-
-        def failed(error: SpoolError) -> None:
-            with suppress(asyncio.InvalidStateError):
-                durable.set_result(error)
-
-        outbox.spool.put(envelope, letter.content, done, failed)
-        error = await durable
+        error = await put_letter(self._outbox, self._submitter, letter, self._clock.now())
         if error is not None:
-            self.faulted(error)
+            self.faults.tell(error)
         return error is None
 
-    def faulted(self, error: SpoolError) -> None:
-        """Tell of what went wrong, once."""
-        if str(error) != self._told:
-            self._told = str(error)
-            self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
+
+async def put_letter(outbox: Outbox, submitter: str, letter: Letter, now: int) -> SpoolError | None:
+    """Put a report of the domain `submitter` into the queue; what went wrong when it could not be made durable."""
+    queue_id = outbox.queue_ids.new(now)
+    envelope = Envelope(
+        id=queue_id,
+        sender=NULL_PATH,
+        recipients=(Recipient(letter.to, NOTIFY_NEVER),),
+        arrived=now,
+        size=len(letter.content),
+        prefix=local_trace(submitter, queue_id, now),
+        message_id=letter.message_id,
+        tls=letter.tls,
+    )
+    durable: asyncio.Future[SpoolError | None] = asyncio.get_running_loop().create_future()
+
+    def done(stored: Stored, works: list[Work]) -> None:
+        outbox.admit(stored, works)
+        with suppress(asyncio.InvalidStateError):
+            durable.set_result(None)
+
+    def failed(error: SpoolError) -> None:
+        with suppress(asyncio.InvalidStateError):
+            durable.set_result(error)
+
+    outbox.spool.put(envelope, letter.content, done, failed)
+    return await durable

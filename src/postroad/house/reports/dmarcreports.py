@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from postroad.config.schema import Config
 from postroad.house.reports.daily import DailyReports, Letter, Outbox
 from postroad.mailauth.dmarc_addressees import addressees
 from postroad.mailauth.dmarc_record import split_size
@@ -105,3 +106,12 @@ def report_of(store: DmarcReportStore, day: int, domain: str, author: DmarcAutho
         rows,
         author.contact,
     )
+
+
+def dmarc_author_of(config: Config) -> DmarcAuthor | None:
+    """Who reports about DMARC; None when nobody does."""
+    settings = config.dmarc_reports
+    if settings is None or settings.from_ is None:
+        return None
+    domain = settings.from_.rpartition("@")[2]
+    return DmarcAuthor(settings.organization or domain, settings.contact, domain, settings.from_)

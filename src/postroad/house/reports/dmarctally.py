@@ -8,10 +8,10 @@ import asyncio
 from typing import Final
 
 from postroad.config.schema import Config
-from postroad.house.reports.daily import EVERY, KEEP
+from postroad.house.reports.daily import EVERY, KEEP, Faults
 from postroad.message.dmarcreport import Published, Seen, Tally
 from postroad.model.errors import SpoolError
-from postroad.model.records import Emit, SpoolFaulted
+from postroad.model.records import Emit
 from postroad.model.reportjob import DAY
 from postroad.net.clock import Clock
 from postroad.store.dmarcreports import DmarcReportStore
@@ -31,8 +31,8 @@ class DmarcTally:
         self.tally = Tally(IN_MEMORY if is_on else 0, frozenset(address.lower() for address in ours))
         self._store = DmarcReportStore(config.dmarc_reports_file, is_in_thread=True)
         self._clock = clock
-        self._emit = emit
-        self._told = ""
+        self._faults = Faults(emit, clock)
+        self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -58,17 +58,16 @@ class DmarcTally:
             await asyncio.shield(self.write())
 
     async def write(self) -> None:
-        """Write what was counted."""
-        counts = self.tally.take()
-        if not counts:
-            return
-        try:
-            await asyncio.to_thread(self._write, self._clock.now() // DAY, counts)
-        except SpoolError as error:
-            self.tally.give_back(counts)
-            if str(error) != self._told:
-                self._told = str(error)
-                self._emit(SpoolFaulted(at=self._clock.now(), reason=str(error)))
+        """Write what was counted, when what is being written is."""
+        async with self._writing:
+            counts = self.tally.take()
+            if not counts:
+                return
+            try:
+                await asyncio.to_thread(self._write, self._clock.now() // DAY, counts)
+            except SpoolError as error:
+                self.tally.give_back(counts)
+                self._faults.tell(error)
 
     def _write(self, day: int, counts: dict[tuple[Published, Seen], int]) -> None:
         self._store.forget(day - KEEP)

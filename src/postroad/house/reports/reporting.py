@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from postroad.config.schema import Config
 from postroad.house.reports.daily import Outbox
-from postroad.house.reports.dmarcreports import DmarcAuthor, DmarcReports
-from postroad.house.reports.dmarctally import DmarcTally
+from postroad.house.reports.dmarcreports import DmarcReports, dmarc_author_of
+from postroad.house.reports.dmarcwatch import DmarcWatch
 from postroad.house.reports.tlsreporting import TlsReporting
 from postroad.message.dmarcreport import Tally
 from postroad.model.dns import Lookup
@@ -29,7 +29,7 @@ class Reporting:
         self._clock = clock
         self._emit = emit
         self._tls = TlsReporting(config, resolver, clock, emit)
-        self._counting = DmarcTally(config, clock, emit)
+        self._watch = DmarcWatch(config, clock, emit)
         self._dmarc: DmarcReports | None = None
 
     @property
@@ -40,11 +40,12 @@ class Reporting:
     @property
     def tally(self) -> Tally:
         """What the policy `dmarc` counts with."""
-        return self._counting.tally
+        return self._watch.tally
 
     def send_by(self, outbox: Outbox) -> None:
         """Mail leaves by the queue."""
         self._tls.send_by(outbox)
+        self._watch.send_by(outbox, self._resolver)
         author = dmarc_author_of(self._config)
         if author is not None:
             self._dmarc = DmarcReports(
@@ -60,22 +61,13 @@ class Reporting:
     def start(self) -> None:
         """Begin to write and to report."""
         self._tls.start()
-        self._counting.start()
+        self._watch.start()
         if self._dmarc is not None:
             self._dmarc.start()
 
     async def stop(self) -> None:
         """Write what is left; while the spool is open."""
         await self._tls.stop()
-        await self._counting.stop()
+        await self._watch.stop()
         if self._dmarc is not None:
             await self._dmarc.stop()
-
-
-def dmarc_author_of(config: Config) -> DmarcAuthor | None:
-    """Who reports about DMARC; None when nobody does."""
-    settings = config.dmarc_reports
-    if settings is None or settings.from_ is None:
-        return None
-    domain = settings.from_.rpartition("@")[2]
-    return DmarcAuthor(settings.organization or domain, settings.contact, domain, settings.from_)

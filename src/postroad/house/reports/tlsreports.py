@@ -84,7 +84,7 @@ class TlsReports(DailyReports):
         try:
             self._store.add([TlsCount(key, count) for key, count in self._counts.items()])
         except SpoolError as error:
-            self.faulted(error)
+            self.faults.tell(error)
         else:
             self._counts.clear()
 
