@@ -1,4 +1,4 @@
-"""Command line of the bench: `python -m tests.bench [growth | spread | loris | mailauth] [options]`.
+"""Command line of the bench: `python -m tests.bench [growth | spread | loris | mailauth | logins] [options]`.
 
 Exit status 1 when a sink did not count exactly what was sent or a measurement failed; a missed target is printed,
 and is no failure, because machines differ and are shared.
@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.bench import report
 from tests.bench.cell import Result, measure
 from tests.bench.growth import grow
+from tests.bench.logins import logins
 from tests.bench.loris import loris
 from tests.bench.machine import facts
 from tests.bench.mailauth import mailauth
@@ -22,6 +23,7 @@ from tests.bench.relays import EDGES, RELAYS, compiled
 from tests.bench.scenarios import KIB, SCENARIOS, Scenario
 from tests.bench.spread import spread
 
+WORKS = ("run", "growth", "spread", "loris", "mailauth", "logins")
 ALONE = ("postfix", "postroad")
 EXAMPLES = """\
 examples:
@@ -33,6 +35,7 @@ examples:
   python -m tests.bench spread --messages 20000
   python -m tests.bench spread --messages 20000 --answer-after 1
   python -m tests.bench mailauth                              signatures beside the bare calls
+  python -m tests.bench logins --seconds 10                   log-ins a minute
   python -m tests.bench loris --only single --only reused --sessions 5000
 """
 
@@ -42,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if not options.interpreted and options.what != "mailauth":
         os.environ["PYTHONPATH"] = compiled()  # for every Postroad that is started
-    works = {"run": _run, "growth": _growth, "spread": _spread, "loris": _loris, "mailauth": mailauth}
-    return works[options.what](options)
+    works = (_run, _growth, _spread, _loris, mailauth, logins)
+    return works[WORKS.index(options.what)](options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", choices=("run", "growth", "spread", "loris", "mailauth"), default="run")
+    parser.add_argument("what", nargs="?", choices=WORKS, default="run")
     parser.add_argument("--only", action="append", choices=tuple(SCENARIOS), help="scenario; may be repeated")
     parser.add_argument("--relay", action="append", choices=RELAYS, help="may be repeated; postroad-N has N edges")
     parser.add_argument("--runs", type=int, default=3, help="runs to take the median of (default 3)")
@@ -65,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--size", type=int, default=4 * KIB, help="octets a message of growth (default 4096)")
     parser.add_argument("--sessions", type=int, default=5000, help="slow sessions of loris (default 5000)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long each row of logins takes (default 5)")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are made (default /var/tmp)")
     parser.add_argument("--interpreted", action="store_true", help="measure Postroad as it is before `make compile`")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
@@ -100,6 +104,7 @@ def _run(options: argparse.Namespace) -> int:
     print(report.several_lines(middle))
     if not options.only and not options.relay:
         mailauth(options)
+        failures += logins(options)
     if options.json:
         options.json.write_text(report.as_json(known, results, middle))
     if options.markdown:

@@ -57,6 +57,13 @@ sessions_per_ip = {sessions}
 format = "json"
 """
 
+POSTROAD_USERS = """
+[auth]
+plain_text_networks = ["127.0.0.0/8"]
+
+[auth.users]
+file = "{users}"
+"""
 POSTROAD_TLS = '\n[delivery]\ntls = "required"\n'
 TLSPROXY = "tlsproxy unix - - n - 0 tlsproxy\n"
 PROCESSES = "\n[process]\nedges = {edges}\n"
@@ -125,6 +132,7 @@ class PostroadRelay:
         sessions: int = 2000,
         deliveries: int = DELIVERIES,
         tls: Issued | None = None,
+        users: Path | None = None,
     ) -> None:
         self.name = name
         self.port = free_port()
@@ -136,6 +144,8 @@ class PostroadRelay:
         text = POSTROAD_CONFIG.format(**values, **limits) + processes
         if tls is not None:
             text = text.replace('tls = "off"', 'tls = "starttls"') + f"\n[tls]\n{tls.options}{POSTROAD_TLS}"
+        if users is not None:
+            text = text.replace("\ntls =", '\nauth = "optional"\ntls =', 1) + POSTROAD_USERS.format(users=users)
         self._config.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
