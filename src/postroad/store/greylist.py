@@ -16,6 +16,7 @@ import apsw
 
 from postroad.model.errors import TableError
 from postroad.model.greylisting import Ruling, Seen, Standing, Terms, key_of, rule
+from postroad.store.opening import open_shared
 
 VERSION: Final = 1
 PATIENCE: Final = 20.0  # seconds for one try, after which it is judged without us
@@ -115,18 +116,10 @@ class GreylistFile:
     def _open(self) -> apsw.Connection:
         if self._db is not None:
             return self._db
-        self._path.touch(mode=0o600)
-        db = self._db = apsw.Connection(str(self._path))
-        db.set_busy_timeout(_BUSY_MS)
-        db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -8192")
-        db.execute("BEGIN IMMEDIATE")  # two edges may be the first
-        version = db.execute("PRAGMA user_version").fetchone()
-        if version == (0,):
-            db.execute(_SCHEMA)
-        db.execute("COMMIT")
-        if version not in ((0,), (VERSION,)):
+        self._db, version = open_shared(self._path, _BUSY_MS, _SCHEMA, "PRAGMA cache_size = -8192")
+        if version not in (0, VERSION):
             raise apsw.NotADBError("it is of another version of this program")
-        return db
+        return self._db
 
     def _begin_anew(self) -> None:
         self._shut()

@@ -17,6 +17,7 @@ import apsw
 from msgspec import Struct
 
 from postroad.model.errors import SpoolError, SpoolFullError
+from postroad.store.opening import open_shared
 
 VERSION: Final = 1
 FEW: Final = 500  # rows that go in one step
@@ -78,15 +79,8 @@ class Sent:
     def open(self) -> None:
         """Open or make the file; SpoolError when that cannot be, or another version made it. Blocks."""
         try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            db = apsw.Connection(str(self._path))
-            db.set_busy_timeout(_BUSY_MS)
-            db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0")
-            version = db.execute("PRAGMA user_version").fetchone()
-            if version == (0,):
-                with db:
-                    db.execute(_SCHEMA)
-            elif version != (VERSION,):
+            db, version = open_shared(self._path, _BUSY_MS, _SCHEMA, "PRAGMA wal_autocheckpoint = 0")
+            if version not in (0, VERSION):
                 raise SpoolError(f"{self._path} is of another version of this program; set it aside")
             self._wal = os.open(f"{self._path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except (apsw.Error, OSError) as error:

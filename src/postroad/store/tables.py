@@ -4,7 +4,6 @@ Nothing is opened before the first call. Who only reads leaves the file as it is
 version of this program is refused, never changed.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 import apsw
 
 from postroad.model.errors import SpoolError
+from postroad.store.opening import open_shared
 
 _BUSY_MS: Final = 200  # the event loop waits
 
@@ -70,16 +70,8 @@ class Tables:
         if self._reads_only:
             self._db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
             return self._db
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        db = apsw.Connection(str(self._path))
-        db.set_busy_timeout(self._patience)
-        db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
-        db.execute("BEGIN IMMEDIATE")  # of several processes one makes the tables
-        version = db.execute("PRAGMA user_version").fetchone()
-        if version == (0,):
-            db.execute(self._schema)
-        db.execute("COMMIT")
-        if version not in ((0,), (self._version,)):
+        db, version = open_shared(self._path, self._patience, self._schema)
+        if version not in (0, self._version):
             db.close()
             raise SpoolError(f"{self._path} is of another version of this program; set it aside")
         self._db = db

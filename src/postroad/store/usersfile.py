@@ -4,14 +4,13 @@ Invariant: a reader sees the old file or the new one, whole. Whoever writes hold
 the file would be lost with the file that it replaces.
 """
 
-import fcntl
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
+from postroad.store.opening import alone
 from postroad.store.tablefile import TableFileError, text_of
 
 OPEN_TO_OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP  # others, and a group that may write
@@ -32,15 +31,9 @@ def read_users(path: Path) -> str:
     return text_of(path)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> AbstractContextManager[None]:
     """Nobody else changes the file meanwhile."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+    return alone(path.parent)
 
 
 def write_users(path: Path, text: str, *, group: int = -1) -> None:
