@@ -309,8 +309,10 @@ def test_a_batch_that_was_removed_by_hand_is_passed_over(tmp_path: Path) -> None
         out.write(removed(3))
         until(lambda: hook.attempts)
         (tmp_path / waiting(tmp_path)[0]).unlink()
+        before = len(hook.attempts)
+        until(lambda: len(hook.attempts) >= before + 2)  # one may have been on its way when its batch was removed
         hook.status = 200
-        until(lambda: len(hook.deliveries) == 1)
+        until(lambda: hook.deliveries)
         out.close()
         assert [record["id"] for record in hook.records()] == ["3"]
 
