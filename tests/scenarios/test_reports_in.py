@@ -4,10 +4,10 @@ import smtplib
 from pathlib import Path
 
 from postroad.message.dmarcreport import DkimResult, DmarcReport, Published, Row, Seen, SpfResult
-from postroad.message.dmarcreportwrite import Submission, report_xml
 from postroad.message.dmarcreportwrite import compose as compose_dmarc
-from postroad.message.dmarcreportwrite import packed as packed_xml
-from postroad.message.tlsrpt import Author, compose, packed, report_json
+from postroad.message.dmarcreportwrite import report_xml
+from postroad.message.reportmail import Author, packed
+from postroad.message.tlsrpt import compose, report_json
 from postroad.model.address import parse_mailbox
 from postroad.model.security import SUCCESS
 from postroad.model.tlscounts import TlsCount, TlsKey
@@ -21,7 +21,7 @@ from = "tlsrpt@ours.example"
 received_at = ["TLSRPT@ours.example"]
 """
 TO = "tlsrpt@ours.example"
-AUTHOR = Author("Sender Inc.", "postmaster@sender.example", "sender.example", "tlsrpt@sender.example")
+AUTHOR = Author("Sender Inc.", "postmaster@sender.example", "tlsrpt@sender.example")
 
 
 def packed_report(good: int, bad: int, day: int = 20_000) -> bytes:
@@ -84,8 +84,8 @@ def dmarc_report(name: str, domain: str, bad: int) -> bytes:
         Published(domain, "reject"),
         (Row(proven, 40), Row(forged, bad)),
     )
-    by = Submission("sender.example", "dmarc@sender.example")
-    return compose_dmarc(report, by, parse_mailbox("reports@ours.example"), packed_xml(report_xml(report)), 1)
+    by = Author("Sender Inc.", "", "dmarc@sender.example")
+    return compose_dmarc(report, by, parse_mailbox("reports@ours.example"), packed(report_xml(report)), 1)
 
 
 def test_one_address_for_both_kinds_of_report(tmp_path: Path) -> None:

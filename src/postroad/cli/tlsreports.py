@@ -11,7 +11,7 @@ import typer
 from postroad.cli.exits import OK, complain, guarded
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
-from postroad.house.reports.tlsreporting import author_of
+from postroad.house.reports.tlsreporting import tls_author_of
 from postroad.message.reportmail import clean
 from postroad.message.tlsrpt import day_text, report_json
 from postroad.message.tlsrptread import Report
@@ -42,7 +42,7 @@ def reports(
     if settings.tls_reports is None:
         complain("nothing is counted: there is no section [tls_reports]")
         return OK
-    author, wanted = author_of(settings.tls_reports), domain.lower().removesuffix(".")
+    author, wanted = tls_author_of(settings.tls_reports), domain.lower().removesuffix(".")
     store = TlsReportStore(settings.tls_reports_file, reads_only=True)
     try:
         for day, name in store.days():

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from postroad import VERSION
-from postroad.message.reportmail import clean
+from postroad.message.reportmail import clean, composed, text_part
 from postroad.message.trace import format_date
 from postroad.model.address import Mailbox
 
@@ -47,37 +47,20 @@ def compose(failure: Failure, sender: str, to: Mailbox, message_id: str, now: in
     boundary = f"=_failure_{now}"
     while boundary in header:
         boundary += "_"  # one that the header does not hold
-    lines = (
+    fields = (
         f"From: <{sender}>",
         f"To: <{to.text}>",
         f"Date: {format_date(now)}",
         f"Subject: DMARC failure report for {failure.author}",
         f"Message-ID: {message_id}",
-        "Auto-Submitted: auto-generated",
-        "MIME-Version: 1.0",
-        "Content-Type: multipart/report; report-type=feedback-report;",
-        f'\tboundary="{boundary}"',
-        "",
-        f"--{boundary}",
-        "Content-Type: text/plain; charset=us-ascii",
-        "",
+    )
+    text = text_part(
         f"This is a report about a message in the name of {failure.author} that came from",
         f"{failure.source_ip} on {format_date(failure.at)} and failed authentication.",
-        "",
-        f"--{boundary}",
-        "Content-Type: message/feedback-report",
-        "",
-        *_fields(failure),
-        "",
-        f"--{boundary}",
-        "Content-Type: text/rfc822-headers",
-        "",
-        header,
-        "",
-        f"--{boundary}--",
-        "",
     )
-    return "\r\n".join(lines).encode("ascii", "replace")
+    feedback = ("Content-Type: message/feedback-report", "", *_fields(failure), "")
+    told = ("Content-Type: text/rfc822-headers", "", header, "")
+    return composed(fields, "multipart/report; report-type=feedback-report", boundary, (text, feedback, told))
 
 
 def _fields(failure: Failure) -> list[str]:

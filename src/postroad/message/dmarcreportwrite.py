@@ -4,15 +4,12 @@ A report is made of counts alone, so it is the same each time it has to be made 
 XML cannot hold is left out. RFC 7489 appendix C (XML), RFC 7489 7.2.1.1 (file name, subject).
 """
 
-import gzip
 from collections.abc import Iterator
 from typing import Final
 from xml.sax.saxutils import escape
 
-from msgspec import Struct
-
 from postroad.message.dmarcreport import DmarcReport, Published, Row, day_text
-from postroad.message.reportmail import composed
+from postroad.message.reportmail import Author, boundary_of, composed, file_part, text_part
 from postroad.message.trace import format_date
 from postroad.model.address import Mailbox
 
@@ -21,21 +18,9 @@ _SURROGATES: Final = range(0xD800, 0xE000)
 _NO_CHARACTERS: Final = frozenset({0xFFFE, 0xFFFF})
 
 
-class Submission(Struct, frozen=True):
-    """Who sends reports: `domain` is ours, `sender` the address in From."""
-
-    domain: str
-    sender: str
-
-
 def report_xml(report: DmarcReport) -> bytes:
     """The report as it is packed and sent."""
     return "\n".join(_lines(report)).encode()
-
-
-def packed(xml: bytes) -> bytes:
-    """As it is sent; the same each time."""
-    return gzip.compress(xml, mtime=0)
 
 
 def _lines(report: DmarcReport) -> Iterator[str]:
@@ -115,21 +100,22 @@ def _is_character(sign: str) -> bool:
     return code >= _SPACE and code not in _SURROGATES and code not in _NO_CHARACTERS
 
 
-def compose(report: DmarcReport, by: Submission, to: Mailbox, body: bytes, now: int) -> bytes:
+def compose(report: DmarcReport, author: Author, to: Mailbox, body: bytes, now: int) -> bytes:
     """The mail with `report`, of which `body` is the packed XML; `now` in microseconds since 1970."""
     domain = report.published.domain
-    file = f"{by.domain}!{domain}!{report.begin}!{report.end}.xml.gz"
+    file = f"{author.submitter}!{domain}!{report.begin}!{report.end}.xml.gz"
     fields = (
-        f"From: <{by.sender}>",
+        f"From: <{author.sender}>",
         f"To: <{to.text}>",
         f"Date: {format_date(now)}",
         f"Subject: Report Domain: {domain}",
-        f" Submitter: {by.domain}",
+        f" Submitter: {author.submitter}",
         f" Report-ID: <{report.id}>",
-        f"Message-ID: <{now}.dmarc.{domain}@{by.domain}>",
+        f"Message-ID: <{now}.dmarc.{domain}@{author.submitter}>",
     )
-    text = (
+    text = text_part(
         f"This is an aggregate report about mail in the name of {domain}",
-        f"on {day_text(report.begin)} (UTC), from {by.domain}.",
+        f"on {day_text(report.begin)} (UTC), from {author.submitter}.",
     )
-    return composed(fields, "multipart/mixed", text, file, ("application/gzip", body))
+    parts = (text, file_part("application/gzip", file, body))
+    return composed(fields, "multipart/mixed", boundary_of(file, body), parts)

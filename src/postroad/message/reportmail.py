@@ -1,13 +1,16 @@
-"""What reports about TLS and DMARC have in common: the mail that one is in, and texts of strangers in them. Pure.
+"""What reports about TLS and DMARC have in common: who sends them, their mail, and texts of strangers in them. Pure.
 
 Of reports of others, whatever is wrong is a ReportError that says so, and nothing else is raised.
 """
 
 import base64
+import gzip
 from collections.abc import Callable, Sequence
 from email.message import Message
 from typing import Final
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from postroad.message.mailparts import parts_of
 from postroad.model.address import Mailbox, parse_mailbox
@@ -26,6 +29,24 @@ class NoReportError(ReportError):
     """The mail does not even look like one that brings a report."""
 
 
+class Author(Struct, frozen=True):
+    """Who reports: `sender` is the address in From, `contact` how people reach us, "" for that address."""
+
+    organization: str
+    contact: str
+    sender: str
+
+    @property
+    def submitter(self) -> str:
+        """Our domain, as reports have it."""
+        return self.sender.rpartition("@")[2]
+
+
+def author_of(organization: str, contact: str, sender: str) -> Author:
+    """One whose organization is called like the domain of `sender` when it has no name."""
+    return Author(organization or sender.rpartition("@")[2], contact, sender)
+
+
 def part_of(content: bytes, is_wanted: Callable[[Message], bool], what: str) -> tuple[bytes, str]:
     """The first part of a mail that is wanted: its octets and its type; NoReportError when there is none."""
     if len(content) > MAIL_LIMIT:
@@ -40,40 +61,54 @@ def part_of(content: bytes, is_wanted: Callable[[Message], bool], what: str) -> 
     return body, part.get_content_type()
 
 
-def clean(text: str) -> str:
-    """A stranger's text, as it may be shown and kept."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:_TEXT])
+def clean(text: str, most: int = _TEXT) -> str:
+    """A stranger's text, as it may be shown and kept; `most` characters of it."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:most])
 
 
-def composed(fields: Sequence[str], kind: str, text: Sequence[str], file: str, part: tuple[str, bytes]) -> bytes:
-    """A mail with the header `fields`, some lines for people, and the file of a report: its type and its octets.
+def packed(report: bytes) -> bytes:
+    """A report as it is sent; the same each time."""
+    return gzip.compress(report, mtime=0)
+
+
+def composed(fields: Sequence[str], kind: str, boundary: str, parts: Sequence[Sequence[str]]) -> bytes:
+    """A mail with the header `fields` and `parts`, each in lines with its own header; no line may be the boundary.
 
     `kind` is the type of the whole, without its boundary.
     """
-    boundary = f"=_report_{len(part[1])}_{len(file)}"
-    coded = base64.b64encode(part[1]).decode()
-    lines = (
+    lines = [
         *fields,
         "Auto-Submitted: auto-generated",
         "MIME-Version: 1.0",
         f"Content-Type: {kind};",
         f'\tboundary="{boundary}"',
         "",
-        f"--{boundary}",
-        "Content-Type: text/plain; charset=us-ascii",
-        "",
-        *text,
-        "",
-        f"--{boundary}",
-        f"Content-Type: {part[0]}",
+    ]
+    for part in parts:
+        lines += (f"--{boundary}", *part)
+    return "\r\n".join((*lines, f"--{boundary}--", "")).encode("ascii", "replace")
+
+
+def boundary_of(file: str, octets: bytes) -> str:
+    """A boundary for the mail of one file; base64 and our own text never hold it."""
+    return f"=_report_{len(octets)}_{len(file)}"
+
+
+def text_part(*lines: str) -> tuple[str, ...]:
+    """A part of a mail with lines for people."""
+    return ("Content-Type: text/plain; charset=us-ascii", "", *lines, "")
+
+
+def file_part(kind: str, name: str, octets: bytes) -> tuple[str, ...]:
+    """A part of a mail with a file of the type `kind`."""
+    coded = base64.b64encode(octets).decode()
+    return (
+        f"Content-Type: {kind}",
         "Content-Transfer-Encoding: base64",
-        f'Content-Disposition: attachment; filename="{file}"',
+        f'Content-Disposition: attachment; filename="{name}"',
         "",
         *(coded[place : place + _LINE] for place in range(0, len(coded), _LINE)),
-        f"--{boundary}--",
-        "",
     )
-    return "\r\n".join(lines).encode("ascii", "replace")
 
 
 def mailbox_of(uri: str) -> Mailbox | None:

@@ -4,16 +4,14 @@ Whatever a record holds is a tuple of addresses, never an exception. The report 
 the same each time it has to be sent again; its mail asks that no TLS be demanded for it (RFC 8460 5.3, RFC 8689 3).
 """
 
-import gzip
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
-from postroad.message.reportmail import composed, mailbox_of
+from postroad.message.reportmail import Author, boundary_of, composed, file_part, mailbox_of, text_part
 from postroad.message.trace import format_date
 from postroad.model.address import Mailbox
 from postroad.model.reportjob import DAY
@@ -28,15 +26,6 @@ _COMMA: Final = re.compile(r"[ \t]*,[ \t]*")
 _HTTPS: Final = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[\x21-\x7e]*)?", re.IGNORECASE)
 _URI_SIZE: Final = 1000
 _SECOND: Final = 1_000_000
-
-
-class Author(Struct, frozen=True):
-    """Who reports: `submitter` is our domain, `sender` the address in From, `contact` whom people may ask."""
-
-    organization: str
-    contact: str
-    submitter: str
-    sender: str
 
 
 def parse_record(texts: Sequence[str]) -> tuple[str, ...]:
@@ -126,11 +115,6 @@ def _moment(at: int) -> str:
     return datetime.fromtimestamp(at // _SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def packed(report: bytes) -> bytes:
-    """The report as it is sent; the same each time."""
-    return gzip.compress(report, mtime=0)
-
-
 # -- its mail --------------------------------------------------------------------------------------
 
 
@@ -151,8 +135,9 @@ def compose(day: int, domain: str, author: Author, to: Mailbox, report: bytes, n
         f"TLS-Report-Submitter: {author.submitter}",
         "TLS-Required: No",
     )
-    text = (
+    text = text_part(
         f"This is a report about TLS with the mail hosts of {domain}",
         f"on {day_text(day)} (UTC), from {author.submitter}.",
     )
-    return composed(fields, 'multipart/report; report-type="tlsrpt"', text, file, (GZIP, report))
+    parts = (text, file_part(GZIP, file, report))
+    return composed(fields, 'multipart/report; report-type="tlsrpt"', boundary_of(file, report), parts)

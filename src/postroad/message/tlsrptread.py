@@ -12,11 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from postroad.message.reportmail import ReportError, part_of
+from postroad.message.tlsrpt import GZIP
 
 REPORT_LIMIT: Final = 20 << 20  # octets of an unpacked report
 POLICIES: Final = 1000
 FAILURES: Final = 10_000
-GZIP: Final = "application/tlsrpt+gzip"
 JSON: Final = "application/tlsrpt+json"
 _WBITS: Final = 31  # gzip, with its header
 

@@ -9,8 +9,8 @@ import pytest
 
 from postroad.house.reports import dmarcfailures
 from postroad.house.reports.dmarcfailures import WAITING, FailureReports
-from postroad.house.reports.dmarcreports import DmarcAuthor
 from postroad.message.dmarcfailure import Failure
+from postroad.message.reportmail import Author
 from postroad.model.errors import SpoolError
 from postroad.model.records import Record, SpoolFaulted
 from postroad.model.reportjob import DAY
@@ -20,7 +20,7 @@ from tests.support.outbox import Queue
 
 START = 20_000 * DAY
 FAILURE = Failure("example.com", "example.com", START, "dmarc", "reject", "203.0.113.9", "a@b.example", " x; none")
-AUTHOR = DmarcAuthor("Us", "", "example.net", "dmarc@example.net")
+AUTHOR = Author("Us", "", "dmarc@example.net")
 
 
 class World:

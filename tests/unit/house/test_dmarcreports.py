@@ -9,10 +9,11 @@ import pytest
 
 from postroad.config.load import load_config
 from postroad.house.reports import daily
-from postroad.house.reports.dmarcreports import DmarcAuthor, DmarcReports
+from postroad.house.reports.dmarcreports import DmarcReports
 from postroad.house.reports.dmarctally import IN_MEMORY, DmarcTally
 from postroad.message.dmarcreport import DkimResult, DmarcReport, Published, Seen, SpfResult
 from postroad.message.dmarcreportread import report_in_mail
+from postroad.message.reportmail import Author
 from postroad.model.dns import Answer
 from postroad.model.errors import SpoolError
 from postroad.model.records import Record, SpoolFaulted
@@ -23,7 +24,7 @@ from tests.support.clock import ManualClock
 from tests.support.dns import FakeLookup
 from tests.support.outbox import Queue
 
-AUTHOR = DmarcAuthor("Us", "https://example.net/dmarc", "example.net", "dmarc@example.net")
+AUTHOR = Author("Us", "https://example.net/dmarc", "dmarc@example.net")
 TXT = ("_dmarc.example.com", "TXT")
 SLOW = 30
 START = 20_000 * DAY + 43_200_000_000  # noon

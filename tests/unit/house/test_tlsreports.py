@@ -13,7 +13,7 @@ from typing import Any
 
 from postroad.house.reports import tlsreports
 from postroad.house.reports.tlsreports import TlsReports
-from postroad.message.tlsrpt import Author
+from postroad.message.reportmail import Author
 from postroad.model.errors import SpoolError
 from postroad.model.records import Record, SpoolFaulted
 from postroad.model.reportjob import DAY
@@ -27,7 +27,7 @@ from tests.support.command import run_command
 from tests.support.dns import FakeLookup
 from tests.support.outbox import Queue
 
-AUTHOR = Author("Us", "help@example.net", "example.net", "tlsrpt@example.net")
+AUTHOR = Author("Us", "help@example.net", "tlsrpt@example.net")
 TXT = ("_smtp._tls.example.com", "TXT")
 START = 20_000 * DAY + 43_200_000_000  # noon
 POLICY = ("version: STSv1", "mode: testing", "mx: mx.example.com", "max_age: 86400")

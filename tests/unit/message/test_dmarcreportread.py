@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from postroad.message.dmarcreport import DkimResult, DmarcReport, Override, Published, Row, Seen, SpfResult
 from postroad.message.dmarcreportread import REPORT_LIMIT, ROWS, read_report, report_in_mail
-from postroad.message.dmarcreportwrite import Submission, compose, packed, report_xml
-from postroad.message.reportmail import MAIL_LIMIT, ReportError
+from postroad.message.dmarcreportwrite import compose, report_xml
+from postroad.message.reportmail import MAIL_LIMIT, Author, ReportError, packed
 from postroad.model.address import parse_mailbox
 
 # Without a version, as a large mailbox provider writes it: lists in one line each, a reason, two signatures.
@@ -277,7 +277,7 @@ reports = st.builds(
 def test_ours_is_read_as_it_was(report: DmarcReport) -> None:
     assert read_report(packed(report_xml(report))) == report
     to = parse_mailbox("dmarc@ours.example")
-    by = Submission("sender.example", "dmarc@sender.example")
+    by = Author("Sender Inc.", "", "dmarc@sender.example")
     assert report_in_mail(compose(report, by, to, packed(report_xml(report)), 1)) == report
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from postroad.message.dmarcreport import DkimResult, DmarcReport, Override, Published, Row, Seen, SpfResult
 from postroad.message.dmarcreportread import read_report
-from postroad.message.dmarcreportwrite import packed, report_xml
+from postroad.message.dmarcreportwrite import report_xml
+from postroad.message.reportmail import packed
 
 ANY = "(?s).*"
 POLICY = "none|quarantine|reject"

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.message.reportmail import mailbox_of
-from postroad.message.tlsrpt import URIS, Author, compose, packed, parse_record, report_json
+from postroad.message.reportmail import Author, mailbox_of, packed
+from postroad.message.tlsrpt import URIS, compose, parse_record, report_json
 from postroad.message.trace import read_head
 from postroad.model.address import parse_mailbox
 from postroad.model.tlscounts import TlsCount, TlsKey
 
 DAY = 16892  # 2016-04-01
-COMPANY_X = Author("Company-X", "sts-reporting@company-x.example", "company-x.example", "tlsrpt@company-x.example")
+COMPANY_X = Author("Company-X", "sts-reporting@company-x.example", "tlsrpt@company-x.example")
 POLICY = "version: STSv1\nmode: testing\nmx: *.mail.company-y.example\nmax_age: 86400"
 # The example of RFC 8460, appendix B.
 EXAMPLE = json.loads(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.message.reportmail import MAIL_LIMIT, ReportError
-from postroad.message.tlsrpt import Author, compose, packed, report_json
+from postroad.message.reportmail import MAIL_LIMIT, Author, ReportError, packed
+from postroad.message.tlsrpt import compose, report_json
 from postroad.message.tlsrptread import (
     GZIP,
     JSON,
@@ -20,7 +20,7 @@ from postroad.model.address import parse_mailbox
 from postroad.model.security import SUCCESS
 from postroad.model.tlscounts import TlsCount, TlsKey
 
-AUTHOR = Author("Example", "postmaster@sender.example", "sender.example", "tlsrpt@sender.example")
+AUTHOR = Author("Example", "postmaster@sender.example", "tlsrpt@sender.example")
 COUNTS = [
     TlsCount(TlsKey(20_000, "example.com", "sts", "mode: enforce", SUCCESS), 41),
     TlsCount(TlsKey(20_000, "example.com", "sts", "mode: enforce", "certificate-expired", mx_host="mx.example.com"), 3),

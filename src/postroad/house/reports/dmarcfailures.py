@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from postroad.house.reports.daily import Faults, Letter, Outbox, put_letter
-from postroad.house.reports.dmarcreports import DmarcAuthor
 from postroad.mailauth.dmarc_addressees import addressees
 from postroad.mailauth.dmarc_record import split_size
 from postroad.message.dmarcfailure import Failure, compose
-from postroad.message.reportmail import mailbox_of
+from postroad.message.reportmail import Author, mailbox_of
 from postroad.model.dns import Lookup
 from postroad.model.errors import SpoolError
 from postroad.model.records import Emit
@@ -37,7 +36,7 @@ class FailureReports:
     def __init__(  # noqa: PLR0913  the composition root passes the parts by name
         self,
         file: Path,
-        author: DmarcAuthor,
+        author: Author,
         most: int,
         *,
         lookup: Callable[[], Lookup],
@@ -119,10 +118,10 @@ class FailureReports:
         if to is None:
             return
         author, now = self._author, self._clock.now()
-        message_id = f"<{failure.at}.{now}.{number}.dmarc-failure@{author.domain}>"
+        message_id = f"<{failure.at}.{now}.{number}.dmarc-failure@{author.submitter}>"
         content = compose(failure, author.sender, to, message_id, now)
         if limit is None or len(content) <= limit:
-            error = await put_letter(self._outbox, author.domain, Letter(to, content, message_id), now)
+            error = await put_letter(self._outbox, author.submitter, Letter(to, content, message_id), now)
             if error is not None:
                 self._faults.tell(error)
 

@@ -9,15 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from postroad.config.schema import Config
 from postroad.house.reports.daily import DailyReports, Letter, Outbox
 from postroad.mailauth.dmarc_addressees import addressees
 from postroad.mailauth.dmarc_record import split_size
 from postroad.message.dmarcreport import DmarcReport
-from postroad.message.dmarcreportwrite import Submission, compose, packed, report_xml
-from postroad.message.reportmail import mailbox_of
+from postroad.message.dmarcreportwrite import compose, report_xml
+from postroad.message.reportmail import Author, author_of, mailbox_of, packed
 from postroad.model.address import Mailbox
 from postroad.model.dns import Lookup
 from postroad.model.records import Emit
@@ -28,22 +26,13 @@ from postroad.store.dmarcreports import DmarcReportStore
 _SECOND: Final = 1_000_000
 
 
-class DmarcAuthor(Struct, frozen=True):
-    """Who reports: `sender` is the address in From, `contact` how people reach us, "" for that address."""
-
-    organization: str
-    contact: str
-    domain: str
-    sender: str
-
-
 class DmarcReports(DailyReports):
     """Those of one server, of what is in `file`."""
 
     def __init__(  # noqa: PLR0913  the composition root passes the parts by name
         self,
         file: Path,
-        author: DmarcAuthor,
+        author: Author,
         *,
         lookup: Callable[[], Lookup],
         outbox: Outbox,
@@ -53,7 +42,7 @@ class DmarcReports(DailyReports):
     ) -> None:
         """`lookup` gives the resolver in force; `random` numbers from 0 to 1."""
         ledger = DmarcReportStore(file)
-        super().__init__(ledger, author.domain, outbox=outbox, clock=clock, emit=emit, random=random)
+        super().__init__(ledger, author.submitter, outbox=outbox, clock=clock, emit=emit, random=random)
         self._file = file
         self._author = author
         self._lookup = lookup
@@ -75,7 +64,7 @@ class DmarcReports(DailyReports):
         content = await asyncio.to_thread(self._compose, job, to, now)
         if content is None or (most is not None and len(content) > most):
             return True
-        return await self.mail(Letter(to, content, f"<{now}.dmarc.{job.domain}@{self._author.domain}>"))
+        return await self.mail(Letter(to, content, f"<{now}.dmarc.{job.domain}@{self._author.submitter}>"))
 
     def _compose(self, job: ReportJob, to: Mailbox, now: int) -> bytes | None:
         store = DmarcReportStore(self._file, reads_only=True)
@@ -85,11 +74,10 @@ class DmarcReports(DailyReports):
             store.close()
         if report is None:
             return None
-        by = Submission(self._author.domain, self._author.sender)
-        return compose(report, by, to, packed(report_xml(report)), now)
+        return compose(report, self._author, to, packed(report_xml(report)), now)
 
 
-def report_of(store: DmarcReportStore, day: int, domain: str, author: DmarcAuthor) -> DmarcReport | None:
+def report_of(store: DmarcReportStore, day: int, domain: str, author: Author) -> DmarcReport | None:
     """The report of `day` about `domain`, the same each time; None when nothing was counted."""
     found = store.counts(day, domain)
     if found is None:
@@ -99,7 +87,7 @@ def report_of(store: DmarcReportStore, day: int, domain: str, author: DmarcAutho
     return DmarcReport(
         author.organization,
         author.sender,
-        f"{begin}.{domain}@{author.domain}",
+        f"{begin}.{domain}@{author.submitter}",
         begin,
         (day + 1) * DAY // _SECOND - 1,
         published,
@@ -108,10 +96,9 @@ def report_of(store: DmarcReportStore, day: int, domain: str, author: DmarcAutho
     )
 
 
-def dmarc_author_of(config: Config) -> DmarcAuthor | None:
+def dmarc_author_of(config: Config) -> Author | None:
     """Who reports about DMARC; None when nobody does."""
     settings = config.dmarc_reports
     if settings is None or settings.from_ is None:
         return None
-    domain = settings.from_.rpartition("@")[2]
-    return DmarcAuthor(settings.organization or domain, settings.contact, domain, settings.from_)
+    return author_of(settings.organization, settings.contact, settings.from_)

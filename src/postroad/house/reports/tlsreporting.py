@@ -11,7 +11,7 @@ from postroad.delivery.tlsreportsettings import TlsReportSettings
 from postroad.house.mtasts import LateFetcher
 from postroad.house.reports.daily import Outbox
 from postroad.house.reports.tlsreports import TlsReports
-from postroad.message.tlsrpt import Author
+from postroad.message.reportmail import Author, author_of
 from postroad.model.dns import Answer, Lookup
 from postroad.model.records import Emit
 from postroad.model.security import TlsObserver, TlsOutcome
@@ -50,7 +50,7 @@ class TlsReporting:
             return
         self._reports = TlsReports(
             TlsReportStore(self._file),
-            author_of(self._settings),
+            tls_author_of(self._settings),
             lookup=self._resolver,
             post=self._fetcher.post,
             outbox=outbox,
@@ -71,7 +71,6 @@ class TlsReporting:
         await self._fetcher.close()
 
 
-def author_of(settings: TlsReportSettings) -> Author:
+def tls_author_of(settings: TlsReportSettings) -> Author:
     """Who reports."""
-    domain = settings.from_.rpartition("@")[2]
-    return Author(settings.organization or domain, settings.contact or settings.from_, domain, settings.from_)
+    return author_of(settings.organization, settings.contact or settings.from_, settings.from_)

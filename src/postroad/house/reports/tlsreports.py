@@ -10,8 +10,8 @@ from typing import Final, Protocol
 from msgspec.structs import replace
 
 from postroad.house.reports.daily import DailyReports, Letter, Outbox
-from postroad.message.reportmail import mailbox_of
-from postroad.message.tlsrpt import GZIP, Author, compose, packed, parse_record, report_json
+from postroad.message.reportmail import Author, clean, mailbox_of, packed
+from postroad.message.tlsrpt import GZIP, compose, parse_record, report_json
 from postroad.model.dns import DnsStatus, Lookup
 from postroad.model.errors import SpoolError
 from postroad.model.records import Emit
@@ -71,7 +71,7 @@ class TlsReports(DailyReports):
                 mx_host=outcome.mx_host,
                 sending_ip=outcome.sending_ip,
                 receiving_ip=outcome.receiving_ip,
-                words=_clean(outcome.words),
+                words=clean(outcome.words, _WORDS),
             )
         known = self._counts.get(key)
         if known is not None or len(self._counts) < 2 * IN_MEMORY:
@@ -109,8 +109,3 @@ class TlsReports(DailyReports):
         content = compose(job.day, job.domain, self._author, to, report, now)
         message_id = f"<{now}.tlsrpt.{job.domain}@{self._author.submitter}>"
         return await self.mail(Letter(to, content, message_id, TLS_OPTIONAL))
-
-
-def _clean(words: str) -> str:
-    """Words that quote others, as they may stand in a report."""
-    return "".join(sign if sign.isprintable() else "?" for sign in words[:_WORDS])
