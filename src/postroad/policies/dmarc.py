@@ -28,7 +28,7 @@ from postroad.model.option import Duration
 from postroad.net.clock import Clock
 from postroad.policies.checking import check_sender, check_signatures
 from postroad.policies.dmarcfailed import tell
-from postroad.policies.dmarcseen import FORWARDER, LOCAL, MAILING_LIST, count
+from postroad.policies.dmarcseen import FORWARDER, LOCAL, MAILING_LIST, Judged, count
 from postroad.policy.bind import BuiltIn
 from postroad.policy.context import MessageContext
 from postroad.policy.findings import DmarcResult, SpfResult
@@ -106,7 +106,8 @@ async def _judge(
     ctx: MessageContext, dns: Lookup, clock: Clock, hostname: str, wish: _Wish, tally: Tally
 ) -> Answer | None:
     identifiers = await _identifiers(ctx, dns, clock, hostname, wish.timeout)
-    authors = authors_of(Fields(header_section(ctx.head)))
+    fields = Fields(header_section(ctx.head))
+    authors = authors_of(fields)
     organization = organization_of if wish.suffixes else None
     try:
         async with asyncio.timeout(wish.timeout):
@@ -119,9 +120,9 @@ async def _judge(
     words = "" if override is None else override.comment
     ctx.facts.put(DmarcResult(found.result, found.domain, found.policy, found.disposition, found.reason, words))
     done, why = _done(found, override, wish)
-    count(tally, ctx, found, done, why)
-    if tally.tell is not None:
-        tell(tally, ctx, found, done, clock.now(), hostname)
+    judged = Judged(found, fields, done)
+    count(tally, ctx, judged, why)
+    tell(tally, ctx, judged, clock.now(), hostname)
     return _answer(found, words, wish)
 
 

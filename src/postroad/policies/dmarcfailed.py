@@ -14,7 +14,7 @@ from postroad.mailauth.fields import Fields
 from postroad.mailauth.results import AuthenticationResults, results_field
 from postroad.message.dmarcfailure import TOLD, Failure
 from postroad.message.dmarcreport import Tally
-from postroad.message.headers import header_section
+from postroad.policies.dmarcseen import Judged
 from postroad.policies.stamp import methods
 from postroad.policy.context import MessageContext
 from postroad.policy.findings import SpfResult
@@ -24,15 +24,14 @@ _METHODS: Final = 12  # of Authentication-Results
 _SPF_FAILED: Final = frozenset({"fail", "softfail"})
 
 
-def tell(tally: Tally, ctx: MessageContext, found: Dmarc, done: str, now: int, hostname: str) -> None:
-    """Have one message told of that was judged; `done` is "none", "quarantine" or "reject"."""
-    record = found.record
+def tell(tally: Tally, ctx: MessageContext, judged: Judged, now: int, hostname: str) -> None:
+    """Have one message told of."""
+    found, fields, record = judged.found, judged.fields, judged.found.record
     if tally.tell is None or record is None or not record.ruf or found.result not in ("pass", "fail"):
         return
     why = _why(found, record.fo, ctx.facts.get(DkimResults), ctx.facts.get(SpfResult))
     if not why or ctx.sender.is_null or tally.is_ignored(one.address.text.lower() for one in ctx.recipients):
         return
-    fields = Fields(header_section(ctx.head))
     if any(not fields.value(place).strip().lower().startswith(b"no") for place in fields.places(b"auto-submitted")):
         return
     results = tuple(islice(methods(ctx.facts, ctx.peer.ip), _METHODS))
@@ -42,7 +41,7 @@ def tell(tally: Tally, ctx: MessageContext, found: Dmarc, done: str, now: int, h
         found.domain,
         now,
         why,
-        done,
+        judged.done,
         ctx.peer.ip.partition("%")[0],
         ctx.sender.text,
         results_field(AuthenticationResults(hostname, results)).partition(":")[2].removesuffix("\r\n"),

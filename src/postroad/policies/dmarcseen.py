@@ -8,12 +8,13 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from postroad.mailauth.dkim_result import DkimResults
 from postroad.mailauth.dmarc import Dmarc
 from postroad.mailauth.dmarc_record import DmarcRecord
 from postroad.mailauth.fields import Fields
 from postroad.message.dmarcreport import DkimResult, Override, Published, Seen, SpfResult, Tally
-from postroad.message.headers import header_section
 from postroad.policy import findings
 from postroad.policy.context import MessageContext
 
@@ -27,18 +28,26 @@ _SIGNATURES: Final = 10
 _WORDS: Final = 100  # characters of names that strangers chose
 
 
-def count(tally: Tally, ctx: MessageContext, found: Dmarc, done: str, overrides: Sequence[Override]) -> None:
-    """Count one message that was judged; `done` is "none", "quarantine" or "reject"."""
-    record = found.record
+class Judged(Struct, frozen=True):
+    """One message that was judged, with the fields of its header; `done` is "none", "quarantine" or "reject"."""
+
+    found: Dmarc
+    fields: Fields
+    done: str
+
+
+def count(tally: Tally, ctx: MessageContext, judged: Judged, overrides: Sequence[Override]) -> None:
+    """Count one message."""
+    found, record = judged.found, judged.found.record
     if not tally.is_on or record is None or not record.rua or found.result not in ("pass", "fail"):
         return
-    if tally.is_ignored(one.address.text.lower() for one in ctx.recipients) or _is_report(ctx, found):
+    if tally.is_ignored(one.address.text.lower() for one in ctx.recipients) or _is_report(judged):
         return
     why = [*_milder(found, record), *overrides]
     methods = {one.method for one in found.aligned}
     seen = Seen(
         ctx.peer.ip.partition("%")[0],
-        done,
+        judged.done,
         "pass" if "dkim" in methods else "fail",
         "pass" if "spf" in methods else "fail",
         found.domain,
@@ -50,11 +59,12 @@ def count(tally: Tally, ctx: MessageContext, found: Dmarc, done: str, overrides:
     tally.add(_published(found.record_domain, record), seen)
 
 
-def _is_report(ctx: MessageContext, found: Dmarc) -> bool:
+def _is_report(judged: Judged) -> bool:
     """Whether the author's domain tells us of our mail: two who report of each other's reports would never end."""
-    fields = Fields(header_section(ctx.head)) if found.result == "pass" else None
-    places = () if fields is None else fields.places(b"subject")
-    return fields is not None and any(_REPORT.match(fields.value(place)) for place in places)
+    fields = judged.fields
+    return judged.found.result == "pass" and any(
+        _REPORT.match(fields.value(place)) for place in fields.places(b"subject")
+    )
 
 
 def _milder(found: Dmarc, record: DmarcRecord) -> list[Override]:

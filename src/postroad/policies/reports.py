@@ -18,7 +18,8 @@ from postroad.mailauth.dkim_result import DkimResults
 from postroad.message import dmarcreportread, tlsrptread
 from postroad.message.dmarcreport import DmarcReport, day_text
 from postroad.message.reportmail import MAIL_LIMIT, NoReportError, ReportError, clean
-from postroad.message.tlsrptread import GZIP, JSON, Report, read_report
+from postroad.message.tlsrpt import GZIP
+from postroad.message.tlsrptread import JSON, Report, read_report
 from postroad.model.content import Content
 from postroad.model.errors import SpoolError
 from postroad.policy.context import MessageContext

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroad.message.reportmail import MAIL_LIMIT, Author, ReportError, packed
-from postroad.message.tlsrpt import compose, report_json
+from postroad.message.tlsrpt import GZIP, compose, report_json
 from postroad.message.tlsrptread import (
-    GZIP,
     JSON,
     REPORT_LIMIT,
     read_report,

@@ -1,4 +1,4 @@
 """Reports to and from other organisations: counted, sent once a day, and taken in.
 
-They are the affair of the one process that has the queue.
+Every process that takes mail counts; daily reports are sent by the one that has the queue, and failure reports by each.
 """

@@ -39,19 +39,20 @@ class DmarcWatch:
         settings, author = self._config.dmarc_reports, dmarc_author_of(self._config)
         if settings is None or author is None or settings.failures == 0:
             return
-        if lookup is None:
-            self._resolver = resolver = Resolver(self._config.resolver, self._clock)
-            lookup = lambda: resolver  # noqa: E731
         self._failures = FailureReports(
             self._config.dmarc_reports_file,
             author,
             settings.failures,
-            lookup=lookup,
+            lookup=lookup or self._own_resolver(),
             outbox=outbox,
             clock=self._clock,
             emit=self._emit,
         )
         self.tally.tell = self._failures.hear
+
+    def _own_resolver(self) -> Callable[[], Lookup]:
+        self._resolver = resolver = Resolver(self._config.resolver, self._clock)
+        return lambda: resolver
 
     def start(self) -> None:
         """Begin to write and to send."""

@@ -1,7 +1,7 @@
 """The reports of a server, about TLS and about DMARC, as the configuration asks for them.
 
-Without its section of the configuration nothing is counted, opened or started for a kind. They are sent by the process
-with the queue alone.
+Without its section of the configuration nothing is counted, opened or started for a kind. Daily reports are sent by the
+process with the queue alone; what edges do is `house/reports/dmarcwatch`.
 """
 
 import random
