@@ -2,8 +2,10 @@
 
 Below the range that the kernel takes for connections (32768 to 60999), so that nothing that connects meanwhile takes
 one between the look and the bind; and each of the processes that run tests beside each other has ports of its own.
+Handed out in turn, so that one that waits to be bound is not handed out again meanwhile.
 """
 
+import itertools
 import os
 import random
 import socket
@@ -12,7 +14,6 @@ from typing import Final
 
 _FIRST, _LAST = 10_000, 32_000
 _LANES: Final = 8  # more than there are processes
-_ANY: Final = random.SystemRandom()
 
 
 def free_port() -> int:
@@ -31,10 +32,19 @@ def free_dual_port() -> int:
     raise AssertionError("no port is free")
 
 
-def _candidates() -> Iterator[int]:
+def _in_turn() -> Iterator[int]:
+    """The ports of this process, endlessly: each comes again only after all the others. Begins anywhere."""
     lane = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0) % _LANES
-    for _ in range(1000):
-        yield _ANY.randrange(_FIRST // _LANES, _LAST // _LANES) * _LANES + lane
+    ports = range(_FIRST // _LANES * _LANES + lane, _LAST, _LANES)
+    start = random.SystemRandom().randrange(len(ports))
+    return itertools.cycle([*ports[start:], *ports[:start]])
+
+
+_TURN: Final = _in_turn()
+
+
+def _candidates() -> Iterator[int]:
+    return itertools.islice(_TURN, 1000)
 
 
 def _can_bind(family: socket.AddressFamily, kind: socket.SocketKind, host: str, port: int) -> bool:

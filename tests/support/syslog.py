@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.ports import free_port
+from tests.support.ports import free_dual_port, free_port
 from tests.support.relay import wait_until
 
 CONFIGURATION = """\
@@ -49,7 +49,7 @@ class Rsyslog:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.udp, self.tcp = free_udp_port(), free_port()
+        self.udp, self.tcp = free_dual_port(), free_port()
         self.socket = folder / "log.sock"
         self.config = folder / "rsyslog.conf"
         self.config.write_text(CONFIGURATION.format(folder=folder, udp=self.udp, tcp=self.tcp))
@@ -101,13 +101,6 @@ class Rsyslog:
         if not file.exists():
             return []
         return [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
-
-
-def free_udp_port() -> int:
-    """A UDP port of 127.0.0.1 that nobody used a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Journal:
