@@ -172,7 +172,7 @@ def router_of(
 
 def plain_targets(courier: Courier, lane: str) -> tuple[str, ...]:
     """The targets of `lane` that get plain text for a while, because opportunistic TLS failed with them."""
-    route = courier.router.cached_plan(lane)
+    route = courier.router.last_plan(lane)  # what is remembered of a target outlives the plan
     targets = () if route is None else route.targets
     return tuple(str(target) for target in targets if courier.deliverer.is_plain(target))
 

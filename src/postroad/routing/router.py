@@ -89,12 +89,12 @@ class Router:
     def cached_plan(self, lane: str) -> Route | None:
         """The route of `lane` while it still holds, without waiting."""
         kept = self._routes.get(lane)
-        if kept is None:
-            return None
-        if self._clock.monotonic() >= kept[0]:
-            del self._routes[lane]
-            return None
-        return kept[1]
+        return None if kept is None or self._clock.monotonic() >= kept[0] else kept[1]
+
+    def last_plan(self, lane: str) -> Route | None:
+        """The route by which mail of `lane` went last, though it may hold no longer: for those who ask what became."""
+        kept = self._routes.get(lane)
+        return None if kept is None else kept[1]
 
     async def plan(self, lane: str) -> Route | Decided:
         """The route of `lane`, looked up anew; or why there is none now, or never; or what is done instead."""

@@ -248,6 +248,8 @@ async def test_a_route_holds_for_its_ttl() -> None:
     assert planned.cached_plan("mx:example.com") is route
     clock.advance(1)
     assert planned.cached_plan("mx:example.com") is None
+    assert planned.last_plan("mx:example.com") is route
+    assert planned.last_plan("mx:example.org") is None
 
 
 @pytest.mark.parametrize(("ttl", "held"), [(0, 5.0), (86_400, 300.0)])
