@@ -34,6 +34,7 @@ from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
 from postroad.routing.securing import Securing
 from postroad.routing.tlspolicy import TlsRules
+from postroad.routing.tlssettings import DestinationSettings
 from tests.support.authority import Authority
 from tests.support.command import run_command
 from tests.support.delivering import Sender
@@ -179,7 +180,7 @@ async def resolving(world: World) -> AsyncIterator[Resolver]:
         resolver.close()
 
 
-async def plan(world: World, domain: str) -> Route | Outcome:
+async def plan(world: World, domain: str, *destinations: DestinationSettings) -> Route | Outcome:
     """What the router says, which asks as the server does."""
     async with resolving(world) as resolver:
         clock = SystemClock()
@@ -190,7 +191,7 @@ async def plan(world: World, domain: str) -> Route | Outcome:
             own_names=(),
             own_addresses=(),
             shuffle=lambda hosts: None,
-            securing=Securing(TlsRules(()), proven=[Dane(resolver, validation)]),
+            securing=Securing(TlsRules(destinations), proven=[Dane(resolver, validation)]),
         )
         planned = await router.plan(f"mx:{domain}")
         assert isinstance(planned, Route | Deferred)
@@ -284,6 +285,18 @@ async def test_where_nothing_is_proven_all_is_as_without(world: World, domain: s
     assert [target.security for target in planned.targets] == [None]
     async with Peer(extensions=EXTENSIONS) as peer:
         assert isinstance(await send(world, domain, peer), Delivered)
+
+
+@pytest.mark.parametrize("domain", ["none.dane.test", "plain.test", "toee.plain.test", "pkix.dane.test"])
+async def test_where_dane_is_a_duty_nothing_less_will_do(world: World, domain: str) -> None:
+    duty = DestinationSettings(domains=("*.test",), level="dane")
+    lacking = await plan(world, domain, duty)
+    assert isinstance(lacking, Deferred)
+    assert lacking.reply.enhanced == "4.7.5"
+    assert "tls_out.destinations[0] asks for DANE" in lacking.reply.text
+    met = await plan(world, "ee.dane.test", duty)
+    assert isinstance(met, Route)
+    assert [target.security and target.security.level for target in met.targets] == [DANE]
 
 
 async def test_absence_says_whether_it_is_proven(world: World) -> None:

@@ -190,7 +190,7 @@ def securing_of(
     finders: list[Find] = [] if sts is None else [sts.policies.find]
     rules = TlsRules(config.tls_out.destinations)
     proven, proves = dane_of(config, lookup, clock, emit, observe)
-    return Securing(rules, finders, proven=proven, tells=observe is not None, proves=proves)
+    return Securing(rules, finders, proven=proven, observe=observe, proves=proves)
 
 
 def _routing_of(config: Config) -> tuple[object, ...]:

@@ -33,6 +33,7 @@ SUCCESS: Final = "success"
 NO_STARTTLS: Final = "starttls-not-supported"  # RFC 8460 4.3.1
 TLSA_INVALID: Final = "tlsa-invalid"  # RFC 8460 4.3.2.1
 DNSSEC_INVALID: Final = "dnssec-invalid"
+DANE_REQUIRED: Final = "dane-required"
 
 
 class Security(Struct, frozen=True, gc=False):

@@ -5,14 +5,14 @@ the reason in the plan; when none is left, the reason is the outcome, a deferral
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from postroad.model.outcome import Deferred, Failed
 from postroad.model.route import CAPTURE, MX, SMTP_SRV, TLS_REQUIRETLS, NextHop, Target
-from postroad.model.security import BY_DEFAULT, UNSAID, Security
+from postroad.model.security import BY_DEFAULT, DANE_REQUIRED, UNSAID, Security, TlsObserver, TlsOutcome
 from postroad.routing.mx import Plan
 from postroad.routing.tlspolicy import Found, TlsRules, decide
 
@@ -42,16 +42,17 @@ class Securing:
         finders: Sequence[Find] = (),
         *,
         proven: Sequence[Find] = (),
-        tells: bool = False,
+        observe: TlsObserver | None = None,
         proves: Validates | None = None,
     ) -> None:
         """The first answer counts: of `proven`, if DNS proves which hosts these are, then of `finders`.
 
         Where `proves` says that the resolver validates, DNSSEC is enough to know whose host it is (RFC 8689 4.2.1).
-        `tells`: targets without a demand say whose mail goes there all the same, for TLS reports (RFC 8460 4.4).
+        With `observe`, which is for TLS reports (RFC 8460 4.4), targets without a demand say whose mail goes there all
+        the same, and it is told of hosts without the DANE that a rule makes a duty.
         """
         self._rules = rules
-        self._tells = tells
+        self._observe = observe
         self._proves = proves
         self._finders = tuple(finders)
         self._proven = (*proven, *finders)
@@ -59,13 +60,13 @@ class Securing:
     @property
     def is_idle(self) -> bool:
         """True when only a message can ask for something."""
-        return not self._rules and not self._proven and not self._tells
+        return not self._rules and not self._proven and self._observe is None
 
     async def secure(self, hop: NextHop, plan: Plan, asked: str) -> Plan | Deferred | Failed:
         """`plan`, which is for `hop`, with the security of its targets; `asked` is the lane's word."""
         authentic = plan.authentic or hop.scheme not in _LOOKED_UP
         finders = self._proven if authentic else self._finders
-        if not finders and not self._rules and asked != TLS_REQUIRETLS and not self._tells:
+        if not finders and not self._rules and asked != TLS_REQUIRETLS and self._observe is None:
             return plan
         targets = [target for target in plan.targets if target.port]
         if not targets or hop.scheme == CAPTURE:
@@ -80,10 +81,20 @@ class Securing:
             decided[host, port, address] = decide(
                 rule, found.get((host, port)), asked, host=host, is_named=hop.scheme != MX, is_proven=is_proven
             )
-        if self._tells and domain:
+        if self._observe is not None and domain:
+            _tell_lacking(self._observe, domain, decided, found.values())
             unsaid = Security(UNSAID, BY_DEFAULT, "", domain=domain)
             decided = {where: unsaid if one is None else one for where, one in decided.items()}
         return _with(plan, decided)
+
+
+def _tell_lacking(
+    observe: TlsObserver, domain: str, decided: Mapping[tuple[str, int, str], Found | Failed], said: Collection[Found]
+) -> None:
+    """Who is put off by a rule that makes DANE a duty; what DNS itself has `said` is told by those who asked."""
+    lacking = {host: one for (host, _, _), one in decided.items() if isinstance(one, Deferred) and one not in said}
+    for host, one in lacking.items():
+        observe(TlsOutcome(domain, host, "tlsa", (), DANE_REQUIRED, words=one.reply.text))
 
 
 async def _found(

@@ -3,7 +3,8 @@
 A configured destination wins. Else what DNS proves about the host does: DANE (RFC 7672 2.2), then MTA-STS (RFC 8461 2;
 both have a Security or a deferral here). Else it is as `[delivery] tls` says, and there is nothing to tell. A message
 may ask for more: TLS by a policy of ours, or verified TLS by REQUIRETLS (RFC 8689 4.2.1), never for less than the
-configuration does; TLS-Required: No (RFC 8689 4.2.2) waives what the destination asks for itself.
+configuration does; TLS-Required: No (RFC 8689 4.2.2) waives what the destination asks for itself, unless a configured
+one makes DANE a duty (RFC 7672 6).
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from postroad.model.outcome import Deferred, Failed, Scope
 from postroad.model.reply import Reply
 from postroad.model.route import TLS_OPTIONAL, TLS_REQUIRED, TLS_REQUIRETLS
 from postroad.model.security import (
+    BY_DANE,
     BY_DEFAULT,
     BY_POLICY,
     BY_REQUIRETLS,
@@ -101,11 +103,13 @@ def decide(
     `rule` is the configured one, `found` what DNS says about it, `asked` what the message asks for (model/route.py),
     `is_named` that the configuration names the host, so that nobody but us chose it, `is_proven` that DNSSEC proves it.
     """
-    chosen = rule
-    if chosen is None and asked != TLS_OPTIONAL:
-        if isinstance(found, Deferred):
-            return found
+    chosen: Found = rule
+    if rule is not None and rule.level == DANE:
+        chosen = _by_dane(rule, found, host)
+    elif rule is None and asked != TLS_OPTIONAL:
         chosen = found
+    if isinstance(chosen, Deferred):
+        return chosen
     if asked == TLS_REQUIRETLS:
         return _for_requiretls(chosen, host, is_named=is_named, is_proven=is_proven)
     if asked == TLS_OPTIONAL and chosen is None and found is not None:
@@ -113,6 +117,16 @@ def decide(
     if asked == TLS_REQUIRED and chosen is not None and (chosen.testing or chosen.level in (NONE, OPPORTUNISTIC)):
         return Security(REQUIRED, BY_POLICY, f"a policy asks for TLS, more than {chosen.reason}")
     return chosen
+
+
+def _by_dane(rule: Security, found: Found, host: str) -> Security | Deferred:
+    """What the host says of itself, which `rule` makes a duty (RFC 7672 6): without it mail waits."""
+    if isinstance(found, Deferred):
+        return found
+    if found is not None and found.level == DANE:
+        return replace(found, reason=f"{found.reason}, which {rule.reason} asks for")
+    lack = "no TLSA record that DNSSEC proves" if found is None or found.source != BY_DANE else found.reason
+    return Deferred(Reply(451, "4.7.5", f"{rule.reason} asks for DANE, and {host} has {lack}"), Scope.HOST)
 
 
 def _for_requiretls(chosen: Security | None, host: str, *, is_named: bool, is_proven: bool) -> Security | Failed:

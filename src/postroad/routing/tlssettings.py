@@ -1,7 +1,7 @@
 """Options of TLS to next hops (`[tls_out]`, `[[tls_out.destinations]]`): who must have which TLS, and whom we trust.
 
 What is asked of a destination here wins over what the destination says about itself by DNS. Destinations are ordered,
-the first that matches a host wins. RFC 7435 3 (opportunistic security), RFC 9525 6.3 (names).
+the first that matches a host wins. RFC 7435 3 (opportunistic security), RFC 9525 6.3 (names), RFC 7672 6 (mandatory DANE).
 """
 
 import string
@@ -17,7 +17,7 @@ from postroad.model.option import File, Settings
 
 NONE: Final = Path()
 _DIGITS: Final = 64  # of SHA-256
-Level = Literal["none", "opportunistic", "required", "verified", "fingerprint"]
+Level = Literal["none", "opportunistic", "required", "verified", "fingerprint", "dane"]
 
 
 def _pattern(text: str) -> str:
@@ -71,7 +71,7 @@ class DestinationSettings(Settings):
     level: Level = Field(
         description="none: plain text; opportunistic: TLS where it is offered and works; required: TLS with any "
         "certificate; verified: with a certificate by an authority that we trust for one of `names`; fingerprint: with "
-        "one of `fingerprints`."
+        "one of `fingerprints`; dane: with one that TLSA records of the host vouch for, without which mail waits."
     )
     names: tuple[PeerName, ...] = Field(
         (),

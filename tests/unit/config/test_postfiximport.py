@@ -334,6 +334,16 @@ NAMES = st.sampled_from(
 VALUES = st.lists(WORDS, max_size=5).map(" ".join)
 
 
+@pytest.mark.parametrize(
+    ("level", "tls"), [("none", "off"), ("may", "opportunistic"), ("dane", "opportunistic"), ("encrypt", "required")]
+)
+def test_levels_of_tls(tmp_path: Path, level: str, tls: str) -> None:
+    """DANE needs no option, and is opportunistic where there are no records; dane-only is for destinations alone."""
+    main_cf = "myhostname = host.example.com\nmydestination =\nmynetworks = 127.0.0.0/8\n"
+    made = Imported(tmp_path, main_cf=f"{main_cf}smtp_tls_security_level = {level}\n")
+    assert made.config.delivery.tls == tls
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(NAMES, VALUES), max_size=8),

@@ -21,6 +21,8 @@ from postroad.model.security import (
     UNSAID,
     VERIFIED,
     Security,
+    TlsObserver,
+    TlsOutcome,
 )
 from postroad.routing.router import Router
 from postroad.routing.rules import compile_rules
@@ -142,10 +144,48 @@ async def test_requiretls_goes_to_a_host_that_dnssec_proves(*, proves: bool) -> 
     assert [target.security for target in plain.targets] == [None, None]
 
 
+DUTY = Security(DANE, "rule", "tls_out.destinations[0]")
+
+
+@pytest.mark.parametrize("asked", ["", "required", "requiretls", "optional"])
+def test_dane_as_a_duty(asked: str) -> None:
+    """RFC 7672 6: what the host's records say, or mail waits; no wish of the sender changes that."""
+    met = decide(DUTY, BY_TLSA, asked, host="mx1.example.com", is_named=False)
+    assert isinstance(met, Security)
+    assert met.level == DANE
+    assert "DANE of mx1.example.com, which tls_out.destinations[0] asks for" in met.reason
+    unusable = Security(REQUIRED, BY_DANE, "TLSA records, of which none can be acted upon")
+    for found in (None, BY_MTA_STS, TESTING, unusable):
+        lacking = decide(DUTY, found, asked, host="mx1.example.com", is_named=True, is_proven=True)
+        assert isinstance(lacking, Deferred)
+        assert lacking.reply.enhanced == "4.7.5"
+        assert "mx1.example.com has" in lacking.reply.text
+    assert decide(DUTY, LATER, asked, host="mx1.example.com", is_named=False) is LATER
+
+
+async def test_who_lacks_the_dane_that_is_a_duty_is_left_out_and_reported() -> None:
+    told: list[TlsOutcome] = []
+    duty = rule(level="dane")
+    route = await World(mx1=BY_TLSA).plan("mx:example.com", duty, observe=told.append)
+    assert [target.host for target in route.targets] == ["mx1.example.com"]
+    assert [(one.domain, one.mx_host, one.policy_type, one.result) for one in told] == [
+        ("example.com", "mx2.example.com", "tlsa", "dane-required")
+    ]
+    lack = "tls_out.destinations[0] asks for DANE, and mx2.example.com has no TLSA record that DNSSEC proves"
+    assert told[0].words == lack
+    told.clear()
+    assert await World(mx1=LATER, mx2=LATER).plan("mx:example.com", duty, observe=told.append) == LATER
+    assert told == []
+
+
 def test_requiretls_says_why_a_policy_does_not_do() -> None:
     decided = decide(None, TESTING, "requiretls", host="mx1.example.com", is_named=False)
     assert isinstance(decided, Failed)
     assert decided.reply.text.endswith("is only being tried out")
+
+
+def _unheard(_: TlsOutcome) -> None:
+    """Somebody counts."""
 
 
 class World:
@@ -172,7 +212,7 @@ class World:
         lane: str,
         *rules: DestinationSettings,
         finders: tuple[Find, ...] | None = None,
-        tells: bool = False,
+        observe: TlsObserver | None = None,
         proves: Validates | None = None,
     ) -> Any:
         router = Router(
@@ -182,7 +222,7 @@ class World:
             own_addresses=(),
             shuffle=lambda _: None,
             securing=Securing(
-                TlsRules(rules), (self.find,) if finders is None else finders, tells=tells, proves=proves
+                TlsRules(rules), (self.find,) if finders is None else finders, observe=observe, proves=proves
             ),
             clock=ManualClock(),
         )
@@ -206,12 +246,12 @@ async def test_targets_carry_what_was_decided() -> None:
 
 async def test_who_gets_reports_is_said_of_targets_without_a_demand() -> None:
     world = World(mx1=BY_TLSA)
-    route = await world.plan("mx:example.com", tells=True)
+    route = await world.plan("mx:example.com", observe=_unheard)
     unsaid = Security(UNSAID, BY_DEFAULT, "", domain="example.com")
     assert [target.security for target in route.targets] == [BY_TLSA, unsaid]
-    alone = await world.plan("mx:example.com", finders=(), tells=True)
+    alone = await world.plan("mx:example.com", finders=(), observe=_unheard)
     assert [target.security for target in alone.targets] == [unsaid, unsaid]
-    named = await world.plan("smtp://mx2.example.com:25", tells=True)
+    named = await world.plan("smtp://mx2.example.com:25", observe=_unheard)
     assert [target.security for target in named.targets] == [None]  # a host of ours has no reports
 
 

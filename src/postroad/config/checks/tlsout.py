@@ -24,14 +24,14 @@ def tls_out_rules(config: Config) -> Iterator[Problem]:
         path: KeyPath = ("tls_out", "destinations", number)
         if not one.domains and not one.hosts:
             yield Problem(path, "is for nobody: give domains or hosts")
-        yield from _options(path, one)
+        yield from _options(path, one, is_asked=config.tls_out.dane)
         for option, pattern in (*(("domains", text) for text in one.domains), *(("hosts", text) for text in one.hosts)):
             first = seen.setdefault(f"{option} {pattern}", number)
             if first != number:
                 yield Warned((*path, option), f"{value_text(pattern)}: tls_out.destinations[{first}] has it, and wins")
 
 
-def _options(path: KeyPath, one: DestinationSettings) -> Iterator[Problem]:
+def _options(path: KeyPath, one: DestinationSettings, *, is_asked: bool) -> Iterator[Problem]:
     given = [option for option in _FOR_VERIFIED if option in one.model_fields_set]
     if one.level != "verified":
         for option in given:
@@ -40,6 +40,8 @@ def _options(path: KeyPath, one: DestinationSettings) -> Iterator[Problem]:
         yield Problem((*path, "level"), '"fingerprint": needs fingerprints')
     if one.level != "fingerprint" and one.fingerprints:
         yield Problem((*path, "fingerprints"), f'has no meaning with level = "{one.level}"; it is for "fingerprint"')
+    if one.level == "dane" and not is_asked:
+        yield Problem((*path, "level"), '"dane": needs tls_out.dane = true, else no TLSA records are looked up')
     if one.crl != NONE and one.ca == NONE:
         yield Problem((*path, "crl"), "needs ca: the lists are of the authorities there, and all of them need one")
 

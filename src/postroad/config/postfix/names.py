@@ -21,7 +21,7 @@ SECTIONS: Final = MappingProxyType(
         "smtp_connect_timeout": ("delivery", "connect_timeout", "seconds"),
     }
 )
-TLS: Final = MappingProxyType({"none": "off", "may": "opportunistic", "encrypt": "required"})
+TLS: Final = MappingProxyType({"none": "off", "may": "opportunistic", "dane": "opportunistic", "encrypt": "required"})
 UNITS: Final = MappingProxyType({"seconds": "s", "hours": "h", "days": "d"})
 USED: Final = frozenset(
     (
