@@ -5,6 +5,7 @@ Whatever is wrong is a ReportError that says so. RFC 8460 4.4 (JSON), RFC 8460 5
 """
 
 import zlib
+from collections.abc import Sequence
 from email.message import Message
 from typing import Final
 
@@ -88,6 +89,21 @@ class Report(Struct, rename="kebab"):
     def bad(self) -> int:
         """Connections that did not."""
         return sum(one.summary.total_failure_session_count for one in self.policies)
+
+    @property
+    def author(self) -> str:
+        """The domain of whoever is to be asked about it, "" when nobody is."""
+        return self.contact_info.rpartition("@")[2].lower()
+
+    def is_signed_by(self, domains: Sequence[str]) -> bool:
+        """True when one of `domains` is its author's, above it or below it; any will do where no author is named."""
+        if not self.author:
+            return bool(domains)
+        return any(_is_in(one, self.author) or _is_in(self.author, one) for one in domains)
+
+
+def _is_in(domain: str, other: str) -> bool:
+    return f".{domain}".endswith(f".{other}")
 
 
 def report_in_mail(content: bytes) -> Report:

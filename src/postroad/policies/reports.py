@@ -35,12 +35,12 @@ _WAITING: Final = 50  # mails, none of which is in memory
 class ReportKind(Struct, frozen=True):
     """One kind of report: what it is about, the addresses it comes to in lower case, how it is read, where it is kept.
 
-    `read` takes a mail, the domains that signed it and the time; what it raises is a ReportError.
+    `read` takes a mail, the domains that signed it (None: nobody looked) and the time; what it raises is a ReportError.
     """
 
     name: str
     addresses: frozenset[str]
-    read: Callable[[bytes, str, int], ReceivedReport]
+    read: Callable[[bytes, tuple[str, ...] | None, int], ReceivedReport]
     kept: ReceivedReports
 
 
@@ -64,7 +64,7 @@ class TakenReports:
 
     async def _take(self, ctx: MessageContext, kinds: list[ReportKind]) -> Answer | None:
         signed = ctx.facts.get(DkimResults)
-        proven = " ".join(signed.domains) if signed is not None else ""
+        proven = signed.domains if signed is not None else None
         if self._waiting >= _WAITING:
             return Defer(replies.RATE_OF_MAIL, f"{_WAITING} reports wait to be read")
         self._waiting += 1
@@ -74,7 +74,7 @@ class TakenReports:
         finally:
             self._waiting -= 1
 
-    async def _first(self, kinds: list[ReportKind], content: bytes, proven: str) -> Answer | None:
+    async def _first(self, kinds: list[ReportKind], content: bytes, proven: tuple[str, ...] | None) -> Answer | None:
         wrong, now = "", self._now()
         for kind in kinds:
             try:
@@ -90,14 +90,17 @@ class TakenReports:
         return Adjust(wrong, tags=(UNREAD,)) if wrong else None
 
 
-def read_tls(content: bytes, proven: str, now: int) -> ReceivedReport:
-    """The TLS report that a mail brings."""
-    return _of_tls(tlsrptread.report_in_mail(content), proven, now)
+def read_tls(content: bytes, proven: tuple[str, ...] | None, now: int) -> ReceivedReport:
+    """The TLS report that a mail brings; one that its author has not signed does not count (RFC 8460 3)."""
+    report = tlsrptread.report_in_mail(content)
+    if proven is not None and not report.is_signed_by(proven):
+        raise ReportError(f"it has no DKIM signature of {clean(report.author) or 'anybody'}, whose it says it is")
+    return _of_tls(report, proven or (), now)
 
 
-def read_dmarc(content: bytes, proven: str, now: int) -> ReceivedReport:
+def read_dmarc(content: bytes, proven: tuple[str, ...] | None, now: int) -> ReceivedReport:
     """The aggregate report about DMARC that a mail brings."""
-    return _of_dmarc(dmarcreportread.report_in_mail(content), proven, now)
+    return _of_dmarc(dmarcreportread.report_in_mail(content), proven or (), now)
 
 
 class ReportDoor:
@@ -114,7 +117,7 @@ class ReportDoor:
         if kind not in (GZIP, JSON):
             return f"a TLS report is {GZIP} or {JSON}"
         try:
-            await asyncio.to_thread(_keep, self._kept, lambda: _of_tls(read_report(body, kind), "", now))
+            await asyncio.to_thread(_keep, self._kept, lambda: _of_tls(read_report(body, kind), (), now))
         except ReportError as error:
             return str(error)
         return ""
@@ -127,7 +130,7 @@ def _keep(kept: ReceivedReports, read: Callable[[], ReceivedReport]) -> Received
     return report
 
 
-def _of_tls(report: Report, proven: str, now: int) -> ReceivedReport:
+def _of_tls(report: Report, proven: tuple[str, ...], now: int) -> ReceivedReport:
     return ReceivedReport(
         clean(report.organization_name),
         clean(report.report_id),
@@ -136,12 +139,12 @@ def _of_tls(report: Report, proven: str, now: int) -> ReceivedReport:
         " ".join(map(clean, report.domains)),
         report.good,
         report.bad,
-        proven,
+        " ".join(proven),
         msgspec.json.encode(report).decode(),
     )
 
 
-def _of_dmarc(report: DmarcReport, proven: str, now: int) -> ReceivedReport:
+def _of_dmarc(report: DmarcReport, proven: tuple[str, ...], now: int) -> ReceivedReport:
     return ReceivedReport(
         report.organization or report.email or "nobody",
         report.id,
@@ -150,7 +153,7 @@ def _of_dmarc(report: DmarcReport, proven: str, now: int) -> ReceivedReport:
         report.published.domain,
         report.passed,
         report.total - report.passed,
-        proven,
+        " ".join(proven),
         msgspec.json.encode(report).decode(),
     )
 

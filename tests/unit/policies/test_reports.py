@@ -4,8 +4,14 @@ import asyncio
 import threading
 from pathlib import Path
 
-from postroad.message.reportmail import NoReportError, ReportError
-from postroad.policies.reports import ReportKind, TakenReports
+import pytest
+
+from postroad.message.reportmail import Author, NoReportError, ReportError, packed
+from postroad.message.tlsrpt import compose, report_json
+from postroad.model.address import parse_mailbox
+from postroad.model.security import SUCCESS
+from postroad.model.tlscounts import TlsCount, TlsKey
+from postroad.policies.reports import ReportKind, TakenReports, read_tls
 from postroad.policy.context import MessageContext
 from postroad.policy.sample import sample
 from postroad.policy.verdict import Adjust, Answer, Defer, Discard
@@ -23,7 +29,7 @@ class Reading:
         self.may_go.set()
         self.at_once = self.most = 0
 
-    def __call__(self, content: bytes, proven: str, now: int) -> ReceivedReport:
+    def __call__(self, content: bytes, proven: tuple[str, ...] | None, now: int) -> ReceivedReport:
         self.at_once += 1
         self.most = max(self.most, self.at_once)
         assert self.may_go.wait(60)
@@ -33,7 +39,7 @@ class Reading:
             raise NoReportError("no part of it")
         if text == "broken":
             raise ReportError("it is broken")
-        return ReceivedReport("them", text, now, "2026-11-26", "ours.example", 1, 0, proven, "{}")
+        return ReceivedReport("them", text, now, "2026-11-26", "ours.example", 1, 0, "", "{}")
 
 
 def policy(folder: Path, reading: Reading, *, broken: bool = False) -> TakenReports:
@@ -45,6 +51,35 @@ def policy(folder: Path, reading: Reading, *, broken: bool = False) -> TakenRepo
 def asked(taken: TakenReports, text: str, to: str = TO) -> Answer | None:
     """What it says of a mail."""
     return asyncio.run(answered(taken(sample(MessageContext, recipient=to, content=text.encode()))))
+
+
+@pytest.mark.parametrize(
+    ("proven", "is_kept"),
+    [
+        (None, True),
+        (("sender.example",), True),
+        (("other.example", "mail.sender.example"), True),
+        ((), False),
+        (("other.example",), False),
+        (("notsender.example",), False),
+        (("r.example",), False),
+    ],
+)
+def test_a_report_about_tls_that_its_author_has_not_signed_does_not_count(
+    proven: tuple[str, ...] | None, *, is_kept: bool
+) -> None:
+    """RFC 8460 3, where signatures are looked at; a mail without a report stays what it is."""
+    author = Author("Sender Inc.", "postmaster@sender.example", "tlsrpt@sender.example")
+    counted = TlsCount(TlsKey(20_000, "ours.example", "sts", "mode: enforce", SUCCESS), 1)
+    report = packed(report_json(20_000, "ours.example", author, [counted]))
+    mail = compose(20_000, "ours.example", author, parse_mailbox(TO), report, 1)
+    if is_kept:
+        assert read_tls(mail, proven, 1).proven == " ".join(proven or ())
+    else:
+        with pytest.raises(ReportError, match=r"it has no DKIM signature of sender\.example, whose it says it is"):
+            read_tls(mail, proven, 1)
+    with pytest.raises(NoReportError):
+        read_tls(b"Subject: hello\r\n\r\nhello\r\n", proven, 1)
 
 
 def test_what_becomes_of_each(tmp_path: Path) -> None:
