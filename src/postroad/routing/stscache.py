@@ -19,7 +19,7 @@ from postroad.model.errors import SpoolError
 from postroad.model.outcome import Deferred
 from postroad.model.records import Emit, SpoolFaulted, TlsPolicyNotFetched
 from postroad.model.security import Security, TlsObserver, TlsOutcome
-from postroad.model.sts import FETCH_ERROR, INVALID, UNTRUSTED, StsFault, StsKept, StsPolicy
+from postroad.model.sts import FETCH_ERROR, INVALID, NO_POLICY, UNTRUSTED, StsFault, StsKept, StsPolicy
 from postroad.net.clock import Clock
 from postroad.net.http.fetching import Answer
 from postroad.routing.mtasts import (
@@ -280,7 +280,8 @@ class StsPolicies:
         fetched = await self._fetch(kept.domain)
         now = self._clock.now()
         if isinstance(fetched, StsFault):
-            self._failed(kept.domain, fetched, is_kept=True)
+            if kept.policy.mode != NO_POLICY:  # nothing is lost where it asks for nothing (RFC 8461 3.3, 6)
+                self._failed(kept.domain, fetched, is_kept=True)
             self._keep(replace(kept, looked=now, tried=now, fault=fetched.words))
         else:
             self._keep(StsKept(kept.domain, record, fetched, now, now, now))

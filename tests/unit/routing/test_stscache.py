@@ -194,6 +194,13 @@ def test_mode_none_ends_it(tmp_path: Path) -> None:
         await world.mode()
         assert await world.mode() == "none"
         assert await world.policies.find("example.com", "mx.evil.example", 25, authentic=False) is None
+        world.page, world.lookup.records[TXT] = Answer(500, "broken"), ["v=STSv1; id=gone"]
+        fetched = len(world.fetched)
+        await world.later(3600)
+        assert await world.mode() == "none"
+        await world.settle()
+        assert len(world.fetched) == fetched + 1
+        assert (world.outcomes, world.records) == ([], [])  # what nobody has to know
 
     run(tmp_path, story)
 
