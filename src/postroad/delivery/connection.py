@@ -5,6 +5,8 @@ All dialog is in `smtp.client`; here octets move and every wait has the time-out
 never raises for what the peer does: what was answered stays answered, and why the rest was not is told.
 """
 
+from typing import Final
+
 from postroad.delivery.classify import CONNECT
 from postroad.delivery.dialing import Dialing, PoolKey, Unopened
 from postroad.delivery.encryption import begin_tls, context_for, is_strict, keep_session
@@ -17,6 +19,8 @@ from postroad.net.stream import Stream
 from postroad.net.tls.client import ClientContext
 from postroad.smtp.client import GREETING, STARTTLS, ClientSession
 from postroad.smtp.transaction import CONTENT, DATA, Transaction
+
+WANTS: Final = "after the handshake, as of a host that wants a client certificate"
 
 
 class Connection:
@@ -173,6 +177,7 @@ async def _introduce(  # all that a connection is made of
 ) -> Unopened | Secured | None:
     """Greeting, EHLO, STARTTLS, EHLO again; what TLS there is, when the session is ready; None for a local socket."""
     settings = dialing.settings
+    # Until something is said under TLS, since TLS 1.3 refuses clients behind their handshake (RFC 8446 4.4.2.4).
     is_handshake = False
     secured: Secured | None = None
     strict = is_strict(demand)
@@ -180,23 +185,26 @@ async def _introduce(  # all that a connection is made of
         if target.scheme == SMTPS and context is not None:  # RFC 8314 3.3: TLS before the first octet
             is_handshake = True
             secured = await begin_tls(dialing, stream, context, demand, target)
-            is_handshake = False
         while not session.is_ready:
             timeout = settings.greeting_timeout if session.awaiting == GREETING else settings.command_timeout
             await _take_reply(dialing, stream, session, timeout)
+            is_handshake = False
             if session.refused is not None:
                 return Unopened(session.awaiting, refused=session.refused)
             if session.wants_tls and context is not None:
                 is_handshake = True
                 secured = await begin_tls(dialing, stream, context, demand, target)
-                is_handshake = False
                 stream.write(session.tls_started())
     except DistrustError as error:
         return Unopened(
             session.awaiting, str(error), tls_failed=True, lacks_tls=strict, is_distrusted=True, result=error.result
         )
     except PeerError as error:
-        words = f"fails at it: {error}" if is_handshake and strict else str(error)
+        words = str(error)
+        if is_handshake and secured is not None:
+            is_handshake = not stream.is_open  # silence is no refusal
+            words = f"{error} {WANTS}" if is_handshake else words
+        words = f"fails at it: {words}" if is_handshake and strict else words
         is_lacking = is_handshake and strict
         result = "validation-failure" if is_handshake else ""
         return Unopened(session.awaiting, words, tls_failed=is_handshake, lacks_tls=is_lacking, result=result)

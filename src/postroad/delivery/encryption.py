@@ -16,10 +16,13 @@ from postroad.delivery.settings import DeliverySettings
 from postroad.model.errors import DistrustError
 from postroad.model.route import SMTPS, Target
 from postroad.model.security import (
+    BY_DANE,
     BY_DEFAULT,
     BY_RULE,
+    BY_STS,
     DANE,
     FINGERPRINT,
+    LEVELS,
     NONE,
     OPPORTUNISTIC,
     REQUIRED,
@@ -38,6 +41,7 @@ from postroad.net.tls.peernames import carries, names_shown
 _LEVELS: Final = MappingProxyType(
     {"off": NONE, "opportunistic": OPPORTUNISTIC, "required": REQUIRED, "verified": VERIFIED}
 )
+_OF_DESTINATIONS: Final = (BY_DANE, BY_STS)
 _FROM_THE_FIRST_OCTET: Final = Security(REQUIRED, BY_RULE, "smtps:// is TLS from the first octet")
 _DEFAULTS: Final = MappingProxyType(
     {word: Security(level, BY_DEFAULT, f'delivery.tls = "{word}"') for word, level in _LEVELS.items()}
@@ -49,12 +53,23 @@ def demand_of(target: Target, settings: DeliverySettings) -> Security:
     demand = target.security
     if demand is None:
         demand = _DEFAULTS[settings.tls]
+    elif demand.source in _OF_DESTINATIONS:
+        demand = _raised(demand, _DEFAULTS[settings.tls])
     elif demand.level == UNSAID:
         default = _DEFAULTS[settings.tls]
         reason = f"{default.reason}; {demand.reason}" if demand.reason else default.reason
         demand = replace(default, domain=demand.domain, reason=reason)
     if target.scheme == SMTPS and not is_strict(demand):
         return _FROM_THE_FIRST_OCTET
+    return demand
+
+
+def _raised(demand: Security, default: Security) -> Security:
+    """What a destination says about itself may ask for more than `delivery.tls` does, never for less."""
+    if LEVELS.index(demand.level) < LEVELS.index(default.level):
+        return replace(demand, level=default.level, names=(), reason=f"{default.reason}; {demand.reason}")
+    if demand.testing and default.level == VERIFIED:
+        return replace(demand, testing=False, reason=f"{default.reason}; {demand.reason}")
     return demand
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from postroad.delivery.connection import Connection, dial
+from postroad.delivery.connection import WANTS, Connection, dial
 from postroad.delivery.dialing import Dialing, Unopened
 from postroad.delivery.encryption import demand_of, is_strict
 from postroad.model.route import Target
@@ -69,7 +69,7 @@ async def inspect(target: Target, dialing: Dialing) -> Inspection:
         else:
             found.verification = await _would_be_verified(target, dialing, demand)
         if demand.level in (NONE, OPPORTUNISTIC) and not opened.tls:
-            found.mend = "" if demand.level == NONE else "the host offers no TLS: mail goes in plain text"
+            found.mend = f"mail goes in {opened.secured.words}" if opened.secured and opened.secured.words else ""
         return found
     found.words = str(opened.refused) if opened.refused is not None else opened.words
     if not opened.tls_failed:
@@ -115,6 +115,8 @@ def _mend(opened: Unopened, is_met: bool) -> str:  # noqa: FBT001  # its only ar
         return "mail goes in plain text, or unverified, all the same; ask the operator of the host to mend it"
     if REVOKED in opened.words:
         return "the operator of the host has to replace the certificate; trust it no more, and the mail waits"
+    if WANTS in opened.words:
+        return "give the egress source of its route a certificate; without one the mail waits"
     match opened.result:
         case "certificate-expired":
             return "the operator of the host has to renew the certificate; the mail waits"

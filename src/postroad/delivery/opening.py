@@ -1,8 +1,8 @@
 """Opens connections as their targets demand TLS, for mail and for questions alike: the one place that falls back.
 
 Opportunistic TLS that fails means plain text, at once and for a while, and that is remembered. A demand that is testing
-(RFC 8461 5) is met if it can be; a failure is reported, and mail goes by whatever TLS there is. Nothing else ever falls
-back. Each try to meet a demand is told to the observer of TLS reports, when there is one.
+(RFC 8461 5) is met if it can be; a failure is reported, and mail goes by whatever TLS `delivery.tls` asks for. Nothing
+else ever falls back. Each try to meet a demand is told to the observer of TLS reports, when there is one.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from postroad.model.security import (
     NO_STARTTLS,
     NONE,
     OPPORTUNISTIC,
+    REQUIRED,
     SUCCESS,
     TLSA_INVALID,
     Secured,
@@ -64,7 +65,10 @@ class Opener:
             self._unmet.note(target, self._monotonic())
             words = opened.words
         lesser = replace(demand, level=OPPORTUNISTIC, testing=False)
-        return await self._open_any(target, dialing, lesser, f"{demand.level} in testing: {words}")
+        words = f"{demand.level} in testing: {words}"
+        if dialing.settings.tls == REQUIRED:  # the policy of somebody else never takes that back
+            return await self._dial(target, dialing, replace(lesser, level=REQUIRED), words)
+        return await self._open_any(target, dialing, lesser, words)
 
     async def _open_any(
         self, target: Target, dialing: Dialing, demand: Security, why: str = ""
@@ -86,7 +90,7 @@ class Opener:
     async def _dial(self, target: Target, dialing: Dialing, demand: Security, why: str = "") -> Connection | Unopened:
         opened = await dial(dialing, target, demand)
         if why and isinstance(opened, Connection):
-            opened.secured = Secured(OPPORTUNISTIC, demand.source, demand.reason, words=why)
+            opened.secured = Secured(demand.level, demand.source, demand.reason, words=why)
         elif self._observe is not None and demand.domain and demand.level != NONE:
             self._tell(self._observe, target, demand, opened)
         return opened

@@ -114,8 +114,8 @@ def decide(
         return _for_requiretls(chosen, host, is_named=is_named, is_proven=is_proven)
     if asked == TLS_OPTIONAL and chosen is None and found is not None:
         return Security(UNSAID, BY_DEFAULT, "TLS-Required: No waives what the destination asks for")
-    if asked == TLS_REQUIRED and chosen is not None and (chosen.testing or chosen.level in (NONE, OPPORTUNISTIC)):
-        return Security(REQUIRED, BY_POLICY, f"a policy asks for TLS, more than {chosen.reason}")
+    if asked == TLS_REQUIRED and rule is not None and rule.level in (NONE, OPPORTUNISTIC):
+        return Security(REQUIRED, BY_POLICY, f"a policy asks for TLS, more than {rule.reason}")
     return chosen
 
 

@@ -58,7 +58,7 @@ async def test_opportunistic(authority: Authority) -> None:
     async with Peer() as peer:
         found = await look(peer, authority)
     assert (found.is_met, found.tls, found.verification) == (True, "", "there is no TLS")
-    assert found.mend == "the host offers no TLS: mail goes in plain text"
+    assert found.mend == "mail goes in plain text: it does not offer STARTTLS"
 
 
 async def test_a_demand_that_is_met(authority: Authority) -> None:

@@ -2,16 +2,14 @@
 
 import ssl
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from postroad.model.dns import TlsaRecord
-from postroad.model.outcome import Deferred, Delivered, Outcome
-from postroad.model.route import SMTP, Route, Target
+from postroad.model.outcome import Deferred, Delivered
 from postroad.model.security import (
     BY_DANE,
     BY_DEFAULT,
@@ -32,61 +30,20 @@ from postroad.model.security import (
 from postroad.net.tls.client import SESSION_SECONDS
 from postroad.net.tls.danewords import Mismatch
 from postroad.net.tls.peerchain import digests_of
-from tests.support.authority import Authority, Issued, self_signed
+from tests.support.certified import HOST, STARTTLS, Place, at, place_in, send, server
 from tests.support.clock import ManualClock
 from tests.support.delivering import Sender
 from tests.support.peer import Peer, Raw
 
-HOST = "mx.example.net"
-STARTTLS = ("PIPELINING", "STARTTLS")
-
-
-class Place(NamedTuple):
-    """Certificates of a test."""
-
-    authority: Authority
-    good: Issued
-    by_kind: dict[str, Issued]
-    revoked: Path
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    folder = tmp_path_factory.mktemp("ca")
-    authority, stranger = Authority(folder / "own"), Authority(folder / "other", "Stranger")
-    good = authority.issue("good", [HOST, "*.pool.example.net"])
-    bad = authority.issue("revoked", [HOST])
-    kinds = {
-        "expired": authority.issue("expired", [HOST], life=-timedelta(hours=2)),
-        "wrong name": authority.issue("wrong", ["other.example.net"]),
-        "common name alone": authority.issue("cn", common_name=HOST),
-        "another authority": stranger.issue("stranger", [HOST]),
-        "self-signed": self_signed(folder, HOST),
-        "revoked": bad,
-    }
-    return Place(authority, good, kinds, authority.revoke("revoked.crl", bad))
-
-
-def server(issued: Issued, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(issued.certificate, issued.key)
-    if version is not None:
-        context.maximum_version = version
-    return context
+    return place_in(tmp_path_factory.mktemp("ca"))
 
 
 def demand(level: str, place: Place | None = None, **fields: Any) -> Security:
     ca = str(place.authority.file) if place is not None else ""
     return Security(level, BY_RULE, "tls_out.destinations[0]", ca=ca, **fields)
-
-
-def at(peer: Peer, security: Security | None, host: str = HOST) -> Target:
-    return Target(SMTP, host, peer.host, peer.port, security=security)
-
-
-async def send(sender: Sender, *targets: Target) -> Outcome:
-    (outcome,) = await sender.send(Route("lane", targets, "test"))
-    return outcome
 
 
 async def test_who_meets_the_demand_gets_the_mail(place: Place) -> None:

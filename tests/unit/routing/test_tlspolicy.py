@@ -85,7 +85,7 @@ PINNED = Security(FINGERPRINT, "rule", "tls_out.destinations[0]", fingerprints=(
         (None, TESTING, "", VERIFIED, BY_STS),
         (PLAIN, None, "required", REQUIRED, BY_POLICY),
         (None, None, "required", None, None),
-        (None, TESTING, "required", REQUIRED, BY_POLICY),
+        (None, TESTING, "required", VERIFIED, BY_STS),
         (None, BY_TLSA, "required", DANE, BY_DANE),
         (None, BY_TLSA, "requiretls", DANE, BY_REQUIRETLS),
         (None, BY_MTA_STS, "requiretls", VERIFIED, BY_REQUIRETLS),
