@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from postroad.house.mtasts import FETCH_SECONDS
+from postroad.model.records import Record, TlsPolicyNotFetched
 from postroad.net.clock import SystemClock
 from postroad.net.http.fetcher import Fetcher
 from postroad.routing.mtasts import SIZE_LIMIT
@@ -93,6 +94,7 @@ def lookup_of(*names: str) -> FakeLookup:
 
 def test_whose_page_is_a_policy(web: Web, tmp_path: Path) -> None:
     names = (*NAMES, "wrong", "old", "strange", "nowhere")
+    told: list[Record] = []
 
     async def ask() -> dict[str, str]:
         lookup = lookup_of(*names)
@@ -105,7 +107,7 @@ def test_whose_page_is_a_policy(web: Web, tmp_path: Path) -> None:
             fetcher.get,
             store,
             clock=SystemClock(),
-            emit=lambda _: None,
+            emit=told.append,
             observe=lambda outcome: faults.__setitem__(outcome.domain.split(".")[0], outcome.result),
             port=web.port,
             first_wait=FETCH_SECONDS,
@@ -129,4 +131,11 @@ def test_whose_page_is_a_policy(web: Web, tmp_path: Path) -> None:
         "strange": "sts-webpki-invalid",
         "nowhere": "sts-policy-fetch-error",
     }
+    words = {one.domain.split(".")[0]: one.reason for one in told if isinstance(one, TlsPolicyNotFetched)}
+    begin = "the policy cannot be fetched: "
+    assert words["moved"] == f"{begin}HTTP 302 Found"
+    assert words["old"] == f"{begin}the certificate of mta-sts.old.example is not accepted: certificate has expired"
+    assert "'mta-sts.wrong.example'" in words["wrong"]
+    assert words["nowhere"].startswith(f"{begin}cannot connect to mta-sts.nowhere.example:{web.port}: ")
+    assert not any(odd in text for text in words.values() for odd in ("ssl:", "[", "_ssl.c", "Errno"))
     assert set(web.asked) == {f"mta-sts.{name}.example" for name in names if name != "nowhere"}

@@ -48,6 +48,9 @@ from postroad.model.records import (
     RecipientRewritten,
     Record,
     RecordsDropped,
+    ReportNotSent,
+    ReportSent,
+    ReportTaken,
     ServerStarted,
     ServerStopping,
     SinkFaulted,
@@ -238,6 +241,17 @@ SAMPLES: tuple[Record, ...] = (
         reason="/etc/postroad/key.pem: the key is that of another certificate",
     ),
     TlsPolicyNotFetched(at=AT, domain="example.net", reason="the policy cannot be fetched: HTTP 503 later"),
+    ReportSent(at=AT, kind="tls", domain="example.net", day="2026-03-01", uri="mailto:tlsrpt@example.net"),
+    ReportNotSent(
+        at=AT,
+        kind="dmarc",
+        domain="example.net",
+        day="2026-03-01",
+        uri="mailto:dmarc@example.net!10k",
+        reason="it has 20000 octets, more than are wanted there",
+        is_over=True,
+    ),
+    ReportTaken(at=AT, kind="tls", submitter="Example Net", id="2026-03-01_example.com", domains="example.com"),
     CertificateExpiring(
         at=AT, certificate="/etc/postroad/cert.pem", names=("relay.example.com",), expires=AT + 86_400_000_000, days=1
     ),

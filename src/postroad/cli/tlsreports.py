@@ -13,8 +13,9 @@ from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.house.reports.tlsreporting import tls_author_of
 from postroad.message.reportmail import clean
-from postroad.message.tlsrpt import day_text, report_json
+from postroad.message.tlsrpt import report_json
 from postroad.message.tlsrptread import Report
+from postroad.model.reportjob import day_text
 from postroad.model.security import SUCCESS
 from postroad.model.tlscounts import TlsCount
 from postroad.store.reportsin import ReceivedReport, ReceivedReports

@@ -45,7 +45,7 @@ def rules_of(front: Front, way: Way) -> Rules | None:
         hostname=welcome.hostname,
         templates=read_templates(config),
     )
-    door = door_of(config, way.clock.now)
+    door = door_of(config, way.clock.now, way.emit)
     return Rules(config.api, key_ring(config), parts, None if door is None else door.take)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from postroad.message.reportmail import Author, boundary_of, composed, file_part, mailbox_of, text_part
 from postroad.message.trace import format_date
 from postroad.model.address import Mailbox
-from postroad.model.reportjob import DAY
+from postroad.model.reportjob import DAY, day_text
 from postroad.model.security import SUCCESS
 from postroad.model.tlscounts import TlsCount
 
@@ -104,11 +104,6 @@ def _failure(count: TlsCount) -> dict[str, object]:
     told: dict[str, object] = {"result-type": key.result}
     told |= {name: value for name, value in optional if value}
     return {**told, "failed-session-count": count.count}
-
-
-def day_text(day: int) -> str:
-    """As in "2026-03-02"."""
-    return _moment(day * DAY)[:10]
 
 
 def _moment(at: int) -> str:

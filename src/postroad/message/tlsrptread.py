@@ -6,6 +6,7 @@ Whatever is wrong is a ReportError that says so. RFC 8460 4.4 (JSON), RFC 8460 5
 
 import zlib
 from collections.abc import Sequence
+from datetime import datetime
 from email.message import Message
 from typing import Final
 
@@ -25,8 +26,8 @@ _WBITS: Final = 31  # gzip, with its header
 class DateRange(Struct, rename="kebab"):
     """When it was."""
 
-    start_datetime: str
-    end_datetime: str
+    start_datetime: datetime
+    end_datetime: datetime
 
 
 class PolicySaid(Struct, rename="kebab"):

@@ -24,6 +24,7 @@ from postroad.model.raterecords import CountsFound, CountsLost, RateReached
 from postroad.model.recipientrecords import CatchAllFound, RecipientAsked
 from postroad.model.record import Emit, Record
 from postroad.model.reply import Reply
+from postroad.model.reportrecords import ReportNotSent, ReportSent, ReportTaken
 from postroad.model.security import Secured
 from postroad.model.shieldrecords import (
     AccountHandled,
@@ -90,6 +91,9 @@ __all__ = [
     "RecipientHandled",
     "Record",
     "RecordsDropped",
+    "ReportNotSent",
+    "ReportSent",
+    "ReportTaken",
     "SinkFaulted",
     "SinkRecovered",
     "SpoolDamaged",

@@ -3,11 +3,18 @@
 Days are numbers of days since 1970 in UTC.
 """
 
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 
 DAY: Final = 86_400_000_000  # microseconds
+_SECONDS: Final = 86_400
+
+
+def day_text(day: int) -> str:
+    """The day, as in "2026-03-02"."""
+    return datetime.fromtimestamp(day * _SECONDS, UTC).strftime("%Y-%m-%d")
 
 
 class ReportJob(Struct, frozen=True):

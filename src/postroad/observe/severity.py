@@ -33,6 +33,7 @@ _SEVERITIES: Final[MappingProxyType[type[Record], int]] = MappingProxyType(
         r.CertificateExpiring: WARNING,
         r.CertificateNotObtained: WARNING,
         r.TlsPolicyNotFetched: WARNING,
+        r.ReportNotSent: WARNING,
         r.UserLineIgnored: WARNING,
         r.DirectoryFaulted: WARNING,
         r.ValidationRefuted: WARNING,

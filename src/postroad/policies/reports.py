@@ -22,6 +22,7 @@ from postroad.message.tlsrpt import GZIP
 from postroad.message.tlsrptread import JSON, Report, read_report
 from postroad.model.content import Content
 from postroad.model.errors import SpoolError
+from postroad.model.records import Emit, ReportTaken
 from postroad.policy.context import MessageContext
 from postroad.policy.verdict import Adjust, Answer, Defer, Discard
 from postroad.smtp import replies
@@ -106,10 +107,11 @@ def read_dmarc(content: bytes, proven: tuple[str, ...] | None, now: int) -> Rece
 class ReportDoor:
     """Takes TLS reports that come by HTTPS (RFC 8460 5.4)."""
 
-    def __init__(self, kept: ReceivedReports, now: Callable[[], int]) -> None:
-        """Reports go to `kept`."""
+    def __init__(self, kept: ReceivedReports, now: Callable[[], int], emit: Emit) -> None:
+        """Reports go to `kept`, and `emit` is told of them."""
         self._kept = kept
         self._now = now
+        self._emit = emit
 
     async def take(self, body: bytes, content_type: str) -> str:
         """Keep the report in `body`: what is wrong with it, "" when it is kept; SpoolError when it cannot be."""
@@ -117,9 +119,10 @@ class ReportDoor:
         if kind not in (GZIP, JSON):
             return f"a TLS report is {GZIP} or {JSON}"
         try:
-            await asyncio.to_thread(_keep, self._kept, lambda: _of_tls(read_report(body, kind), (), now))
+            report = await asyncio.to_thread(_keep, self._kept, lambda: _of_tls(read_report(body, kind), (), now))
         except ReportError as error:
             return str(error)
+        self._emit(ReportTaken(at=now, kind="tls", submitter=report.submitter, id=report.id, domains=report.domains))
         return ""
 
 
@@ -135,7 +138,7 @@ def _of_tls(report: Report, proven: tuple[str, ...], now: int) -> ReceivedReport
         clean(report.organization_name),
         clean(report.report_id),
         now,
-        clean(report.date_range.start_datetime),
+        report.date_range.start_datetime.isoformat(),
         " ".join(map(clean, report.domains)),
         report.good,
         report.bad,

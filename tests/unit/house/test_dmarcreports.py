@@ -16,7 +16,7 @@ from postroad.message.dmarcreportread import report_in_mail
 from postroad.message.reportmail import Author
 from postroad.model.dns import Answer
 from postroad.model.errors import SpoolError
-from postroad.model.records import Record, SpoolFaulted
+from postroad.model.records import Record, ReportSent, SpoolFaulted
 from postroad.model.reportjob import DAY
 from postroad.store import dmarcreports
 from postroad.store.dmarcreports import DmarcReportStore
@@ -178,6 +178,7 @@ def test_who_gets_it(tmp_path: Path, rua: str, records: dict[str, str], to: list
         world.see(GOOD)
         await world.pass_by(30)
         assert [address for address, _ in world.sent] == to
+        assert sum(isinstance(one, ReportSent) for one in world.records) == len(to)
 
     run(tmp_path, story)
 

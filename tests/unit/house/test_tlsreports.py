@@ -15,7 +15,7 @@ from postroad.house.reports import tlsreports
 from postroad.house.reports.tlsreports import TlsReports
 from postroad.message.reportmail import Author
 from postroad.model.errors import SpoolError
-from postroad.model.records import Record, SpoolFaulted
+from postroad.model.records import Record, ReportNotSent, ReportSent, SpoolFaulted
 from postroad.model.reportjob import DAY
 from postroad.model.route import TLS_OPTIONAL
 from postroad.model.security import TlsOutcome
@@ -166,6 +166,17 @@ def test_by_https_until_it_works(tmp_path: Path) -> None:
         assert (url, headers) == ("https://r.example/v1", {"Content-Type": "application/tlsrpt+gzip"})
         assert json.loads(gzip.decompress(body))["organization-name"] == "Us"
         assert len(world.queue.put_in) == 1
+        told = [(type(one), one.uri) for one in world.records if isinstance(one, ReportSent | ReportNotSent)]
+        assert told.count((ReportSent, "mailto:reports@example.com")) == 1
+        assert told.count((ReportSent, "https://r.example/v1")) == 1
+        assert told.count((ReportNotSent, "https://r.example/v1")) == tries
+        failed = next(one for one in world.records if isinstance(one, ReportNotSent))
+        assert (failed.kind, failed.domain, failed.reason, failed.is_over) == (
+            "tls",
+            "example.com",
+            "HTTP 503 later",
+            False,
+        )
 
     run(tmp_path, story)
 
@@ -182,6 +193,8 @@ def test_what_never_works_is_given_up_and_forgotten(tmp_path: Path) -> None:
         assert store.days() == []
         assert store.due(world.clock.now(), 100) == []
         store.close()
+        over = [one for one in world.records if isinstance(one, ReportNotSent) and one.is_over]
+        assert [(one.uri, one.reason) for one in over] == [("https://r.example/v1", "2 days have passed")]
 
     run(tmp_path, story)
 

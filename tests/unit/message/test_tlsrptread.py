@@ -90,12 +90,16 @@ BOMB = gzip.compress(b'{"a":"' + b"x" * (REPORT_LIMIT + 10) + b'"}', 9)
         (changed(policies=[]), "no policy"),
         (changed(**{"report-id": ""}), "no id"),
         (changed(policies="all"), "no JSON"),
+        (
+            changed(**{"date-range": {"start-datetime": "99999-99-99", "end-datetime": "2016-04-01T23:59:59Z"}}),
+            "no JSON",
+        ),
         (changed(policies=EXAMPLE["policies"] * 1001), "more than"),  # type: ignore[operator]
         (BOMB, "larger than 20 MiB"),
         (BOMB[:200], "ends too early"),
         (b"\x1f\x8b\x00not gzip", "no gzip"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_cannot_be_read_is_told(body: bytes, words: str) -> None:
     with pytest.raises(ReportError, match=words):

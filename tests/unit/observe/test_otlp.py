@@ -122,7 +122,7 @@ def test_nobody_listens(collector: Collector, clock: StillClock, outlet: Outlet)
     collector.stop()
     batch = [removed(1)]
     assert outlet.write(batch) == 0
-    assert "Connect" in outlet.fault
+    assert "cannot connect" in outlet.fault
     assert SECRET not in outlet.fault
     collector.start()
     clock.passed += 1

@@ -9,7 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from msgspec import Struct
 
@@ -18,8 +18,8 @@ from postroad.model.address import NULL_PATH, Mailbox
 from postroad.model.envelope import NOTIFY_NEVER, Envelope, Recipient
 from postroad.model.errors import SpoolError
 from postroad.model.queueid import QueueIds
-from postroad.model.records import Emit, SpoolFaulted
-from postroad.model.reportjob import DAY, ReportJob
+from postroad.model.records import Emit, Record, ReportNotSent, ReportSent, SpoolFaulted
+from postroad.model.reportjob import DAY, ReportJob, day_text
 from postroad.model.work import Stored, Work
 from postroad.net.clock import Clock
 from postroad.queue.announce import Putting
@@ -77,6 +77,13 @@ class Letter(Struct, frozen=True):
     tls: str = ""
 
 
+class Sent(Struct, frozen=True):
+    """What became of a report: it left, or the `reason` why not; unless it is `over`, it is tried again."""
+
+    reason: str = ""
+    over: bool = False
+
+
 class Faults:
     """What went wrong at the disk, told when it is another thing than the last time."""
 
@@ -94,7 +101,12 @@ class Faults:
 
 
 class DailyReports(ABC):
-    """One kind of report: whoever derives from this knows whom it concerns, and what is in it."""
+    """One kind of report: whoever derives from this knows whom it concerns, and what is in it.
+
+    `kind` is its name in records.
+    """
+
+    kind: ClassVar[str]
 
     def __init__(
         self,
@@ -106,7 +118,7 @@ class DailyReports(ABC):
         emit: Emit,
         random: Callable[[], float],
     ) -> None:
-        """`submitter` is our domain; `random` numbers from 0 to 1."""
+        """`submitter` is our domain; `random` gives numbers from 0 to 1."""
         self._ledger = ledger
         self._submitter = submitter
         self._outbox = outbox
@@ -125,8 +137,8 @@ class DailyReports(ABC):
         """The URIs that want the report; None when that cannot be told for now."""
 
     @abstractmethod
-    async def deliver(self, job: ReportJob) -> bool:
-        """Send the report to its URI, or find that it is not to be sent; False when it is to be tried again."""
+    async def deliver(self, job: ReportJob) -> Sent:
+        """Send the report to its URI."""
 
     # -- its life ------------------------------------------------------------------------------
 
@@ -176,10 +188,13 @@ class DailyReports(ABC):
                 self._ledger.plan(ReportJob(job.day, job.domain, uri, self._clock.now()))
             self._settle(job, is_done=uris is not None)
         for job in late:
+            self._tell(job, Sent(f"{GIVE_UP} days have passed", over=True))
             self._settle(job, is_done=True)
         for job in jobs:
             if job not in late and job.uri:
-                self._settle(job, is_done=await self.deliver(job))
+                sent = await self.deliver(job)
+                self._tell(job, sent)
+                self._settle(job, is_done=sent.over or not sent.reason)
 
     async def _find_out(self, job: ReportJob) -> Sequence[str] | None:
         try:
@@ -188,6 +203,16 @@ class DailyReports(ABC):
         except TimeoutError:
             return None
 
+    def _tell(self, job: ReportJob, sent: Sent) -> None:
+        now, day = self._clock.now(), day_text(job.day)
+        if sent.reason:
+            told: Record = ReportNotSent(
+                at=now, kind=self.kind, domain=job.domain, day=day, uri=job.uri, reason=sent.reason, is_over=sent.over
+            )
+        else:
+            told = ReportSent(at=now, kind=self.kind, domain=job.domain, day=day, uri=job.uri)
+        self._emit(told)
+
     def _settle(self, job: ReportJob, *, is_done: bool) -> None:
         if is_done:
             self._ledger.done(job)
@@ -195,12 +220,13 @@ class DailyReports(ABC):
             seconds = RETRY * 2 ** min(job.tries, 4)
             self._ledger.later(job, self._clock.now() + round(seconds * _SECOND))
 
-    async def mail(self, letter: Letter) -> bool:
-        """Put a report into the queue; False when it could not be made durable."""
+    async def mail(self, letter: Letter) -> Sent:
+        """Put a report into the queue."""
         error = await put_letter(self._outbox, self._submitter, letter, self._clock.now())
-        if error is not None:
-            self.faults.tell(error)
-        return error is None
+        if error is None:
+            return Sent()
+        self.faults.tell(error)
+        return Sent(str(error))
 
 
 async def put_letter(outbox: Outbox, submitter: str, letter: Letter, now: int) -> SpoolError | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from postroad.config.schema import Config
-from postroad.house.reports.daily import DailyReports, Letter, Outbox
+from postroad.house.reports.daily import DailyReports, Letter, Outbox, Sent
 from postroad.mailauth.dmarc_addressees import addressees
 from postroad.mailauth.dmarc_record import split_size
 from postroad.message.dmarcreport import DmarcReport
@@ -28,6 +28,8 @@ _SECOND: Final = 1_000_000
 
 class DmarcReports(DailyReports):
     """Those of one server, of what is in `file`."""
+
+    kind = "dmarc"
 
     def __init__(  # noqa: PLR0913  the composition root passes the parts by name
         self,
@@ -54,16 +56,18 @@ class DmarcReports(DailyReports):
         """Whoever the domain names, if they want reports about it."""
         return await addressees(self._lookup(), job.domain)
 
-    async def deliver(self, job: ReportJob) -> bool:
+    async def deliver(self, job: ReportJob) -> Sent:
         """Put it into the queue; what is too large is not sent."""
         address, most = split_size(job.uri)
         to = mailbox_of(address)
         if to is None:
-            return True
+            return Sent("it is no address", over=True)
         now = self._clock.now()
         content = await asyncio.to_thread(self._compose, job, to, now)
-        if content is None or (most is not None and len(content) > most):
-            return True
+        if content is None:
+            return Sent("nothing was counted", over=True)
+        if most is not None and len(content) > most:
+            return Sent(f"it has {len(content)} octets, more than are wanted there", over=True)
         return await self.mail(Letter(to, content, f"<{now}.dmarc.{job.domain}@{self._author.submitter}>"))
 
     def _compose(self, job: ReportJob, to: Mailbox, now: int) -> bytes | None:

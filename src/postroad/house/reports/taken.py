@@ -6,6 +6,7 @@ Without an address for them nobody looks for any: it is one policy more at stage
 from collections.abc import Callable
 
 from postroad.config.schema import Config
+from postroad.model.records import Emit
 from postroad.policies.reports import ReportDoor, ReportKind, TakenReports, read_dmarc, read_tls
 from postroad.store.reportsin import ReceivedReports
 
@@ -27,9 +28,9 @@ def _addresses(texts: tuple[str, ...]) -> frozenset[str]:
     return frozenset(text.lower() for text in texts)
 
 
-def door_of(config: Config, now: Callable[[], int]) -> ReportDoor | None:
+def door_of(config: Config, now: Callable[[], int], emit: Emit) -> ReportDoor | None:
     """Where reports come in by HTTPS; None when that is not wished."""
     settings = config.tls_reports
     if settings is None or not settings.received_by_https:
         return None
-    return ReportDoor(ReceivedReports(config.received_reports_file, "tls"), now)
+    return ReportDoor(ReceivedReports(config.received_reports_file, "tls"), now, emit)

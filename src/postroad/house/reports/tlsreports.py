@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from postroad.house.reports.daily import DailyReports, Letter, Outbox
+from postroad.house.reports.daily import DailyReports, Letter, Outbox, Sent
 from postroad.message.reportmail import Author, clean, mailbox_of, packed
 from postroad.message.tlsrpt import GZIP, compose, parse_record, report_json
 from postroad.model.dns import DnsStatus, Lookup
@@ -38,6 +38,8 @@ class Post(Protocol):
 
 class TlsReports(DailyReports):
     """Counts and reports."""
+
+    kind = "tls"
 
     def __init__(  # noqa: PLR0913  the composition root passes the parts by name
         self,
@@ -98,13 +100,13 @@ class TlsReports(DailyReports):
         texts = [record for record in answer.records if isinstance(record, str)]
         return parse_record(texts) if answer.status is DnsStatus.FOUND else ()
 
-    async def deliver(self, job: ReportJob) -> bool:
+    async def deliver(self, job: ReportJob) -> Sent:
         """By mail or by HTTPS (RFC 8460 5)."""
         report = packed(report_json(job.day, job.domain, self._author, self._store.counts(job.day, job.domain)))
         to = mailbox_of(job.uri)
         if to is None:
             answer = await self._post(job.uri, report, {"Content-Type": GZIP})
-            return answer.status in _OK
+            return Sent() if answer.status in _OK else Sent(str(answer))
         now = self._clock.now()
         content = compose(job.day, job.domain, self._author, to, report, now)
         message_id = f"<{now}.tlsrpt.{job.domain}@{self._author.submitter}>"

@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from postroad.model.dns import Lookup
+from postroad.net.http.faultwords import words_of
 from postroad.net.http.fetching import Answer, MakeFetcher
 from postroad.net.http.poster import BODY_LIMIT
 
@@ -72,7 +73,7 @@ class Fetcher:
             return Answer(0, f"no answer within {self._timeout:g}s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             untrusted = isinstance(error, aiohttp.ClientConnectorCertificateError)
-            return Answer(0, str(error) or type(error).__name__, untrusted=untrusted)
+            return Answer(0, words_of(error), untrusted=untrusted)
 
     async def _exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         session = self._opened()

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 import aiohttp
 
+from postroad.net.http.faultwords import words_of
 from postroad.net.http.fetching import Answer
 
 BODY_LIMIT: Final = 64 << 10  # octets read of an answer's body, so that the connection can be used again
@@ -72,7 +73,7 @@ class Poster:
         except TimeoutError:
             return Answer(0, f"no answer within {self._timeout.total:g}s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Answer(0, str(error) or type(error).__name__)
+            return Answer(0, words_of(error))
 
     async def ask(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """The same, with the whole body of the answer; one that is longer than 64 KiB is no answer.
@@ -91,7 +92,7 @@ class Poster:
         except TimeoutError:
             return Answer(0, f"no answer within {self._timeout.total:g}s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Answer(0, str(error) or type(error).__name__)
+            return Answer(0, words_of(error))
 
     async def _exchange(self, session: aiohttp.ClientSession, body: bytes, headers: Mapping[str, str]) -> Answer:
         async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as got:
