@@ -139,3 +139,23 @@ def test_whose_page_is_a_policy(web: Web, tmp_path: Path) -> None:
     assert words["nowhere"].startswith(f"{begin}cannot connect to mta-sts.nowhere.example:{web.port}: ")
     assert not any(odd in text for text in words.values() for odd in ("ssl:", "[", "_ssl.c", "Errno"))
     assert set(web.asked) == {f"mta-sts.{name}.example" for name in names if name != "nowhere"}
+
+
+async def test_a_web_server_that_hangs_up_leaves_nothing_that_cannot_be_closed(tmp_path: Path) -> None:
+    """An answer without a length ends with the connection; asyncio of Python 3.11 cannot cut that off any more."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("localhost", ["localhost"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.certificate, issued.key)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 404 Not Found\r\nContent-Type: text/plain\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    async with server:
+        fetcher = Fetcher(timeout=FETCH_SECONDS, agent="test", limit=SIZE_LIMIT, ca=str(authority.file))
+        assert (await fetcher.get(f"https://localhost:{server.sockets[0].getsockname()[1]}/")).status == 404
+        await fetcher.close()

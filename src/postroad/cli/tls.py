@@ -157,6 +157,7 @@ def _lane(router: Router, destination: str) -> str:
             return lane_named(destination)
         except ValueError as error:
             raise AddressError(f"{destination}: {error}") from None
+    destination = destination.rpartition("@")[2]  # of an address, who takes its mail
     recipient = Recipient(parse_mailbox(f"postmaster@{destination}"))
     placement = router.place(Envelope("", NULL_PATH, (recipient,), 0, 0), recipient)
     if placement is None:

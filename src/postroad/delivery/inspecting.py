@@ -14,7 +14,7 @@ from postroad.delivery.connection import WANTS, Connection, dial
 from postroad.delivery.dialing import Dialing, Unopened
 from postroad.delivery.encryption import demand_of, is_strict
 from postroad.model.route import Target
-from postroad.model.security import DANE, FINGERPRINT, NONE, OPPORTUNISTIC, REQUIRED, VERIFIED, Security
+from postroad.model.security import BY_REQUIRETLS, DANE, FINGERPRINT, NONE, OPPORTUNISTIC, REQUIRED, VERIFIED, Security
 from postroad.net.tls.certfacts import CertificateFacts
 from postroad.net.tls.contexts import REVOKED
 from postroad.net.tls.keyfiles import READ_FACTS
@@ -68,7 +68,10 @@ async def inspect(target: Target, dialing: Dialing) -> Inspection:
             found.verification = f"verified: {demand.level}"
         else:
             found.verification = await _would_be_verified(target, dialing, demand)
-        if demand.level in (NONE, OPPORTUNISTIC) and not opened.tls:
+        if demand.source == BY_REQUIRETLS and not found.requiretls:
+            found.is_met = False
+            found.mend = "the host does not offer REQUIRETLS: mail with it goes back (5.7.30)"
+        elif demand.level in (NONE, OPPORTUNISTIC) and not opened.tls:
             found.mend = f"mail goes in {opened.secured.words}" if opened.secured and opened.secured.words else ""
         return found
     found.words = str(opened.refused) if opened.refused is not None else opened.words

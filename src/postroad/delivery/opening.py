@@ -80,7 +80,7 @@ class Opener:
             if isinstance(opened, Connection) or not opened.tls_failed:
                 return opened
             self._plain.note(target, self._monotonic())
-            plain = f"plain text: TLS failed: {opened.words}"
+            plain = f"plain text: TLS failed: {opened.words.removeprefix('TLS failed: ')}"
         opened = await dial(dialing, target, replace(demand, level=NONE))
         if isinstance(opened, Connection) and target.port:
             words = f"{why}; {plain}" if why else plain

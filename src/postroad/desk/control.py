@@ -92,7 +92,7 @@ class ControlServer:
         running: Running,
         rates: RateDesk,
         guard: GuardDesk,
-        plain: Callable[[str], tuple[str, ...]],
+        plain: Callable[[str], Awaitable[tuple[str, ...]]],
         renew: Callable[[], None] | None = None,
     ) -> None:
         """`lane_named` makes a lane of a next hop as people write it (ValueError); `watch` adds a sink of records.
@@ -238,13 +238,13 @@ class ControlServer:
             states, told = states[:-LANES_TOLD], states[-LANES_TOLD:]
             await _say(writer, Answer(lanes=tuple(lane_now(state, state.name) for state in told)))
         lanes = tuple(lane_now(state, state.name) for state in states)
-        if asked.names:
-            lanes = self._with_plain(lanes, asked.names)
+        if asked.plain:
+            lanes = await self._with_plain(lanes, asked.names)
         return Answer(done=True, lanes=lanes, suspensions=suspensions, delivering=delivering)
 
-    def _with_plain(self, lanes: tuple[LaneNow, ...], names: Collection[str]) -> tuple[LaneNow, ...]:
+    async def _with_plain(self, lanes: tuple[LaneNow, ...], names: Collection[str]) -> tuple[LaneNow, ...]:
         known = {lane.name: lane for lane in lanes}
-        plain = {name: targets for name in names if (targets := self._plain(name))}
+        plain = {name: targets for name in names if (targets := await self._plain(name))}
         told = {name: replace(known.get(name, LaneNow(name)), plain=targets) for name, targets in plain.items()}
         return tuple({**known, **told}.values())
 

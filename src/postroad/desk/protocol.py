@@ -63,11 +63,13 @@ class LanesAsked(Request, frozen=True, tag="lanes"):
     """Which lanes have work in memory or are known to fail, and which suspensions are in force.
 
     `names` asks about these lanes alone, and not about suspensions; without any, about all. With `ids`, also which
-    recipients of these messages are being delivered. Many lanes come in several answers.
+    recipients of these messages are being delivered. Many lanes come in several answers. With `plain`, also which
+    targets of `names` get plain text for a while; that may take look-ups.
     """
 
     names: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    plain: bool = False
 
 
 class WatchAsked(Request, frozen=True, tag="watch"):

@@ -28,6 +28,7 @@ from postroad.model.dns import Lookup
 from postroad.model.envelope import Envelope
 from postroad.model.option import parse_endpoint
 from postroad.model.records import Emit
+from postroad.model.route import Route
 from postroad.model.security import TlsObserver
 from postroad.net.addresses import own_endpoints
 from postroad.net.clock import Clock
@@ -170,10 +171,13 @@ def router_of(
     )
 
 
-def plain_targets(courier: Courier, lane: str) -> tuple[str, ...]:
-    """The targets of `lane` that get plain text for a while, because opportunistic TLS failed with them."""
-    route = courier.router.last_plan(lane)  # what is remembered of a target outlives the plan
-    targets = () if route is None else route.targets
+async def plain_targets(courier: Courier, lane: str) -> tuple[str, ...]:
+    """The targets of `lane` that get plain text for a while, because opportunistic TLS failed with them.
+
+    What is remembered of a target outlives the plan, and may have been found out by mail of another lane.
+    """
+    route = courier.router.last_plan(lane) or await courier.router.plan(lane)
+    targets = route.targets if isinstance(route, Route) else ()
     return tuple(str(target) for target in targets if courier.deliverer.is_plain(target))
 
 

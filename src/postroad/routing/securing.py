@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from postroad.model.outcome import Deferred, Failed
 from postroad.model.route import CAPTURE, MX, SMTP_SRV, TLS_REQUIRETLS, NextHop, Target
-from postroad.model.security import BY_DEFAULT, DANE_REQUIRED, UNSAID, Security, TlsObserver, TlsOutcome
+from postroad.model.security import BY_DEFAULT, BY_REQUIRETLS, DANE_REQUIRED, UNSAID, Security, TlsObserver, TlsOutcome
 from postroad.routing.mx import Plan
 from postroad.routing.tlspolicy import Found, TlsRules, decide
 
@@ -78,14 +78,23 @@ class Securing:
         decided: dict[tuple[str, int, str], Found | Failed] = {}
         for host, port, address in pairs:
             rule = self._rules.find(domain, host, address)
-            decided[host, port, address] = decide(
+            demand = decide(
                 rule, found.get((host, port)), asked, host=host, is_named=hop.scheme != MX, is_proven=is_proven
             )
+            is_counted = self._observe is not None and domain and rule is None
+            decided[host, port, address] = _counted(demand, domain) if is_counted else demand
         if self._observe is not None and domain:
             _tell_lacking(self._observe, domain, decided, found.values())
-            unsaid = Security(UNSAID, BY_DEFAULT, "", domain=domain)
-            decided = {where: unsaid if one is None else one for where, one in decided.items()}
         return _with(plan, decided)
+
+
+def _counted(demand: Found | Failed, domain: str) -> Found | Failed:
+    """`demand` with whose mail it is, so that TLS reports count connections without a policy of the domain's, too."""
+    if demand is None:
+        return Security(UNSAID, BY_DEFAULT, "", domain=domain)
+    if isinstance(demand, Security) and demand.source == BY_REQUIRETLS and not demand.domain:
+        return replace(demand, domain=domain)
+    return demand
 
 
 def _tell_lacking(

@@ -156,6 +156,11 @@ class StsPolicies:
         policy, age = kept.policy, max(0, now - kept.fetched) // _SECOND
         return StsState(kept.domain, kept.id, policy.mode, policy.mx, age, kept.expires, next_refresh(kept), kept.fault)
 
+    def is_absent(self, domain: str) -> bool:
+        """True when DNS said a while ago that `domain` has no policy; else nobody has asked, or it has one."""
+        domain = domain.lower().removesuffix(".")
+        return self._clock.now() < self._absent.get(domain, (0, ""))[0]
+
     def fault(self, domain: str) -> str:
         """Why the policy that `domain` has could not be had, when that is so."""
         return self._absent.get(domain.lower().removesuffix("."), (0, ""))[1]

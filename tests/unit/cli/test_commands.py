@@ -145,6 +145,16 @@ def test_explain_of_mail_from_inside(config: Path) -> None:
     ]
 
 
+def test_explain_of_what_the_sender_wants_of_tls(config: Path) -> None:
+    """RFC 8689 4.1: REQUIRETLS goes before the header section."""
+    ask = ("explain", "--to", "you@example.com", "--ip", "10.1.2.3", "-c", config)
+    waived = run_command(*ask, "--header", "tls-required: no").out
+    assert "TLS is not insisted on, as the sender asks (TLS-Required: No)" in waived
+    wanted = run_command(*ask, "--requiretls", "--header", "TLS-Required: No").out
+    assert "by verified TLS alone, as the sender requires (REQUIRETLS)" in wanted
+    assert "TLS verified, by requiretls: REQUIRETLS, to a host that the route names" in wanted
+
+
 def test_explain_of_a_stranger(config: Path) -> None:
     taken = run_command("explain", "--to", "you@example.com", "-c", config).out
     assert "access    accepted: domain is in access.relay_domains as example.com" in taken

@@ -57,6 +57,6 @@ def test_what_is_kept_is_told(config: Path) -> None:
 
 
 def test_nothing_is_kept_and_nothing_is_made(config: Path) -> None:
-    assert told(config, "you@example.org") == "example.org has no policy"
+    assert told(config, "you@example.org") == "example.org was not asked: DANE decides, or no host is known"
     assert told(config, "you@fixed.example") == ""
     assert not (config.parent / "data").exists()

@@ -10,7 +10,7 @@ from postroad.delivery.dialing import Dialing
 from postroad.delivery.inspecting import Inspection, inspect
 from postroad.delivery.settings import DeliverySettings
 from postroad.model.route import SMTP, Target
-from postroad.model.security import BY_RULE, FINGERPRINT, VERIFIED, Security
+from postroad.model.security import BY_REQUIRETLS, BY_RULE, FINGERPRINT, VERIFIED, Security
 from postroad.net.clock import SystemClock
 from postroad.net.stream import open_stream
 from postroad.net.tls.client import ClientContexts
@@ -59,6 +59,17 @@ async def test_opportunistic(authority: Authority) -> None:
         found = await look(peer, authority)
     assert (found.is_met, found.tls, found.verification) == (True, "", "there is no TLS")
     assert found.mend == "mail goes in plain text: it does not offer STARTTLS"
+
+
+async def test_requiretls_is_for_hosts_that_offer_it(authority: Authority) -> None:
+    """RFC 8689 4.2.1: a good certificate is not enough."""
+    wanted = Security(VERIFIED, BY_REQUIRETLS, "REQUIRETLS, to a host that the route names", names=(HOST,))
+    for extensions, is_met in ((("STARTTLS", "REQUIRETLS"), True), (("STARTTLS",), False)):
+        async with Peer(extensions=extensions, tls=server(authority.issue("good", [HOST]))) as peer:
+            found = await look(peer, authority, wanted)
+        assert found.verification == "verified: verified"
+        assert found.is_met == is_met
+        assert ("5.7.30" in found.mend) == (not is_met)
 
 
 async def test_a_demand_that_is_met(authority: Authority) -> None:

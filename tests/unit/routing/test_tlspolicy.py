@@ -137,6 +137,8 @@ async def test_requiretls_goes_to_a_host_that_dnssec_proves(*, proves: bool) -> 
             (VERIFIED, ("mx2.example.com",)),
         ]
         assert route.targets[0].security.reason == "REQUIRETLS, to a host that DNSSEC proves"
+        counted = await World().plan("mx:example.com?tls=requiretls", proves=proved, observe=_unheard)
+        assert [one.security.domain for one in counted.targets] == ["example.com", "example.com"]
     else:
         assert isinstance(route, Failed)
         assert "nothing verifies whose server it is" in route.reply.text

@@ -22,13 +22,15 @@ from postroad.cli.explain.rules import Asked, Judged, after, judge, judged, judg
 from postroad.cli.explain.shaping import Shaped, explain_rules, rule_lines
 from postroad.cli.explain.signing import Signing, explain_signing, signing_lines
 from postroad.cli.explain.sts import sts_text
-from postroad.cli.explain.tls import asked_of_client, demand_on
+from postroad.cli.explain.tls import asked_of_client, demand_on, wish_of
 from postroad.cli.layout import printable
 from postroad.cli.options import ConfigFile, Json, configuration
 from postroad.cli.queue.suspend import stopped_text
 from postroad.cli.queue.waits import Cause, lane_wait, lanes_now
 from postroad.config.describe import duration_text
 from postroad.config.schema import Config
+from postroad.delivery.dialing import with_terms
+from postroad.delivery.settings import DeliverySettings
 from postroad.desk.protocol import LaneNow
 from postroad.house.courier import bound_to, securing_of
 from postroad.house.mtasts import Sts, sts_of
@@ -109,6 +111,7 @@ class Explanation(Struct):
     rules: Shaped | None = None
     mta_sts: str = ""  # what is known of the policy of the domain that mail goes to, with [tls_out] mta_sts
     now: LaneNow | None = None  # the running server's view of the lane
+    plain: list[str] = []  # targets with which TLS failed a while ago
     stopped: str = ""
     judged: Judged | None = None
     dnssec: str = ""  # whether the resolver validates, where it matters
@@ -147,6 +150,9 @@ def explain(
     ] = None,
     at: Annotated[str, typer.Option("--at", metavar="TIME", help='When, "2026-03-02 22:30" in UTC; else now.')] = "",
     tls: Annotated[str, typer.Option("--tls", metavar="STATE", help="How it comes: none, any or verified.")] = "none",
+    requiretls: Annotated[
+        bool, typer.Option("--requiretls", help="The client asks for REQUIRETLS; --header has TLS-Required: No.")
+    ] = False,
     finding: Annotated[
         list[str] | None, typer.Option("--finding", metavar="WORD", help='As policies find: "ptr:missing"; repeat it.')
     ] = None,
@@ -166,11 +172,15 @@ def explain(
         size=_size(size),
         origin=msgspec.structs.replace(_origin(settings, ip, listener, login), helo=helo),
         tags=tuple(tag or ()),
+        tls=wish_of(header or (), requiretls=requiretls),
     )
     asked = Asked(tuple(group or ()), tuple(own or ()), tuple(header or ()), at, tls, tuple(finding or ()))
     found = asyncio.run(_explain(settings, envelope, asked))
     if found.lane:
-        found.now = lanes_now(settings, [found.lane]).lanes.get(found.lane)
+        lanes = [found.lane, *([found.fallback.lane] if found.fallback is not None else ())]
+        live = lanes_now(settings, lanes, plain=True).lanes
+        found.now = live.get(found.lane)
+        found.plain = [target for lane in lanes if lane in live for target in live[lane].plain]
     print(msgspec.json.encode(found).decode() if as_json else "\n".join(_lines(found)))
     return OK
 
@@ -294,7 +304,8 @@ def _plan(config: Config, result: Route | Decided, lookup: NotingLookup) -> Plan
     dns, lookup.questions = lookup.questions, []
     match result:
         case Route(targets=targets, reason=reason):
-            aims = [_aim(config, target) for target in targets]
+            settings = with_terms(config.delivery, result.terms)
+            aims = [_aim(settings, target) for target in targets]
             return Plan("route", reason, result.balance, result.site, result.source, aims, dns)
         case Deferred(reply=reply):
             return Plan("deferred", str(reply), dns=dns)
@@ -306,9 +317,9 @@ def _plan(config: Config, result: Route | Decided, lookup: NotingLookup) -> Plan
             return Plan("held", reason)
 
 
-def _aim(config: Config, target: Target) -> Aim:
+def _aim(settings: DeliverySettings, target: Target) -> Aim:
     text = "captured into a folder" if target.scheme == CAPTURE else str(target)
-    return Aim(text, target.tier, target.weight, *demand_on(config, target))
+    return Aim(text, target.tier, target.weight, *demand_on(settings, target))
 
 
 def _lines(found: Explanation) -> list[str]:
@@ -345,10 +356,11 @@ def _lines(found: Explanation) -> list[str]:
         out += rule_lines(found.rules)
     if found.now is not None:
         lane, wait = found.now, lane_wait(found.now)
-        out.append(f"now       {lane.waiting} wait, {lane.running} of {lane.allowed} deliveries run")
-        out += [f"plain     {target} gets plain text for a while: TLS with it failed" for target in lane.plain]
+        if lane.allowed:
+            out.append(f"now       {lane.waiting} wait, {lane.running} of {lane.allowed} deliveries run")
         is_told = wait is None or (wait.cause is Cause.STOPPED and found.stopped)  # above, as without the server
         out += [] if is_told else [f"waits     {wait}"]
+    out += [f"plain     {target} gets plain text for a while: TLS with it failed" for target in found.plain]
     return out
 
 

@@ -25,7 +25,11 @@ async def sts_text(sts: Sts | None, lane: str, now: int) -> str:
         state = sts.policies.state(domains[0])
         if state is None:
             fault = sts.policies.fault(domains[0])
-            return f"{domains[0]} has none in force: {fault}" if fault else f"{domains[0]} has no policy"
+            if fault:
+                return f"{domains[0]} has none in force: {fault}"
+            if sts.policies.is_absent(domains[0]):
+                return f"{domains[0]} has no policy"
+            return f"{domains[0]} was not asked: DANE decides, or no host is known"
         return state_text(state, now)
     except ValueError:
         return ""

@@ -4,9 +4,12 @@ The demand on a target is the one that a delivery makes, so that nothing is left
 `[delivery] tls` has counts too.
 """
 
+from collections.abc import Sequence
+
 from postroad.config.schema import Config
 from postroad.delivery.encryption import demand_of
-from postroad.model.route import CAPTURE, Target
+from postroad.delivery.settings import DeliverySettings
+from postroad.model.route import CAPTURE, TLS_OPTIONAL, TLS_REQUIRETLS, Target
 from postroad.smtp.replies import NEEDS_TLS
 
 
@@ -27,10 +30,19 @@ def asked_of_client(config: Config, listener: str, state: str) -> str:
     return ""
 
 
-def demand_on(config: Config, target: Target) -> tuple[str, str]:
-    """What TLS `target` must have, and who says so; nothing for a folder."""
+def wish_of(headers: Sequence[str], *, requiretls: bool) -> str:
+    """What the sender wants of TLS on the way (RFC 8689 4.1): the word of `Envelope.tls`."""
+    if requiretls:
+        return TLS_REQUIRETLS
+    fields = (text.partition(":") for text in headers)
+    waives = any(name.strip().lower() == "tls-required" and value.strip().lower() == "no" for name, _, value in fields)
+    return TLS_OPTIONAL if waives else ""
+
+
+def demand_on(settings: DeliverySettings, target: Target) -> tuple[str, str]:
+    """What TLS `target` must have where `settings` hold, and who says so; nothing for a folder."""
     if target.scheme == CAPTURE:
         return "", ""
-    demand = demand_of(target, config.delivery)
+    demand = demand_of(target, settings)
     testing = " (testing)" if demand.testing else ""
     return f"{demand.level}{testing}", f"{demand.source}: {demand.reason}"

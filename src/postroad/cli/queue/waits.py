@@ -128,13 +128,14 @@ class Reasons:
         return live
 
 
-def lanes_now(config: Config, names: Sequence[str], ids: Sequence[str] = ()) -> Live:
-    """What the running server says of those of its lanes, and of the messages `ids`."""
+def lanes_now(config: Config, names: Sequence[str], ids: Sequence[str] = (), *, plain: bool = False) -> Live:
+    """What the running server says of those of its lanes, and of the messages `ids`; `plain`: see `LanesAsked`."""
     lanes: dict[str, LaneNow] = {}
     delivering: set[tuple[str, int]] = set()
     try:
         for start in range(0, len(names), _NAMES):
-            asked = LanesAsked(names=tuple(names[start : start + _NAMES]), ids=() if start else tuple(ids))
+            some = tuple(names[start : start + _NAMES])
+            asked = LanesAsked(names=some, ids=() if start else tuple(ids), plain=plain)
             for answer in ask(config, asked, GLANCE_SECONDS):
                 lanes.update((lane.name, lane) for lane in answer.lanes)
                 delivering.update(answer.delivering)

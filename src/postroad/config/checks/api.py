@@ -41,7 +41,7 @@ def check_api(config: Config) -> Iterator[Problem]:
             )
     if api.memory < api.request_size:
         yield Problem(("api", "memory"), "is less than one request may have (api.request_size)")
-    if not api.keys:
+    if not api.keys and not (config.tls_reports is not None and config.tls_reports.received_by_https):
         yield Warned(("api", "keys"), "is empty: nobody can use the API; `postroad key` makes a key")
     yield from _written_keys(config)
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import aiohttp
@@ -22,11 +23,8 @@ from postroad.net.http.poster import BODY_LIMIT
 
 _ACCEPT: Final = "application/json, text/plain;q=0.9, */*;q=0.1"
 CONNECTIONS: Final = 10  # of one Fetcher
-_LINGERS: Final = sys.version_info < (
-    3,
-    12,
-    7,
-)  # connections under TLS outlive their closing until the peer closes, too
+_UNTIL: Final = (3, 12, 7)
+_LINGERS: Final = sys.version_info < _UNTIL  # connections under TLS outlive their closing until the peer closes, too
 
 
 class Fetcher:
@@ -57,7 +55,8 @@ class Fetcher:
         session, self._session = self._session, None
         if session is not None:
             if session.connector is not None:
-                await session.connector.close(abort_ssl=True)  # or sockets stay until the peer has said goodbye
+                with suppress(AttributeError):  # asyncio of Python 3.11 stumbles over what is closed already
+                    await session.connector.close(abort_ssl=True)  # or sockets stay until the peer has said goodbye
             await session.close()
 
     async def _ask(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
