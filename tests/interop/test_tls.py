@@ -39,6 +39,7 @@ def test_old_versions_are_refused(site: Site, version: str) -> None:
     before = len(site.relay.records("HandshakeFailed"))
     code, said = s_client(site.relay.port, f"-tls{version}", "-cipher", "ALL:@SECLEVEL=0")
     assert code != 0, said
+    assert "alert protocol version" in said  # the client's administrator sees why, too
     failed = site.relay.wait_for("HandshakeFailed", before + 1)[-1]
     assert "only versions of TLS that are not allowed here" in failed["reason"]
 
@@ -59,6 +60,7 @@ def test_weak_ciphers_are_refused(site: Site, cipher: str) -> None:
     before = len(site.relay.records("HandshakeFailed"))
     code, said = s_client(site.relay.port, "-tls1_2", "-cipher", f"{cipher}:@SECLEVEL=0")
     assert code != 0, said
+    assert "alert handshake failure" in said
     failed = site.relay.wait_for("HandshakeFailed", before + 1)[-1]
     assert "no cipher that is allowed here" in failed["reason"]
 
@@ -146,6 +148,9 @@ def test_who_does_not_prove_itself_is_told_apart(site: Site, version: ssl.TLSVer
         site, foreign, version
     )
     assert "certificate is not accepted: certificate has expired" in fails_with(site, expired, version)
+    name = version.name.lower().replace("v", "")
+    _, said = s_client(site.known, f"-{name}", "-ign_eof", starttls=False)
+    assert ("alert certificate required" if name == "tls1_3" else "alert handshake failure") in said
 
 
 def test_a_certificate_that_is_only_requested_may_be_missing(site: Site) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from postroad.model.errors import PeerError
 from postroad.model.identity import TlsState
 from postroad.net.tls.server import state_of
+from postroad.net.tls.serverside import ServerContext
 
 SHUTDOWN_SECONDS: Final = 5.0  # for a peer to confirm the end of TLS
 _WORDS: Final = MappingProxyType(
@@ -72,7 +73,7 @@ async def secure(
         )
     )
     # Its first step, now scheduled, puts TLS below and schedules what makes it ready: behind that comes what was read.
-    loop.call_soon(lambda: loop.call_soon(_feed, transport, early()))
+    loop.call_soon(lambda: loop.call_soon(_begin, transport, context, early()))
     try:
         made = await shaking
     except ssl.SSLError as error:
@@ -99,8 +100,13 @@ def _words(error: ssl.SSLError) -> str:
     return f"{words} ({plain})" if words else plain
 
 
-def _feed(transport: asyncio.Transport, octets: bytes) -> None:
-    """Give `octets` to the protocol that TLS has put below ours, as the transport would."""
+def _begin(transport: asyncio.Transport, context: ssl.SSLContext, octets: bytes) -> None:
+    """TLS is below our protocol and has made its end of the connection just now: it may have the transport for a word.
+
+    `octets` are given to the protocol that it has put there, as the transport would.
+    """
+    if isinstance(context, ServerContext) and context.newest is not None:
+        context.newest.below, context.newest = transport, None
     if not octets or transport.is_closing():
         return
     below = cast("asyncio.BufferedProtocol", transport.get_protocol())

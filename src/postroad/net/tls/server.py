@@ -17,6 +17,7 @@ from postroad.model.errors import ConfigError
 from postroad.model.identity import TlsState
 from postroad.net.tls.exporter import Exporter
 from postroad.net.tls.keyfiles import KeyPair
+from postroad.net.tls.serverside import ServerContext, ServerSide
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of TLS 1.3 are all good
 OLD_CIPHERS: Final = "DEFAULT:@SECLEVEL=0"  # what TLS 1.0 and 1.1 need of OpenSSL 3
@@ -33,13 +34,6 @@ class Security(Struct, frozen=True):
     is_legacy: bool = False
     client_certificates: ClientCertificates = "off"
     authorities: str = ""
-
-
-class ServerSide(ssl.SSLObject):
-    """Our end of one TLS connection, which remembers the name that the client called us by, and our certificate."""
-
-    sni = ""
-    end_point = b""
 
 
 class Contexts:
@@ -80,7 +74,7 @@ def find(by_name: Mapping[str, tuple[ssl.SSLContext, bytes]], name: str) -> tupl
 
 
 def _context(pair: KeyPair, security: Security) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = ServerSide
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     if security.is_legacy:
