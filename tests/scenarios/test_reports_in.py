@@ -24,12 +24,12 @@ TO = "tlsrpt@ours.example"
 AUTHOR = Author("Sender Inc.", "postmaster@sender.example", "tlsrpt@sender.example")
 
 
-def packed_report(good: int, bad: int, day: int = 20_000) -> bytes:
+def packed_report(good: int, bad: int, day: int = 20_000, domain: str = "ours.example") -> bytes:
     """A report as HTTPS has it."""
-    key = TlsKey(day, "ours.example", "sts", "mode: enforce", SUCCESS)
+    key = TlsKey(day, domain, "sts", "mode: enforce", SUCCESS)
     failed = TlsKey(day, "ours.example", "sts", "mode: enforce", "certificate-expired", mx_host="mx.ours.example")
     counts = [TlsCount(key, good), *([TlsCount(failed, bad)] if bad else [])]
-    return packed(report_json(day, "ours.example", AUTHOR, counts))
+    return packed(report_json(day, domain, AUTHOR, counts))
 
 
 def report(good: int, bad: int, day: int = 20_000) -> bytes:
@@ -125,7 +125,9 @@ def test_one_address_for_both_kinds_of_report(tmp_path: Path) -> None:
 
 
 def test_reports_come_by_https_from_anybody(tmp_path: Path) -> None:
-    relay, client = api_relay(tmp_path, CAPTURE + SETTINGS + "received_by_https = true\n")
+    relay, client = api_relay(
+        tmp_path, CAPTURE + SETTINGS + 'received_by_https = true\nreceived_about = ["ours.example"]\n'
+    )
     client.key = ""
     gzip = {"Content-Type": "application/tlsrpt+gzip"}
     with relay:
@@ -135,6 +137,7 @@ def test_reports_come_by_https_from_anybody(tmp_path: Path) -> None:
             (packed_report(5, 1)[:-20], gzip, 400),
             (packed_report(5, 1), {"Content-Type": "text/plain"}, 400),
             (b"x" * (3 << 20), gzip, 413),
+            (packed_report(5, 1, domain="theirs.example"), gzip, 400),
         ):
             assert client.ask("POST", "/v1/tls-reports", body, headers).status == status
         assert client.ask("GET", "/v1/tls-reports").status == 405

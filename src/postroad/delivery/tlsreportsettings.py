@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from postroad.model.address import parse_mailbox
 from postroad.model.errors import AddressError
 from postroad.model.option import Settings
+from postroad.policy.settings import DomainPattern
 
 
 def reporting_mailbox(text: str) -> str:
@@ -39,6 +40,11 @@ class TlsReportSettings(Settings):
         False,
         description="Take reports of others at `/v1/tls-reports` of `[api]`, from anybody; a web server with a certificate "
         "has to stand in front.",
+    )
+    received_about: tuple[DomainPattern, ...] = Field(
+        (),
+        description='Domains, or "*.domain" for all below, of which reports are taken by HTTPS; others are refused.',
+        json_schema_extra={"default": "`access.relay_domains`"},
     )
     contact: str = Field(
         "",

@@ -107,9 +107,12 @@ def read_dmarc(content: bytes, proven: tuple[str, ...] | None, now: int) -> Rece
 class ReportDoor:
     """Takes TLS reports that come by HTTPS (RFC 8460 5.4)."""
 
-    def __init__(self, kept: ReceivedReports, now: Callable[[], int], emit: Emit) -> None:
-        """Reports go to `kept`, and `emit` is told of them."""
+    def __init__(
+        self, kept: ReceivedReports, is_ours: Callable[[str], bool], now: Callable[[], int], emit: Emit
+    ) -> None:
+        """Reports about domains that are ours go to `kept`, and `emit` is told of them."""
         self._kept = kept
+        self._is_ours = is_ours
         self._now = now
         self._emit = emit
 
@@ -119,11 +122,17 @@ class ReportDoor:
         if kind not in (GZIP, JSON):
             return f"a TLS report is {GZIP} or {JSON}"
         try:
-            report = await asyncio.to_thread(_keep, self._kept, lambda: _of_tls(read_report(body, kind), (), now))
+            report = await asyncio.to_thread(_keep, self._kept, lambda: self._read(body, kind, now))
         except ReportError as error:
             return str(error)
         self._emit(ReportTaken(at=now, kind="tls", submitter=report.submitter, id=report.id, domains=report.domains))
         return ""
+
+    def _read(self, body: bytes, kind: str, now: int) -> ReceivedReport:
+        report = read_report(body, kind)
+        if not any(map(self._is_ours, report.domains)):  # anybody may send them, and there is an end to what is kept
+            raise ReportError("the report is about no domain of ours")
+        return _of_tls(report, (), now)
 
 
 def _keep(kept: ReceivedReports, read: Callable[[], ReceivedReport]) -> ReceivedReport:

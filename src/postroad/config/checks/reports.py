@@ -28,6 +28,9 @@ def _about_tls(config: Config) -> Iterator[Problem]:
         return
     if settings.received_by_https and config.api is None:
         yield Problem(("tls_reports", "received_by_https"), "needs [api], where reports are handed in")
+    if settings.received_by_https and not settings.received_about and not config.access.relay_domains:
+        words = "needs received_about, or access.relay_domains: reports about other domains are refused"
+        yield Problem(("tls_reports", "received_by_https"), words)
     if not _is_signed(config, settings.from_.rpartition("@")[2].lower()):
         words = "no key of [dkim] signs for its domain, and reports by mail without a signature are thrown away"
         yield Warned(("tls_reports", "from"), f'"{settings.from_}": {words}')

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from postroad.config.schema import Config
 from postroad.model.records import Emit
 from postroad.policies.reports import ReportDoor, ReportKind, TakenReports, read_dmarc, read_tls
+from postroad.routing.patterns import compile_patterns
 from postroad.store.reportsin import ReceivedReports
 
 
@@ -33,4 +34,5 @@ def door_of(config: Config, now: Callable[[], int], emit: Emit) -> ReportDoor | 
     settings = config.tls_reports
     if settings is None or not settings.received_by_https:
         return None
-    return ReportDoor(ReceivedReports(config.received_reports_file, "tls"), now, emit)
+    ours = compile_patterns(settings.received_about or config.access.relay_domains)
+    return ReportDoor(ReceivedReports(config.received_reports_file, "tls"), ours.covers, now, emit)
