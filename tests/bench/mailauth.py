@@ -111,7 +111,7 @@ def verify_all(octets: bytes, known: Mapping[str, str], lookup: Zone) -> tuple[s
     )
     proofs = [Identifier("spf", sender.result, sender.domain)]
     proofs += [Identifier("dkim", one.result, one.domain) for one in signatures]
-    author = at_once(evaluate(lookup, authors_of(fields), proofs))
+    author = at_once(evaluate(lookup, authors_of(fields).domains, proofs))
     return sender.result, signatures[0].result, sealed.result, author.result
 
 

@@ -80,12 +80,13 @@ class Asked:
                 yield policy
 
     def stamps(self, listener: str) -> tuple[Policy[MessageContext], ...]:
-        """What writes down what was found out of mail that comes in by a listener, if anybody finds out anything."""
-        found = [one for one, _ in self._policies if one.entry.use in STAMPED and one.concerns(listener)]
-        if not found:
+        """What writes down what was found out of mail of a listener, where anything is found out at all."""
+        stamping = [one for one, _ in self._policies if one.entry.use in STAMPED]
+        if not stamping:
             return ()
-        has_spf = any(getattr(one.options, RECEIVED_SPF, False) for one in found)
-        return (STAMP.load()(self._config.hostname, has_spf=has_spf),)
+        finds = any(one.concerns(listener) for one in stamping)
+        has_spf = any(getattr(one.options, RECEIVED_SPF, False) for one in stamping)
+        return (STAMP.load()(self._config.hostname, finds=finds, has_spf=has_spf),)
 
     def close(self) -> None:
         """Let go of what was made; nobody is asked any more."""

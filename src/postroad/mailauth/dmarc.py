@@ -50,6 +50,13 @@ class Dmarc(Struct, frozen=True, gc=False):
     record: DmarcRecord | None = None
 
 
+class Authors(Struct, frozen=True, gc=False):
+    """The domains of a message's authors; or the `fault` for which it has none that can be looked at (RFC 5322 3.6)."""
+
+    domains: tuple[str, ...] = ()
+    fault: str = ""
+
+
 async def evaluate(
     lookup: Lookup,
     authors: Sequence[str],
@@ -64,8 +71,6 @@ async def evaluate(
     """
     if not authors:
         return Dmarc("permerror", reason="the message has no author with a domain that can be read")
-    if len(authors) > AUTHORS_LIMIT:
-        return Dmarc("permerror", reason=f"its authors are of more than {AUTHORS_LIMIT} domains")
     identifiers = sorted(identifiers, key=_is_no_pass)[:IDENTIFIERS_LIMIT]  # what proves something comes first
     discovery = Discovery(lookup, organization)
     if len(authors) == 1:
@@ -144,15 +149,21 @@ def _shown(identifiers: Iterable[Identifier]) -> str:
     return ", ".join(dict.fromkeys(f"{one.method.upper()} {one.result} of {one.domain}" for one in identifiers))
 
 
-def authors_of(fields: Fields) -> tuple[str, ...]:
-    """The domains of all authors in all From fields, in look-up form and each once; at most one more than is allowed.
+def authors_of(fields: Fields) -> Authors:
+    """The domains of all authors in all From fields, in look-up form and each once.
 
-    What has no domain is left out, an address literal too.
+    What has no domain is left out, an address literal too. Never part of what is there: who reads the message sees the
+    rest, so a message with more than can be looked at is of nobody.
     """
-    found: dict[str, None] = {}
-    values = [fields.value(place) for place in fields.places(b"from")[: AUTHORS_LIMIT + 1]]
+    places = fields.places(b"from")
+    if not places:
+        return Authors(fault="it has no From field")
+    if len(places) > AUTHORS_LIMIT:
+        return Authors(fault=f"it has more than {AUTHORS_LIMIT} From fields")
+    values = [fields.value(place) for place in places]
     if any(len(value) > _FIELD_LIMIT for value in values):
-        return ()  # part of it would show others than who is there
+        return Authors(fault=f"a From field of it has more than {_FIELD_LIMIT >> 10} KiB")
+    found: dict[str, None] = {}
     for value in values:
         for address in addresses(value.decode("utf-8", "replace")):
             _, at, text = address.rpartition("@")
@@ -163,5 +174,5 @@ def authors_of(fields: Fields) -> tuple[str, ...]:
             if domain and not domain.startswith("["):
                 found[domain] = None
             if len(found) > AUTHORS_LIMIT:
-                return tuple(found)
-    return tuple(found)
+                return Authors(fault=f"its authors are of more than {AUTHORS_LIMIT} domains")
+    return Authors(tuple(found))

@@ -40,6 +40,9 @@ def _addresses(text: str) -> Iterator[str]:
         elif piece == "(":
             at = _after_comment(text, at)
             plain.append(" ")
+        elif piece == "<" and is_done:  # another one, with nothing between: some readers show the last
+            yield from _finished(plain, angle)
+            plain, angle, is_done = [], [], False
         elif piece == "<" and angle is None:
             angle = []
         elif angle is not None and not is_done:

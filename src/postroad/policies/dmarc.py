@@ -25,6 +25,7 @@ from postroad.message.dmarcreport import Override, Tally
 from postroad.message.headers import header_section
 from postroad.model.dns import Lookup
 from postroad.model.option import Duration
+from postroad.model.reply import Reply
 from postroad.net.clock import Clock
 from postroad.policies.checking import check_sender, check_signatures
 from postroad.policies.dmarcfailed import tell
@@ -47,6 +48,7 @@ class _Wish(Struct, frozen=True):
 
     reject: Deed
     quarantine: Deed
+    no_author: Deed
     on_fault: str
     suffixes: bool
     forwarders: Networks
@@ -64,6 +66,10 @@ def dmarc(  # noqa: PLR0913  options
     tally: Tally,
     reject: Annotated[Deed, Field(description="The author's domain asks to reject it.")] = "reject",
     quarantine: Annotated[Deed, Field(description="The author's domain asks to treat it as suspicious.")] = "hold",
+    no_author: Annotated[
+        Deed,
+        Field(description="It has no From field, more than 4, or authors of more than 4 domains (RFC 7489 6.6.1)."),
+    ] = "reject",
     on_fault: Annotated[
         Literal["ignore", "defer"], Field(description="DNS did not answer, and nothing else proves the author.")
     ] = "ignore",
@@ -85,20 +91,21 @@ def dmarc(  # noqa: PLR0913  options
 ) -> Answer | Awaitable[Answer | None] | None:
     """Refuse, hold or tag mail that nothing proves to be of its author's domain, as that domain asks for (DMARC).
 
-    Asked for mail of strangers. The author is proven by SPF or DKIM for a domain of the same organisation. What
-    follows a failure is for the author's domain to say, and for `reject` and `quarantine` what is made of that:
-    "reject" (550 5.7.1), "hold" (in the queue, until somebody releases it), "tag" (`dmarc:fail`) or "ignore"; where a
-    domain asks for nothing, nothing follows. Mailing lists and forwarders break SPF, and some break DKIM: name those
-    whose mail is wanted all the same. What was not done because of them is in the log. `spf` and `dkim` before this
-    policy are taken at their word; without them both are checked here. When DNS fails nobody is refused for good. What
-    was found out stays with the transaction as `DmarcResult`, and rules see it: `dmarc:fail`. With `from` in
-    `[dmarc_reports]` it is counted for those domains that ask for reports; with `failures` there they are told of
-    single messages, too.
+    Asked for mail of strangers. The author is proven by SPF or DKIM for a domain of the same organisation. What follows
+    a failure is for the author's domain to say, and for `reject` and `quarantine` what is made of that: "reject" (550
+    5.7.1), "hold" (in the queue, until somebody releases it), "tag" (`dmarc:fail`) or "ignore"; where a domain asks for
+    nothing, nothing follows. Mail without an author that can be looked at (`no_author`, 550 5.6.0, tag
+    `dmarc:permerror`) would have its readers see what nobody asked about. Mailing lists and forwarders break SPF, and
+    some break DKIM: name those whose mail is wanted all the same. What was not done because of them is in the log.
+    `spf` and `dkim` before this policy are taken at their word; without them both are checked here. When DNS fails
+    nobody is refused for good. What was found out stays with the transaction as `DmarcResult`, and rules see it:
+    `dmarc:fail`. With `from` in `[dmarc_reports]` it is counted for those domains that ask for reports; with `failures`
+    there they are told of single messages, too.
     """
     if not is_stranger(ctx.peer) or ctx.origin.login:
         return None
     trusted = (trusted_forwarders, mailing_lists, arc_sealers)
-    wish = _Wish(reject, quarantine, on_fault, public_suffixes, *trusted, timeout)
+    wish = _Wish(reject, quarantine, no_author, on_fault, public_suffixes, *trusted, timeout)
     return _judge(ctx, dns, clock, ourselves.hostname, wish, tally)
 
 
@@ -108,14 +115,17 @@ async def _judge(
     identifiers = await _identifiers(ctx, dns, clock, hostname, wish.timeout)
     fields = Fields(header_section(ctx.head))
     authors = authors_of(fields)
+    if authors.fault:
+        ctx.facts.put(DmarcResult("permerror", "", "", "none", authors.fault, ""))
+        return _carried_out(wish.no_author, replies.NO_AUTHOR, f"dmarc: {authors.fault}", "dmarc:permerror")
     organization = organization_of if wish.suffixes else None
     try:
         async with asyncio.timeout(wish.timeout):
             found = await evaluate(
-                dns, authors, identifiers, organization=organization, roll=crc32(ctx.head) % 100
+                dns, authors.domains, identifiers, organization=organization, roll=crc32(ctx.head) % 100
             )  # the same for a message that comes again
     except TimeoutError:
-        found = Dmarc("temperror", authors[0], f"DNS took longer than {wish.timeout:g} s")
+        found = Dmarc("temperror", authors.domains[0], f"DNS took longer than {wish.timeout:g} s")
     override = _override(ctx, found, identifiers, wish) if found.disposition != "none" else None
     words = "" if override is None else override.comment
     ctx.facts.put(DmarcResult(found.result, found.domain, found.policy, found.disposition, found.reason, words))
@@ -189,13 +199,18 @@ def _answer(found: Dmarc, override: str, wish: _Wish) -> Answer | None:
         return None
     if override:
         return Adjust(f"{reason}; not done: {override}")
-    match wish.reject if found.disposition == "reject" else wish.quarantine:
+    deed = wish.reject if found.disposition == "reject" else wish.quarantine
+    return _carried_out(deed, replies.DMARC_FAILED, reason, "dmarc:fail")
+
+
+def _carried_out(deed: Deed, reply: Reply, reason: str, tag: str) -> Answer:
+    match deed:
         case "reject":
-            return Reject(replies.DMARC_FAILED, reason)
+            return Reject(reply, reason)
         case "hold":
-            return Adjust(reason, tags=("dmarc:fail",), hold=reason)
+            return Adjust(reason, tags=(tag,), hold=reason)
         case "tag":
-            return Adjust(reason, tags=("dmarc:fail",))
+            return Adjust(reason, tags=(tag,))
         case _:
             return Adjust(f"{reason}; not done: as configured")
 

@@ -1,9 +1,11 @@
 """What was found out about a stranger's message, in one Authentication-Results field on top of it (RFC 8601).
 
-Asked last, of what all others take, whenever a policy of the listener finds out anything; whoever wants it gets a
-Received-SPF field below it. Fields that claim to be of us are not sent on: whoever trusts our name behind us would
-trust them too (RFC 8601 5). RFC 8601 2.7 (methods and their words), RFC 6008 4 (header.b), RFC 8617 10.2 (arc), RFC
-7489 11.1 (dmarc), RFC 7208 9.1 (Received-SPF).
+Asked last, of what all others take; where a policy of the listener finds out anything it writes the field, and
+whoever wants it gets a Received-SPF field below it. Fields that claim to be of us are not sent on, also of who has
+logged in and where nothing is found out: whoever trusts our name behind us would trust them too (RFC 8601 5). Clients
+in our own networks keep theirs: a filter that hands mail back does so with what was found out before it. RFC 8601 2.7
+(methods and their words), RFC 6008 4 (header.b), RFC 8617 10.2 (arc), RFC 7489 11.1 (dmarc), RFC 7208 9.1
+(Received-SPF).
 """
 
 from collections.abc import Callable, Iterator
@@ -21,21 +23,24 @@ from postroad.policy.strangers import MakeStamp, is_stranger
 from postroad.policy.verdict import Adjust
 
 
-def make_stamp(hostname: str, *, has_spf: bool = False) -> Callable[[MessageContext], Adjust | None]:
-    """The policy, for mail that `hostname` takes; `has_spf` asks for Received-SPF."""
+def make_stamp(hostname: str, *, finds: bool, has_spf: bool = False) -> Callable[[MessageContext], Adjust | None]:
+    """The policy, for mail that `hostname` takes; `finds`: something is found out, `has_spf` asks for Received-SPF."""
 
     def stamp(ctx: MessageContext) -> Adjust | None:
-        if not is_stranger(ctx.peer) or ctx.origin.login:
+        is_judged = is_stranger(ctx.peer) and not ctx.origin.login
+        if not is_judged and not ctx.origin.login:
             return None
         section = header_section(ctx.head)
-        fields = [results_field(AuthenticationResults(hostname, tuple(methods(ctx.facts, ctx.peer.ip))))]
+        fields = []
         forged = {"Authentication-Results": bearing(section, hostname)}
         if has_spf:
-            fields += _received_spf(ctx, hostname)
             forged["Received-SPF"] = naming(section, hostname)
+        if finds and is_judged:
+            fields.append(results_field(AuthenticationResults(hostname, tuple(methods(ctx.facts, ctx.peer.ip)))))
+            fields += _received_spf(ctx, hostname) if has_spf else ()
         cuts = tuple(cut for found in forged.values() for cut in found)
         if not cuts:
-            return Adjust("", headers=tuple(fields))
+            return Adjust("", headers=tuple(fields)) if fields else None
         count = sum(last - first for first, last in cuts)
         names = " and ".join(name for name, found in forged.items() if found)
         reason = f"results: {count} octets of {names} in our name are not sent on"
@@ -77,7 +82,7 @@ def methods(facts: Facts, ip: str) -> Iterator[MethodResult]:
         yield from map(_signature, dkim.results)
     if arc is not None and arc.result != "none":
         oldest = (Property("header", "oldest-pass", str(arc.oldest_pass)),) if arc.is_pass else ()
-        yield MethodResult("arc", arc.result, properties=oldest)
+        yield MethodResult("arc", arc.result, "" if arc.is_pass else arc.reason, oldest)
     if dmarc is not None:
         told = (Property("header", "from", dmarc.domain), Property("policy", "dmarc", dmarc.policy))
         yield MethodResult("dmarc", dmarc.result, dmarc.override, tuple(one for one in told if one.value))
@@ -94,7 +99,7 @@ def _iprev(ptr: PtrResult) -> str:
 
 def _signature(one: DkimResult) -> MethodResult:
     told = (Property("header", name, value) for name, value in _told(one) if value)
-    return MethodResult("dkim", one.result, properties=tuple(told))
+    return MethodResult("dkim", one.result, one.reason if one.result not in ("pass", "none") else "", tuple(told))
 
 
 def _told(one: DkimResult) -> tuple[tuple[str, str], ...]:

@@ -27,8 +27,8 @@ _REMEMBERED: Final = 256  # faults
 class MakeStamp(Protocol):
     """Makes what writes down what was found out about strangers' mail (`policies/stamp`)."""
 
-    def __call__(self, hostname: str, *, has_spf: bool) -> Policy[MessageContext]:
-        """The policy, for mail that `hostname` takes; `has_spf` asks for Received-SPF."""
+    def __call__(self, hostname: str, *, finds: bool, has_spf: bool) -> Policy[MessageContext]:
+        """The policy, for mail that `hostname` takes; `finds`: something is; `has_spf` asks for Received-SPF."""
 
 
 class Ourselves(Struct, frozen=True):

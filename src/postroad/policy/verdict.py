@@ -38,7 +38,7 @@ class Adjust(Struct, frozen=True):
     def is_stamp(self) -> bool:
         """True when it is about header fields alone."""
         rest = (self.tags, self.hold, self.route, self.tls, self.sender, self.redirect, self.add)
-        return bool(self.headers) and not any(rest)
+        return bool(self.headers or self.cuts) and not any(rest)
 
 
 class Accept(Struct, frozen=True, gc=False):

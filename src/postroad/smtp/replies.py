@@ -65,6 +65,7 @@ SPF_UNAVAILABLE: Final = Reply(451, "4.7.24", "SPF validation error, try again l
 DKIM_FAILED: Final = Reply(550, "5.7.20", "No passing DKIM signature found")
 DKIM_FAILED_FOR_NOW: Final = Reply(450, "4.7.20", "No passing DKIM signature found, try again later")
 DMARC_FAILED: Final = Reply(550, "5.7.1", "Refused by the DMARC policy of the author's domain")
+NO_AUTHOR: Final = Reply(550, "5.6.0", "Message needs one From header field, with authors that can be checked")
 DMARC_UNKNOWN_FOR_NOW: Final = Reply(451, "4.7.1", "Author's domain cannot be checked for now, try again later")
 PASSWORD_EXPIRED: Final = Reply(432, "4.7.12", "A password transition is needed")
 AUTH_UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure, try again later")
@@ -235,6 +236,7 @@ CATALOGUE: Final = (
         "DKIM_FAILED_FOR_NOW", DKIM_FAILED_FOR_NOW, "`dkim`: the same, deferred; or DNS could not be asked for keys."
     ),
     Entry("DMARC_FAILED", DMARC_FAILED, "`dmarc`: nothing proves the author's domain, which asks to refuse such mail."),
+    Entry("NO_AUTHOR", NO_AUTHOR, "`dmarc`: no From field, or more of them or of authors than are looked at."),
     Entry("DMARC_UNKNOWN_FOR_NOW", DMARC_UNKNOWN_FOR_NOW, '`dmarc`: DNS did not answer, with `on_fault` "defer".'),
     Entry(
         "listed",

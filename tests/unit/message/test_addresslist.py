@@ -14,6 +14,7 @@ from postroad.message.addresslist import addresses
         ("a@x.example, b@y.example", ["a@x.example", "b@y.example"]),
         ("Ann Example <a@x.example>", ["a@x.example"]),
         ('"Example, Ann" <a@x.example>, b@y.example', ["a@x.example", "b@y.example"]),
+        ("<a@x.example> <b@y.example>", ["a@x.example", "b@y.example"]),
         ('"Ann \\" , <c@z.example>" <a@x.example>', ["a@x.example"]),
         ("a@x.example (Ann, (of all) people)", ["a@x.example"]),
         ("(first) a (in) @ (the) x . example", ["a@x.example"]),

@@ -50,6 +50,29 @@ async def ask(ctx: MessageContext, dns: FakeLookup | None = None, **options: Any
     return await answered(dmarc(ctx, dns=lookup, clock=CLOCK, ourselves=OURSELVES, tally=Tally(0), **options))
 
 
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ({}, "reject 5.6.0"),
+        ({"no_author": "hold"}, "tag dmarc:permerror"),
+        ({"no_author": "tag"}, "tag dmarc:permerror"),
+        ({"no_author": "ignore"}, "tag "),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 5])
+async def test_mail_without_an_author_that_can_be_looked_at(before: int, options: dict[str, Any], answer: str) -> None:
+    """Readers show one From field of six, and which one nobody knows: none of them was asked about."""
+    fields = b"From: a@watching.example\r\n" * before + (b"From: joe@strict.example\r\n" if before else b"")
+    facts = (SpfResult("pass", "watching.example"), UNSIGNED)
+    ctx = sample(MessageContext, content=fields + b"To: bob@example.com\r\n\r\nHello\r\n", facts=facts)
+    found = await ask(ctx, **options)
+    assert shown(found) == answer
+    assert isinstance(found, Adjust | Reject)
+    assert found.reason.startswith("dmarc: it has ")
+    assert bool(isinstance(found, Adjust) and found.hold) is (options.get("no_author") == "hold")
+    assert (result(ctx).result, result(ctx).domain) == ("permerror", "")
+
+
 def result(ctx: MessageContext) -> DmarcResult:
     found = ctx.facts.get(DmarcResult)
     assert found is not None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from postroad.mailauth.dkim_result import DkimResults
+from postroad.mailauth.arc import ArcResult
+from postroad.mailauth.dkim_result import DkimResult, DkimResults
 from postroad.mailauth.results import read_results
 from postroad.policies.stamp import make_stamp
 from postroad.policy.adjusting import field_of
@@ -10,7 +11,7 @@ from postroad.policy.context import MessageContext
 from postroad.policy.findings import DmarcResult, PtrResult, SpfResult
 from postroad.policy.sample import sample
 
-STAMP = make_stamp("relay.example.com")
+STAMP = make_stamp("relay.example.com", finds=True)
 FORGED = b"Authentication-Results: relay.example.com; spf=pass\r\n"
 CONTENT = b"Subject: x\r\n" + FORGED + b"To: y\r\n\r\nAuthentication-Results: relay.example.com; spf=pass\r\n"
 
@@ -76,7 +77,7 @@ SPF_OTHER = b"Received-SPF: pass receiver=other.example\r\n"
     ],
 )
 def test_whoever_asks_for_it_gets_received_spf_below_the_results(fact: SpfResult, expected: tuple[str, str]) -> None:
-    adjust = make_stamp("relay.example.com", has_spf=True)(sample(MessageContext, facts=(fact,)))
+    adjust = make_stamp("relay.example.com", finds=True, has_spf=True)(sample(MessageContext, facts=(fact,)))
     assert adjust is not None
     results, field = adjust.headers
     assert results.startswith(f"Authentication-Results: relay.example.com;\r\n\tspf={fact.result} ")
@@ -90,7 +91,7 @@ def test_whoever_asks_for_it_gets_received_spf_below_the_results(fact: SpfResult
 
 def test_nothing_is_told_of_spf_that_was_not_asked_but_what_is_forged_goes() -> None:
     content = b"Subject: x\r\n" + SPF_FORGED + SPF_OTHER + FORGED + b"\r\n" + SPF_FORGED
-    adjust = make_stamp("relay.example.com", has_spf=True)(sample(MessageContext, content=content))
+    adjust = make_stamp("relay.example.com", finds=True, has_spf=True)(sample(MessageContext, content=content))
     assert adjust is not None
     assert len(adjust.headers) == 1
     assert {content[first:last] for first, last in adjust.cuts} == {SPF_FORGED, FORGED}
@@ -103,9 +104,30 @@ def test_nothing_is_told_of_spf_that_was_not_asked_but_what_is_forged_goes() -> 
     assert [content[first:last] for first, last in plain.cuts] == [FORGED]
 
 
-def test_mail_of_those_we_know_is_left_alone() -> None:
-    for known in ({"relays": True}, {"login": "ann"}):
-        assert STAMP(sample(MessageContext, content=CONTENT, **known)) is None
+def test_our_own_networks_keep_what_we_found_out_before() -> None:
+    """A filter that hands mail back is one of their clients."""
+    assert STAMP(sample(MessageContext, content=CONTENT, relays=True)) is None
+
+
+@pytest.mark.parametrize(("finds", "login"), [(True, "ann"), (False, "ann"), (False, "")])
+def test_nobody_forges_our_name_where_nothing_is_found_out(finds: bool, login: str) -> None:
+    stamp = make_stamp("relay.example.com", finds=finds)
+    adjust = stamp(sample(MessageContext, content=CONTENT, login=login))
+    assert adjust is not None
+    assert adjust.headers == ()
+    assert [CONTENT[first:last] for first, last in adjust.cuts] == [FORGED]
+    assert adjust.is_stamp
+    assert stamp(sample(MessageContext, content=b"Subject: x\r\n\r\n", login=login)) is None
+
+
+def test_why_a_signature_or_a_seal_does_not_hold_is_told() -> None:
+    signed = DkimResult(result="fail", reason='the body was changed; "x"', domain="example.org", selector="s")
+    facts = (DkimResults((signed, DkimResult(result="pass", reason="good"))), ArcResult(result="fail", reason="no key"))
+    adjust = STAMP(sample(MessageContext, facts=facts))
+    assert adjust is not None
+    told = " ".join(adjust.headers[0].split())
+    assert 'dkim=fail reason="the body was changed; \\"x\\"" header.d=example.org header.s=s; dkim=pass; ' in told
+    assert told.endswith('arc=fail reason="no key"')
 
 
 def test_a_field_can_hold_no_other() -> None:
