@@ -97,6 +97,40 @@ def test_what_is_proven_is_taken_and_told_to_those_behind_us(relay: Relay) -> No
         assert "dmarc=fail" in arrived(relay, "watched")[0]
 
 
+RULES = """
+[[rules]]
+name = "forged"
+when = { finding = "dmarc:fail" }
+then = { quarantine = "nobody proves the author" }
+
+[[rules]]
+name = "broken"
+when = { finding = ["dkim:fail", "arc:fail"] }
+then = { hold = "a signature does not hold" }
+
+[[rules]]
+name = "nobody"
+when = { finding = "dmarc:permerror" }
+then = { reject = "5.6.0 no author" }
+"""
+
+
+def test_rules_about_what_the_content_shows_hold_in_a_session(relay: Relay) -> None:
+    text = relay.config.read_text().replace('use = "dmarc"', 'use = "dmarc"\nno_author = "ignore"\nreject = "tag"')
+    relay.config.write_text(text + RULES)
+    with relay:
+        assert send(relay, "joe@proven.test", mail("joe@example.com", "forged")) == ""
+        (held,) = relay.wait_for("RecipientHeld", 1)
+        assert "nobody proves the author" in held["reason"]
+        signed = sign(mail("joe@proven.test", "broken"), [RSA], now=int(time.time()))
+        assert send(relay, "joe@proven.test", signed.replace(b"hello", b"Hello")) == ""
+        assert "a signature does not hold" in relay.wait_for("RecipientHeld", 2)[1]["reason"]
+        assert "no author" in send(relay, "joe@proven.test", b"Subject: nobody\r\n\r\nhello\r\n")
+        whole = sign(mail("joe@proven.test", "whole"), [RSA], now=int(time.time()))
+        assert send(relay, "joe@proven.test", whole) == ""
+        assert arrived(relay, "whole")[1] == whole
+
+
 def test_what_is_not_proven_is_refused_or_held_as_its_domain_asks(relay: Relay) -> None:
     with relay:
         refusal = send(relay, "joe@proven.test", mail("joe@example.com", "forged"))

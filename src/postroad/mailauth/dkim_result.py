@@ -66,3 +66,11 @@ class DkimResults(Struct, frozen=True):
     def domains(self) -> tuple[str, ...]:
         """The domains that answer for the message."""
         return tuple(dict.fromkeys(one.domain for one in self.results if one.is_pass))
+
+    @property
+    def word(self) -> str:
+        """What all come to: "pass", "none", "temperror" or "fail"; who only tries DKIM out counts for nothing."""
+        counted = [one.result for one in self.results if not one.is_testing and one.result != NONE]
+        if self.domains:
+            return PASS
+        return TEMPERROR if TEMPERROR in counted else FAIL if counted else NONE

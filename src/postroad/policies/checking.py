@@ -7,7 +7,7 @@ waited for.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from postroad.mailauth.arc import Chain
@@ -17,11 +17,11 @@ from postroad.mailauth.dkim_verify import SIGNATURES_LIMIT, Verification
 from postroad.mailauth.fields import Fields
 from postroad.mailauth.spf import Spf, check_host
 from postroad.message.headers import header_section
-from postroad.model.dns import Lookup
+from postroad.model.dns import Answer, Lookup
 from postroad.net.clock import Clock
 from postroad.net.dns.asking import ask_all, side_by_side
 from postroad.policy.context import MessageContext, RcptContext
-from postroad.policy.findings import SpfResult
+from postroad.policy.findings import SignatureResult, SpfResult
 
 _SECOND: Final = 1_000_000  # microseconds
 
@@ -59,10 +59,7 @@ def check_signatures(
     chain = Chain(fields, body, now)
     if not body.is_wanted:  # no signature that could hold
         body.finish()
-        ctx.facts.put(chain.result({}))
-        found = DkimResults(verification.results({}))
-        ctx.facts.put(found)
-        return found
+        return _put(ctx, verification, chain, {})
     return _check(ctx, dns, len(section), (verification, chain, body), timeout)
 
 
@@ -73,8 +70,12 @@ async def _check(
     names = tuple(dict.fromkeys(verification.key_names + chain.key_names))
     asking = ask_all(dns, ((name, "TXT", timeout) for name in names))
     answers, _ = await asyncio.gather(asking, read_body(ctx.content, end, body))
-    known = dict(zip(names, answers, strict=True))
-    ctx.facts.put(chain.result(known))
-    found = DkimResults(verification.results(known))
+    return _put(ctx, verification, chain, dict(zip(names, answers, strict=True)))
+
+
+def _put(ctx: MessageContext, verification: Verification, chain: Chain, known: Mapping[str, Answer]) -> DkimResults:
+    sealed, found = chain.result(known), DkimResults(verification.results(known))
+    ctx.facts.put(sealed)
     ctx.facts.put(found)
+    ctx.facts.put(SignatureResult(found.word, sealed.result))
     return found

@@ -78,6 +78,17 @@ class SpfResult(Struct, frozen=True):
     explanation: str = ""
 
 
+class SignatureResult(Struct, frozen=True):
+    """What all signatures of a message come to, each in a word.
+
+    `dkim` is "pass" when one holds, "none" without any, "temperror" when none holds and DNS did not answer for one,
+    else "fail"; `arc` is what the chain of seals comes to: none, pass or fail (RFC 8617 4.4).
+    """
+
+    dkim: str
+    arc: str
+
+
 class DmarcResult(Struct, frozen=True):
     """What DMARC says of the author's `domain`: `result` is pass, fail, none, temperror or permerror, and why.
 

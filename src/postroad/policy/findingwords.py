@@ -15,10 +15,12 @@ from postroad.policy.findings import (
     HeloResult,
     PtrResult,
     SenderDomainResult,
+    SignatureResult,
     SpfResult,
 )
 
-KINDS: Final = ("dnsbl", "helo", "ptr", "sender", "greylist", "spf", "dmarc")
+OF_CONTENT: Final = ("dkim", "arc", "dmarc")  # not known before the content is
+KINDS: Final = ("dnsbl", "helo", "ptr", "sender", "greylist", "spf", *OF_CONTENT)
 
 
 def check_finding(text: str) -> None:
@@ -46,6 +48,9 @@ def _words(facts: Facts) -> Iterator[str]:
         yield f"greylist:{greylist.state}"
     if spf is not None:
         yield f"spf:{spf.result}"
-    dmarc = facts.get(DmarcResult)
+    signatures, dmarc = facts.get(SignatureResult), facts.get(DmarcResult)
+    if signatures is not None:
+        yield f"dkim:{signatures.dkim}"
+        yield f"arc:{signatures.arc}"
     if dmarc is not None:
         yield f"dmarc:{dmarc.result}"

@@ -45,6 +45,10 @@ def rule(when: str, then: str = '"reject"', more: str = "") -> str:
         ('sender = "<>", larger_than = 10', '"reject"', 3),
         ('header = { Subject = "*" }', '"reject"', 3),
         ('from = "example.com"', '"reject"', 3),
+        ('finding = ["spf:fail", "ptr:missing"]', '"reject"', 2),
+        ('finding = ["spf:fail", "dmarc:fail"]', '"reject"', 3),
+        ('finding = "!arc:fail"', '"reject"', 3),
+        ('finding = "*"', '"reject"', 3),
     ],
 )
 def test_each_rule_is_asked_as_early_as_it_can_be(when: str, then: str, stage: int) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from postroad.model.address import Mailbox
+from postroad.policy.findingwords import OF_CONTENT
 from postroad.policy.globs import Compile, Test, compile_globs, over_many, with_exceptions
 from postroad.policy.listed import FileOf, listed
 from postroad.policy.mailboxes import compile_mailboxes
@@ -46,7 +47,8 @@ def compile_when(when: WhenSettings, tools: Tools) -> list[Condition]:
     for name, (stage, compiled) in _KEYS.items():
         if getattr(when, name):
             key = "from" if name == "from_" else name
-            found.append(Condition(key, stage, compiled(when, tools)))
+            at = _stage_of_findings(when.finding) if name == "finding" else stage
+            found.append(Condition(key, at, compiled(when, tools)))
     return sorted(found, key=lambda condition: condition.stage)
 
 
@@ -174,6 +176,12 @@ def _finding(when: WhenSettings, tools: Tools) -> Holds:
     return lambda situation: test(situation.findings())
 
 
+def _stage_of_findings(entries: Entries) -> int:
+    """Some are not found out before the content is there; whoever asks by a pattern or a file may mean those, too."""
+    kinds = {entry.removeprefix("!").partition(":")[0] if isinstance(entry, str) else "*" for entry in entries}
+    return MESSAGE if kinds & {"*", *OF_CONTENT} else RCPT
+
+
 # In the order in which they are tried within a stage. A recipient's own stage is rcpt; at stage message any of all will
 # do. What the connection has proved may change until a transaction begins (AUTH, STARTTLS).
 _KEYS: Final[Mapping[str, tuple[int, Callable[[WhenSettings, Tools], Holds]]]] = MappingProxyType(
@@ -186,7 +194,7 @@ _KEYS: Final[Mapping[str, tuple[int, Callable[[WhenSettings, Tools], Holds]]]] =
         "sender": (MAIL, _sender),
         "group": (MAIL, _group),
         "tag": (MAIL, _tag),
-        "finding": (RCPT, _finding),
+        "finding": (RCPT, _finding),  # or later: _stage_of_findings
         "direction": (RCPT, _direction),
         "recipient": (RCPT, _recipient),
         "larger_than": (MESSAGE, _larger_than),

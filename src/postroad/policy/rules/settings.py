@@ -76,7 +76,7 @@ class WhenSettings(Settings):
     finding: Findings = Field(
         (),
         description='What `[[policies]]` have found out: "dnsbl:zen.example.org", "ptr:missing", "helo:*"; kinds are dnsbl, '
-        "helo, ptr, sender, greylist, spf and dmarc.",
+        "helo, ptr, sender, greylist, spf, and with the content dkim, arc and dmarc.",
     )
     tag: Words = Field((), description="Tags that rules above have given.")
 
