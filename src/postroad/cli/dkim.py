@@ -8,7 +8,6 @@ import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -16,26 +15,18 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from postroad.cli.exits import CANT_CREATE, NO_INPUT, OK, UNAVAILABLE, complain, guarded
+from postroad.cli.dkimkeys import PUBLISHED, SIGNS, configured, look_up, sealing, shown_lines
+from postroad.cli.exits import CANT_CREATE, CONFIG, NO_INPUT, OK, UNAVAILABLE, complain, guarded
 from postroad.cli.options import ConfigFile, Json, configuration
-from postroad.config.schema import Config
-from postroad.config.secrets import read_secret
 from postroad.listener.signsettings import DkimKeySettings
-from postroad.mailauth.dkim_facts import KeyFacts, MakeKey, ReadKey
-from postroad.mailauth.dkim_tags import SPACES, parse_tags
+from postroad.mailauth.dkim_facts import MakeKey
 from postroad.model.address import parse_domain
-from postroad.model.dns import Answer
 from postroad.model.errors import AddressError
 from postroad.model.late import Late
 from postroad.net.clock import SystemClock
-from postroad.net.dns.asking import ask_all
-from postroad.net.dns.resolver import Resolver
 
 MAKE_KEY: Final = Late[MakeKey]("postroad.mailauth.dkim_private", "MAKE")
-READ_KEY: Final = Late[ReadKey]("postroad.mailauth.dkim_keys", "READ")
 KINDS: Final = ("rsa", "ed25519")
-PUBLISHED: Final = "in DNS"
-DNS_SECONDS: Final = 10.0
 SETTLE_DAYS: Final = 2  # until the record is seen everywhere: longer than any usual TTL
 NAMES_LIMIT: Final = 1000  # keys of one kind and day
 LEAST_BITS: Final = 2048  # of a new RSA key (RFC 8301 3.2)
@@ -58,16 +49,6 @@ def build() -> typer.Typer:
     return group
 
 
-class ShownKey(Struct):
-    """A configured key, as `show` tells of it."""
-
-    domain: str
-    selector: str
-    state: str
-    facts: KeyFacts
-    published: str = ""  # what DNS says of it
-
-
 @guarded
 def new(
     domain: Domain,
@@ -76,6 +57,7 @@ def new(
         str, typer.Option(metavar="NAME", help="Its name in DNS; by default from the day.", show_default=False)
     ] = "",
     bits: Annotated[int, typer.Option(min=1024, max=4096, help="Bits of an RSA key.")] = 2048,
+    seal: Annotated[bool, typer.Option("--seal", help="An RSA key that seals mail of strangers (ARC).")] = False,
     folder: Folder = None,
     config: ConfigFile = None,
 ) -> int:
@@ -84,12 +66,12 @@ def new(
     Example: postroad dkim new example.com
     """
     name = _domain(domain)
-    kinds = KINDS if kind == "both" else (kind,)
+    kinds = ("rsa",) if seal else KINDS if kind == "both" else (kind,)
     if selector and len(kinds) > 1:
         raise typer.BadParameter("two keys cannot have one name: say --kind, too", param_hint="--selector")
     place = (folder or configuration(config).data_dir / "dkim") / name
     plans = [_Plan(one, selector or _free(place, one), bits) for one in kinds]
-    return _make(name, plans, place)
+    return _make(name, plans, place, "[dkim.seal]" if seal else "[[dkim.keys]]")
 
 
 @guarded
@@ -104,7 +86,12 @@ def rotate(
     Example: postroad dkim rotate example.com
     """
     settings, name = configuration(config), _domain(domain)
-    old = [(one, shown) for one, shown in _configured(settings, name) if shown.state == "signs"]
+    keys = configured(settings, name)
+    unread = [shown for _, shown in keys if shown.facts is None]
+    if unread:
+        complain("\n".join(f"{shown.selector}: {shown.state}" for shown in unread))
+        return CONFIG
+    old = [(one, shown.facts) for one, shown in keys if shown.state == SIGNS and shown.facts is not None]
     if not old:
         complain(f"no key of {name} signs: postroad dkim new {name}")
         return NO_INPUT
@@ -112,8 +99,8 @@ def rotate(
     begins = today + timedelta(days=after)
     place = (folder or settings.data_dir / "dkim") / name
     plans: list[_Plan] = []
-    for one, shown in old:
-        kind, bits = shown.facts.kind, shown.facts.bits
+    for one, facts in old:
+        kind, bits = facts.kind, facts.bits
         taken = [plan.selector for plan in plans]
         bounds = [f"begins = {begins:%Y-%m-%d}", *_bounds(one)]
         plans.append(_Plan(kind, _free(place, kind, taken), max(bits, LEAST_BITS), bounds))
@@ -123,8 +110,8 @@ def rotate(
         gone = begins + longest + timedelta(days=SPARE_DAYS)
         print(f"# {today:%Y-%m-%d}: publish the records, put the lines into the configuration, postroad reload")
         print(f"# {begins:%Y-%m-%d}: the new keys sign, without further ado")
-        for _, shown in old:
-            print(f"# {gone:%Y-%m-%d}: take {shown.facts.name} out of DNS, {shown.selector} out of the configuration")
+        for one, facts in old:
+            print(f"# {gone:%Y-%m-%d}: take {facts.name} out of DNS, {one.selector} out of the configuration")
     return code
 
 
@@ -135,28 +122,26 @@ def show(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Show the configured keys: which of them sign, and the record that DNS must have.
+    """Show the configured keys: which of them sign or seal, and the record that DNS must have.
 
-    Exit code 66 without any; with --dns 69 when a key that signs is not known to be published.
+    Exit code 66 without any; with --dns 69 when a key that signs or seals is not known to be published.
 
     Example: postroad dkim show example.com --dns
     """
     settings = configuration(config)
-    found = [shown for _, shown in _configured(settings, _domain(domain) if domain else "")]
+    name = _domain(domain) if domain else ""
+    found = [*(shown for _, shown in configured(settings, name)), *sealing(settings, name)]
     if dns:
-        asyncio.run(_look_up(settings, found))
+        asyncio.run(look_up(settings, found))
     for one in found:
         if as_json:
             print(msgspec.json.encode(one).decode())
         else:
-            print(f"{one.domain}  {one.selector}  {one.facts.kind}, {one.facts.bits} bits  {one.state}")
-            print(f"  {one.facts.zone_line}")
-            if one.published:
-                print(f"  {one.published}")
+            print("\n".join(shown_lines(one)))
     if not found:
         complain(f"the configuration has no key of {domain}" if domain else "the configuration has no [[dkim.keys]]")
         return NO_INPUT
-    return UNAVAILABLE if dns and any(one.state == "signs" and one.published != PUBLISHED for one in found) else OK
+    return UNAVAILABLE if dns and any(one.is_used and one.published != PUBLISHED for one in found) else OK
 
 
 class _Plan(Struct):
@@ -173,7 +158,7 @@ def _free(home: Path, kind: str, taken: Sequence[str] = ()) -> str:
     return next(one for one in names if one not in taken and not (home / f"{one}.pem").exists())
 
 
-def _make(domain: str, plans: Sequence[_Plan], home: Path) -> int:
+def _make(domain: str, plans: Sequence[_Plan], home: Path, table: str = "[[dkim.keys]]") -> int:
     paths = [home / f"{plan.selector}.pem" for plan in plans]
     for path in paths:
         if path.exists():
@@ -191,7 +176,7 @@ def _make(domain: str, plans: Sequence[_Plan], home: Path) -> int:
         print(facts.zone_line)
     print("# For the configuration:")
     for plan, path in zip(plans, paths, strict=True):
-        print(f'[[dkim.keys]]\ndomain = "{domain}"\nselector = "{plan.selector}"')
+        print(f'{table}\ndomain = "{domain}"\nselector = "{plan.selector}"')
         print(f"key = {{ file = {msgspec.json.encode(str(path.absolute())).decode()} }}")
         for line in plan.bounds:
             print(line)
@@ -212,65 +197,6 @@ def _give(made: Sequence[Path], owner: os.stat_result) -> None:
     if os.geteuid() == 0:
         for path in made:
             os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _configured(config: Config, domain: str) -> list[tuple[DkimKeySettings, ShownKey]]:
-    """The keys of `domain`, or all, with what may be shown of them."""
-    settings = () if config.dkim is None else config.dkim.keys
-    found: list[tuple[DkimKeySettings, KeyFacts]] = []
-    for at, one in enumerate(settings):
-        option = f"dkim.keys[{at}].key"
-        found.append((one, READ_KEY.load()(one.domain, one.selector, one.key, option, read_secret)))
-    shown = []
-    for one, facts in found:
-        if not domain or one.domain == domain:
-            rivals = [other for other, more in found if _rivals(one, facts, other, more)]
-            shown.append((one, ShownKey(one.domain, one.selector, state_of(one, rivals, _day()), facts)))
-    return shown
-
-
-async def _look_up(config: Config, keys: Sequence[ShownKey]) -> None:
-    """Let each of `keys` tell what DNS has."""
-    resolver = Resolver(config.resolver, SystemClock())
-    try:
-        answers = await ask_all(resolver, ((one.facts.name, "TXT", DNS_SECONDS) for one in keys))
-    finally:
-        resolver.close()
-    for one, answer in zip(keys, answers, strict=True):
-        one.published = published(one.facts, answer)
-
-
-def published(facts: KeyFacts, answer: Answer) -> str:
-    """What an answer to the question for a key's name says of it."""
-    if answer.is_temporary:
-        return f"DNS could not be asked: {answer.status.value}"
-    found = [_material(record) for record in answer.records if isinstance(record, str)]
-    if not found:
-        return f"not in DNS: {answer.status.value}"
-    if _material(facts.record) not in found:
-        return "DNS has another key of that name"
-    return PUBLISHED if len(found) == 1 else f"DNS has {len(found)} records of that name, and there must be one"
-
-
-def _material(record: str) -> bytes:
-    tags = parse_tags(record.encode("latin-1", "replace"))
-    return b"" if isinstance(tags, str) else tags.get(b"p", b"").translate(None, SPACES)
-
-
-def _rivals(one: DkimKeySettings, facts: KeyFacts, other: DkimKeySettings, more: KeyFacts) -> bool:
-    """True for another key that would sign in the place of `one`."""
-    bounds = (one.domain, facts.kind, one.authors, one.listeners, one.logins)
-    return other is not one and bounds == (other.domain, more.kind, other.authors, other.listeners, other.logins)
-
-
-def state_of(one: DkimKeySettings, rivals: Sequence[DkimKeySettings], day: str) -> str:
-    """What `one` does on `day` beside keys of its kind for the same mail."""
-    if one.ends and one.ends <= day:
-        return f"ended on {one.ends}"
-    if one.begins > day:
-        return f"begins on {one.begins}"
-    later = [other for other in rivals if one.begins < other.begins <= day and not (other.ends and other.ends <= day)]
-    return f"replaced by {max(later, key=attrgetter('begins')).selector}" if later else "signs"
 
 
 def _bounds(one: DkimKeySettings) -> Iterator[str]:

@@ -51,6 +51,11 @@ def _newer(use: Use, found: Sequence[Use | KeyAnswer], authors: Sequence[str], e
         if isinstance(other, Use) and (other.key.domain, other.key.kind) == (use.key.domain, use.key.kind)
     ]
     (key,) = keys_for(rivals, authors, envelope, now)
+    first = next(other for other in rivals if other.key is key)
+    if first.rank[:2] != use.rank[:2]:
+        return f"{key.selector} is for these senders alone, and goes before it"
+    if first.begins == use.begins:
+        return f"{key.selector} is for the same mail, and stands before it"
     return f"replaced by {key.selector}, which began later"
 
 

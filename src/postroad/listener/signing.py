@@ -54,6 +54,11 @@ class Use(Struct, frozen=True):
     begins: float = 0.0
     ends: float = NEVER
 
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """Higher than that of a key which it goes before."""
+        return bool(self.logins), bool(self.listeners), self.begins
+
     def obstacle(self, authors: Sequence[str], envelope: Envelope, now: int) -> str:
         """Why it does not sign mail of the domains `authors`; "" when it may."""
         origin = envelope.origin
@@ -219,15 +224,18 @@ def why_not(authors: Sequence[str], envelope: Envelope) -> str:
 
 
 def keys_for(uses: Sequence[Use], authors: Sequence[str], envelope: Envelope, now: int) -> list[SigningKey]:
-    """The keys that sign: of each domain and kind the one that began last, in the order of the configuration."""
-    newest: dict[tuple[str, str], Use] = {}
+    """The keys that sign: of each domain and kind one, in the order of the configuration.
+
+    It is the one for the fewest senders, of several such the one that began last, of several such the first.
+    """
+    chosen: dict[tuple[str, str], Use] = {}
     for use in uses:
         if not use.obstacle(authors, envelope, now):
             place = (use.key.domain, use.key.kind)
-            known = newest.get(place)
-            if known is None or use.begins > known.begins:
-                newest[place] = use
-    return [use.key for use in newest.values()]
+            known = chosen.get(place)
+            if known is None or use.rank > known.rank:
+                chosen[place] = use
+    return [use.key for use in chosen.values()]
 
 
 def authors_of(fields: Fields) -> list[str]:

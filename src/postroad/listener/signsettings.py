@@ -76,7 +76,11 @@ class SealSettings(Settings):
 
 
 class DkimSettings(Settings):
-    """Of several keys of a domain and of one kind (RSA, Ed25519) that may sign, the one that began last does."""
+    """Of several keys of a domain and of one kind (RSA, Ed25519) that may sign, one does.
+
+    It is one with `logins` before one with `listeners`, and that before one with neither; then the one that began last;
+    then the first.
+    """
 
     keys: tuple[DkimKeySettings, ...] = Field((), description="Keys, and what each signs.")
     seal: SealSettings | None = Field(

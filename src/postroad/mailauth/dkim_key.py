@@ -5,6 +5,7 @@ them; texts longer than any key are not read at all. RFC 6376 3.6.1 (records), R
 (Ed25519), RFC 6376 3.6.2.2 (one record a name).
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -154,3 +155,12 @@ def _rsa(material: bytes) -> RSAPublicKey | KeyProblem:
     if public.public_numbers().e.bit_length() > _EXPONENT_BITS:
         return KeyProblem(POLICY, "its exponent is too large")
     return public
+
+
+def why_unusable(answer: Answer, kind: str, name: str) -> str:
+    """Why nobody can check signatures of `kind` by what DNS has at `name`; "" when they can."""
+    found = key_in(answer, kind, name)
+    return found.reason if isinstance(found, KeyProblem) else ""
+
+
+WHY_UNUSABLE: Final[Callable[[Answer, str, str], str]] = why_unusable

@@ -1,9 +1,13 @@
 """Keys that never leave a token (PKCS #11): the token signs, we know the public half alone.
 
-A session can have one operation at a time, so one thread signs; a lost session is opened anew once. Each call may take
-as long as the token likes: callers do it beside the event loop and with a deadline.
+A session can have one operation at a time, so one thread signs; a lost session is opened anew once. The token's library
+does not always see that a token that was away is back, so where it finds none it is begun anew, which ends the sessions
+of all its keys: they open theirs again. Each call may take as long as the token likes: callers do it beside the event
+loop and with a deadline.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import pkcs11
@@ -16,6 +20,21 @@ from postroad.mailauth.tokenuri import TokenUri
 from postroad.model.errors import ConfigError, SigningError
 
 _DIGEST_INFO: Final = bytes.fromhex("3031300d060960864801650304020105000420")  # RFC 8017 9.2, of SHA-256
+# What a library says of a token that is not there. A wrong PIN is none of it: a token counts the tries.
+_AWAY: Final = (
+    pkcs11.NoSuchToken,
+    pkcs11.TokenNotPresent,
+    pkcs11.DeviceError,
+    pkcs11.exceptions.DeviceRemoved,
+    pkcs11.exceptions.GeneralError,
+)
+_WORDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
+    {
+        pkcs11.NoSuchKey: "the token has no private key of that name, or shows it only to who has its PIN",
+        pkcs11.NoSuchToken: "there is no such token",
+        pkcs11.PinIncorrect: "the PIN is wrong",
+    }
+)
 _RAW: Final = 32  # octets of an Ed25519 key, at the end of its EC_POINT
 
 
@@ -54,6 +73,16 @@ class TokenKey:
         return bytes(self._key.sign(digest, mechanism=Mechanism.EDDSA))  # RFC 8463 3
 
     def _open(self) -> tuple[pkcs11.Session, pkcs11.SignMixin]:
+        library = pkcs11.lib(self._uri.module)
+        try:
+            return self._opened()
+        except pkcs11.PKCS11Error as error:
+            if library.initialized and not isinstance(error, _AWAY):
+                raise
+        library.reinitialize()
+        return self._opened()
+
+    def _opened(self) -> tuple[pkcs11.Session, pkcs11.SignMixin]:
         uri = self._uri
         library = pkcs11.lib(uri.module)
         serial = uri.serial.encode() or None
@@ -78,8 +107,9 @@ class TokenKey:
 
 
 def _words(error: Exception) -> str:
-    """What went wrong: the name of a PKCS #11 error says it, its text often nothing."""
-    return ": ".join(filter(None, (type(error).__name__, str(error))))
+    """What went wrong: the name of a PKCS #11 error says it, its text often nothing, or how the library is made."""
+    known = _WORDS.get(type(error))
+    return f"{known} ({type(error).__name__})" if known else ": ".join(filter(None, (type(error).__name__, str(error))))
 
 
 OPEN: Final[OpenToken] = TokenKey

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from postroad.cli.dkim import published, state_of
+from postroad.cli.dkimkeys import published, state_of
 from postroad.listener.signsettings import DkimKeySettings
 from postroad.mailauth.dkim_facts import KeyFacts
 from postroad.mailauth.dkim_key import DkimKey, read_key
@@ -17,6 +17,7 @@ from postroad.mailauth.dkim_private import read_signing_key
 from postroad.model.dns import Answer, DnsStatus
 from postroad.model.option import Secret
 from tests.support.command import run_command
+from tests.support.mailauth import key as made_key
 
 BASE = 'hostname = "relay.example.com"\ndata_dir = "{data}"\nlisteners.mx.bind = ["127.0.0.1:2525"]\n'
 SECRET = "-----BEGIN"
@@ -105,20 +106,61 @@ def test_a_key_that_is_there_is_left_alone(config: Path) -> None:
     assert "is there already" in done.err
 
 
+ED = made_key("ed25519", 0, "example.com")
+GOOD = ED.record()
+
+
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("records", "words"),
     [
-        (Answer(DnsStatus.FOUND, ("v=DKIM1; k=ed25519; p=abcd",)), "in DNS"),
-        (Answer(DnsStatus.FOUND, ("p=ab cd; k=ed25519",)), "in DNS"),
-        (Answer(DnsStatus.FOUND, ("v=DKIM1; k=ed25519; p=abce",)), "DNS has another key of that name"),
-        (Answer(DnsStatus.FOUND, ("p=abcd", "p=")), "DNS has 2 records of that name, and there must be one"),
-        (Answer(DnsStatus.NO_NAME), "not in DNS: NXDOMAIN"),
-        (Answer(DnsStatus.TIMED_OUT), "DNS could not be asked: timed out"),
+        ((GOOD,), "in DNS"),
+        ((GOOD.replace("v=DKIM1; ", "").replace("; ", " ;  "),), "in DNS"),
+        ((made_key("ed25519", 1, "example.com").record(),), "DNS has another key of that name"),
+        ((GOOD, "p="), "DNS has 2 records of that name, and there must be one"),
+        ((GOOD.replace("k=ed25519; ", ""),), "in a record that is of no use: the key "),
+        ((GOOD.replace("p=", "h=sha1; p="),), "cannot be used: it is only for the hashes 'sha1'"),
+        ((GOOD.replace("p=", "s=tlsrpt; p="),), "cannot be used: it is only for the services 'tlsrpt'"),
     ],
 )
-def test_what_dns_has_is_compared(answer: Answer, words: str) -> None:
-    facts = KeyFacts("ed25519", 256, "s._domainkey.example.com", "v=DKIM1; k=ed25519; p=abcd", "")
-    assert published(facts, answer) == words
+def test_what_dns_has_is_compared(records: tuple[str, ...], words: str) -> None:
+    """The same key in a record that no verifier takes is not published."""
+    facts = KeyFacts("ed25519", 256, ED.name, GOOD, "")
+    said = published(facts, Answer(DnsStatus.FOUND, records))
+    assert words in said
+    assert (said == "in DNS") == (words == "in DNS")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(DnsStatus.NO_NAME, "not in DNS: NXDOMAIN"), (DnsStatus.TIMED_OUT, "DNS could not be asked: timed out")],
+)
+def test_what_dns_has_not_is_told(status: DnsStatus, words: str) -> None:
+    assert published(KeyFacts("ed25519", 256, ED.name, GOOD, ""), Answer(status)) == words
+
+
+def test_a_key_that_cannot_be_read_here_hides_no_other(config: Path) -> None:
+    """It may be in the environment of the server, or of a user that we are not."""
+    made = run_command("dkim", "new", "example.com", "--kind", "ed25519", "--selector", "one", "-c", config)
+    away = '[[dkim.keys]]\ndomain = "{}"\nselector = "away"\nkey = {{ env = "NOT_IN_THIS_SHELL" }}\n'
+    config.write_text(config.read_text() + away.format("other.example") + lines_for(made.out))
+    done = run_command("dkim", "show", "-c", config)
+    assert done.code == 0
+    assert "other.example  away  cannot be read here: " in done.out
+    assert "example.com  one  ed25519, 256 bits  signs" in done.out
+    assert run_command("dkim", "rotate", "example.com", "-c", config).code == 0
+    refused = run_command("dkim", "rotate", "other.example", "-c", config)
+    assert refused.code == 78
+    assert "away: cannot be read here: " in refused.err
+    assert run_command("dkim", "show", "--json", "-c", config).code == 0
+
+
+def test_the_key_that_seals_is_made_and_shown(config: Path) -> None:
+    made = run_command("dkim", "new", "example.com", "--seal", "--selector", "arc", "-c", config)
+    assert tomllib.loads(lines_for(made.out))["dkim"]["seal"]["selector"] == "arc"
+    config.write_text(config.read_text() + lines_for(made.out) + '[[policies]]\nuse = "dkim"\n')
+    shown = run_command("dkim", "show", "example.com", "-c", config)
+    assert (shown.code, "arc  rsa, 2048 bits  seals (ARC)" in shown.out) == (0, True)
+    assert run_command("dkim", "show", "other.example", "-c", config).code == 66
 
 
 def settings(selector: str, begins: str = "", ends: str = "") -> DkimKeySettings:
@@ -128,7 +170,7 @@ def settings(selector: str, begins: str = "", ends: str = "") -> DkimKeySettings
 def test_the_state_of_a_key_is_that_of_the_day() -> None:
     old, new, far = settings("old"), settings("new", "2026-03-01"), settings("far", "2026-05-01", "2026-06-01")
     states = {
-        day: [state_of(one, [other for other in (old, new, far) if other is not one], day) for one in (old, new, far)]
+        day: [state_of(one, (old, new, far), day) for one in (old, new, far)]
         for day in ("2026-02-28", "2026-03-01", "2026-05-02", "2026-06-01")
     }
     assert states == {
@@ -137,3 +179,8 @@ def test_the_state_of_a_key_is_that_of_the_day() -> None:
         "2026-05-02": ["replaced by far", "replaced by far", "signs"],
         "2026-06-01": ["replaced by new", "signs", "ended on 2026-06-01"],
     }
+    twin = settings("twin", "2026-03-01")
+    assert state_of(twin, (old, new, twin), "2026-03-02") == (
+        "signs nothing: new is for the same mail, and stands before it"
+    )
+    assert state_of(new, (old, new, twin), "2026-03-02") == "signs"

@@ -30,6 +30,19 @@ def test_all_kinds_sign_and_of_each_the_one_that_began_last() -> None:
     assert names(uses[2:], "example.com", now=NOW + 20) == []
 
 
+def test_a_key_for_fewer_goes_before_one_for_more() -> None:
+    ours = ("example.com",)
+    all_of_it, here = Use(OLD, ours, begins=NOW), Use(NEW, ours, listeners=("mx",))
+    alike = Use(key("ed25519", 4), ours, begins=NOW)
+    for uses in ([all_of_it, here, alike], [here, alike, all_of_it]):
+        assert names(uses, "example.com") == [NEW.selector]
+    assert names([all_of_it, here], "example.com", listener="out") == [OLD.selector]
+    assert names([all_of_it, alike], "example.com") == [OLD.selector]
+    assert names([alike, all_of_it], "example.com") == [alike.key.selector]
+    shop = Use(key("ed25519", 5), ours, logins=("shop",))
+    assert names([all_of_it, here, shop], "example.com", login="shop") == [shop.key.selector]
+
+
 def test_a_key_signs_for_its_authors_listeners_and_logins() -> None:
     uses = [
         Use(RSA, ("example.com", "*.example.net"), listeners=("submission",)),
