@@ -93,7 +93,7 @@ async def _evaluate(discovery: Discovery, author: str, identifiers: Sequence[Ide
     except DnsFaultError as fault:
         return Dmarc("temperror", author, str(fault))
     if unsure:
-        reason = f"{_shown(unsure)} could not be found out"
+        reason = f"nothing proves {author}, and DNS did not answer all: {_shown(unsure)}"
         return Dmarc("temperror", author, reason, policy, NOTHING, where, record=record)
     disposition = record.disposition(policy, roll)
     reason = f"nothing proves {author} ({_shown(identifiers) or 'neither SPF nor DKIM'}), {where} asks for {policy}"

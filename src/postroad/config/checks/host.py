@@ -15,6 +15,7 @@ from postroad.config.checks.auth import check_auth_places
 from postroad.config.checks.directories import check_directory_files
 from postroad.config.checks.oauth import check_oauth_places
 from postroad.config.checks.policies import check_policy_files
+from postroad.config.checks.returns import check_return_secrets
 from postroad.config.checks.signing import check_signing_keys
 from postroad.config.checks.sinks import check_sink_places
 from postroad.config.checks.tls import check_key_access
@@ -40,6 +41,7 @@ def check_host(config: Config) -> list[Problem]:
         *check_oauth_places(config),
         *check_policy_files(config),
         *check_signing_keys(config),
+        *check_return_secrets(config),
     ]
 
 

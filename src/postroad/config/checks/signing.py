@@ -17,6 +17,7 @@ from postroad.listener.signsettings import DkimKeySettings, SealSettings
 from postroad.mailauth.dkim_facts import ReadKey
 from postroad.model.errors import ConfigError
 from postroad.model.late import Late
+from postroad.model.option import Secret
 
 READ_KEY: Final = Late[ReadKey]("postroad.mailauth.dkim_keys", "READ")
 OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP  # a group of the server alone may read
@@ -65,6 +66,10 @@ def check_signing_keys(config: Config) -> Iterator[Problem]:
         except ConfigError as error:
             yield Problem((*path, "key"), str(error).removeprefix(f"{option}: "))
             continue
-        if one.key.file and Path(one.key.file).stat().st_mode & OTHERS:
-            text = f"{value_text(one.key.file)}: others can read or change the key; chmod 600, or 640"
-            yield Warned((*path, "key"), text)
+        yield from doubts_about_file((*path, "key"), one.key)
+
+
+def doubts_about_file(path: KeyPath, secret: Secret) -> Iterator[Problem]:
+    """A warning when `secret` is in a file, which is there, that others can read or change."""
+    if secret.file and Path(secret.file).stat().st_mode & OTHERS:
+        yield Warned(path, f"{value_text(secret.file)}: others can read or change it; chmod 600, or 640")
