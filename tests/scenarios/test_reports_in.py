@@ -141,8 +141,8 @@ def test_reports_come_by_https_from_anybody(tmp_path: Path) -> None:
         ):
             assert client.ask("POST", "/v1/tls-reports", body, headers).status == status
         assert client.ask("GET", "/v1/tls-reports").status == 405
-        taken = relay.wait_for("ReportTaken", 2)
-        assert [(one["submitter"], one["domains"]) for one in taken] == [("Sender Inc.", "ours.example")] * 2
+        taken = relay.wait_for("ReportTaken", 1)
+        assert [(one["submitter"], one["domains"]) for one in taken] == [("Sender Inc.", "ours.example")]
         done = run_command("tls", "reports", "--received", "-c", relay.config)
         assert done.out.splitlines()[0] == (
             "2024-10-04 ours.example: 5 successful, 1 failed, says Sender Inc. (not signed)"

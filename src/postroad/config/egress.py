@@ -4,7 +4,7 @@ Rules are pure functions of the configuration. Files and proxies that cannot be 
 address that is not on this host is a doubt alone, for it may come later, and until then the mail waits and says why.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from postroad.config.describe import value_text
@@ -126,19 +126,22 @@ def _absolute(folder: Path, file: Path) -> Path:
     return (folder / file.expanduser()).absolute()
 
 
-def egress_of(config: Config) -> Egress:
-    """What `config` says, for delivery; ConfigError when a file or a secret cannot be read."""
-    sources = {name: _source(name, source, config) for name, source in config.sources.items()}
+def egress_of(config: Config, tell: Callable[[str], None] | None = None) -> Egress:
+    """What `config` says, for delivery; ConfigError when a file or a secret cannot be read.
+
+    `tell` hears of files that cannot be used after they have changed.
+    """
+    sources = {name: _source(name, source, config, tell) for name, source in config.sources.items()}
     return Egress(sources, {name: pool.sources for name, pool in config.pools.items()})
 
 
-def _source(name: str, source: SourceSettings, config: Config) -> Source:
+def _source(name: str, source: SourceSettings, config: Config, tell: Callable[[str], None] | None) -> Source:
     proxy: Proxy | None = None
     if source.proxy:
         proxy = parse_proxy(read_secret(source.proxy, f"sources.{name}.proxy"))
     contexts = None
     if source.files:
-        contexts = ClientContexts(source.certificate, source.key, ca=config.tls_out.anchors)
+        contexts = ClientContexts(source.certificate, source.key, ca=config.tls_out.anchors, tell=tell)
     return Source(
         name,
         ipv4=next((address for address in source.address if "." in address), ""),

@@ -27,7 +27,7 @@ from postroad.model.address import parse_mailbox
 from postroad.model.dns import Lookup
 from postroad.model.envelope import Envelope
 from postroad.model.option import parse_endpoint
-from postroad.model.records import Emit
+from postroad.model.records import CertificateRefused, Emit
 from postroad.model.route import Route
 from postroad.model.security import TlsObserver
 from postroad.net.addresses import own_endpoints
@@ -204,14 +204,18 @@ def _routing_of(config: Config) -> tuple[object, ...]:
 def _deliverer(config: Config, tools: Tools, old: Courier | None) -> Deliverer:
     if old is not None and _sends_alike(old.config, config):
         return old.deliverer
+
+    def tell(reason: str) -> None:
+        tools.emit(CertificateRefused(at=tools.clock.now(), certificate="tls_out", reason=reason))
+
     return Deliverer(
         settings=config.delivery,
         hostname=config.hostname,
         clock=tools.clock,
         open_stream=partial(open_stream, at_turn_end=tools.turn.add),
         capture_folder=config.capture_folder,
-        tls=ClientContexts(ca=config.tls_out.anchors),
-        egress=egress_of(config),
+        tls=ClientContexts(ca=config.tls_out.anchors, tell=tell),
+        egress=egress_of(config, tell),
         emit=tools.emit,
         convert=tools.convert,
         match_tlsa=TlsaCheck(tools.clock),

@@ -79,7 +79,7 @@ class TakenReports:
         wrong, now = "", self._now()
         for kind in kinds:
             try:
-                report = await asyncio.to_thread(_keep, kind.kept, partial(kind.read, content, proven, now))
+                report, is_new = await asyncio.to_thread(_keep, kind.kept, partial(kind.read, content, proven, now))
             except NoReportError:
                 continue
             except ReportError as error:
@@ -87,7 +87,8 @@ class TakenReports:
                 continue
             except SpoolError as error:
                 return Defer(replies.STORAGE_ERROR, str(error))
-            return Discard(f"the {kind.name} report {report.id} of {report.submitter} is kept")
+            done = "is kept" if is_new else "was there already"
+            return Discard(f"the {kind.name} report {report.id} of {report.submitter} {done}")
         return Adjust(wrong, tags=(UNREAD,)) if wrong else None
 
 
@@ -122,10 +123,13 @@ class ReportDoor:
         if kind not in (GZIP, JSON):
             return f"a TLS report is {GZIP} or {JSON}"
         try:
-            report = await asyncio.to_thread(_keep, self._kept, lambda: self._read(body, kind, now))
+            report, is_new = await asyncio.to_thread(_keep, self._kept, lambda: self._read(body, kind, now))
         except ReportError as error:
             return str(error)
-        self._emit(ReportTaken(at=now, kind="tls", submitter=report.submitter, id=report.id, domains=report.domains))
+        if is_new:
+            self._emit(
+                ReportTaken(at=now, kind="tls", submitter=report.submitter, id=report.id, domains=report.domains)
+            )
         return ""
 
     def _read(self, body: bytes, kind: str, now: int) -> ReceivedReport:
@@ -135,11 +139,10 @@ class ReportDoor:
         return _of_tls(report, (), now)
 
 
-def _keep(kept: ReceivedReports, read: Callable[[], ReceivedReport]) -> ReceivedReport:
-    """Read and keep one; in a thread, for it unpacks, and other processes may be at the file."""
+def _keep(kept: ReceivedReports, read: Callable[[], ReceivedReport]) -> tuple[ReceivedReport, bool]:
+    """Read and keep one, and whether it is new; in a thread, for it unpacks, and other processes may be at the file."""
     report = read()
-    kept.add(report)
-    return report
+    return report, kept.add(report)
 
 
 def _of_tls(report: Report, proven: tuple[str, ...], now: int) -> ReceivedReport:

@@ -32,14 +32,19 @@ def test_files_are_read_again_and_trouble_changes_nothing(tmp_path: Path) -> Non
     first, second = Authority(tmp_path / "a"), Authority(tmp_path / "b", "Second")
     file = tmp_path / "ca.pem"
     trust = Trust(checks_name=True, ca=str(file))
-    contexts = ClientContexts()
+    told: list[str] = []
+    contexts = ClientContexts(tell=told.append)
     with pytest.raises(ConfigError, match=f"{file}: No such file"):
         contexts.of(trust)
     replace(file, first.file.read_bytes())
     before = contexts.of(trust)
     assert contexts.of(trust) is before
     replace(file, b"nonsense")
-    assert contexts.of(trust) is before
+    assert contexts.of(trust) is contexts.of(trust) is before
+    assert [str(file) in one for one in told] == [True]  # once
+    file.unlink()
+    assert contexts.of(trust) is contexts.of(trust) is before
+    assert ["No such file" in one for one in told] == [False, True]
     replace(file, second.file.read_bytes())
     after = contexts.of(trust)
     assert [one["subject"] for one in after.get_ca_certs()] == [((("commonName", "Second"),),)]

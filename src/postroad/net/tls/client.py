@@ -121,12 +121,13 @@ class Sessions:
 class _Made(Struct):
     context: ClientContext
     stamps: tuple[Stamp | None, ...]
+    told: str = ""  # why a file that has changed cannot be used
 
 
 class ClientContexts:
     """Contexts that prove us by one certificate, or by none; made when needed, and anew when a file has changed.
 
-    A file that cannot be read any more, or a pair half replaced, leaves the last good context in force.
+    A file that cannot be read any more, or a pair half replaced, leaves the last good context in force, and is told.
     """
 
     def __init__(
@@ -136,11 +137,13 @@ class ClientContexts:
         *,
         ca: str = "",
         monotonic: Callable[[], float] = SystemClock.monotonic,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         """`certificate` and `key` are files, read now; ConfigError when that fails. `ca`: the anchors by default.
 
-        Without `ca` they are the system's.
+        Without `ca` they are the system's. `tell` hears once why a file that has changed cannot be used.
         """
+        self._tell = tell
         self._monotonic = monotonic
         self._ca = ca
         self._pair = None if certificate is None or key is None else (certificate, key)
@@ -161,9 +164,12 @@ class ClientContexts:
         elif stamps != made.stamps:
             try:
                 made.context = self._load(trust)
-            except ConfigError:
+            except ConfigError as error:
+                if self._tell is not None and str(error) != made.told:
+                    self._tell(str(error))
+                made.told = str(error)
                 return made.context  # and look again with the next connection
-            made.stamps = stamps
+            made.stamps, made.told = stamps, ""
         return made.context
 
     def _files(self, trust: Trust | None) -> tuple[Path, ...]:
