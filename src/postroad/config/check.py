@@ -34,6 +34,7 @@ from postroad.config.egress import egress_rules
 from postroad.config.problem import Problem, Warned, path_text
 from postroad.config.schema import Config
 from postroad.model.option import NEVER, parse_endpoint
+from postroad.policy.networks import is_vast
 from postroad.routing.rules import hop_text
 
 _LEAST_EXPIRY: Final = 4 * 86400.0  # RFC 5321 4.5.4.1: at least 4-5 days
@@ -81,7 +82,7 @@ def _addresses(config: Config) -> Iterator[Problem]:
 def _large_networks(config: Config) -> Iterator[Problem]:
     """A network that can hardly be one's own; that of everybody is refused by the option itself."""
     for at, network in enumerate(config.access.relay_networks):
-        if network.prefixlen < 8 and not network.is_private:
+        if is_vast(network):
             yield Warned(
                 ("access", "relay_networks", at),
                 f'"{network}": a very large part of the Internet may relay to anywhere',

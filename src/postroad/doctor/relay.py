@@ -20,7 +20,7 @@ from postroad.model.errors import PeerError
 from postroad.model.option import parse_endpoint
 from postroad.model.reply import Reply
 from postroad.net.addresses import host_addresses
-from postroad.policy.networks import is_within
+from postroad.policy.networks import is_vast, is_within
 
 ABOUT: Final = "open relay"
 STRANGERS: Final = ("198.51.100.77", "203.0.113.77", "192.0.2.77", "2001:db8:7::77")  # of documentation (RFC 5737 3)
@@ -37,6 +37,9 @@ Begin = Callable[[], Awaitable[Talk]]
 async def check_relay(around: Around) -> AsyncIterator[Finding]:
     """Try every listener."""
     config = around.config
+    for network in filter(is_vast, config.access.relay_networks):
+        words = f"access.relay_networks: a very large part of the Internet may relay: {network}"
+        yield problem(ABOUT, words, MEND)
     stranger = next((ip for ip in STRANGERS if not _may_relay(config, ip)), "")
     for name in config.listeners:
         about = f"{ABOUT}: {name}"

@@ -25,6 +25,11 @@ def is_within(ip: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
     return address is not None and any(address in network for network in networks)
 
 
+def is_vast(network: IPv4Network | IPv6Network) -> bool:
+    """True for what can hardly be anybody's own: more than the largest block that one organisation gets."""
+    return network.prefixlen < (8 if network.version == 4 else 20) and not network.is_private
+
+
 def parse_network(text: str) -> IPv4Network | IPv6Network:
     """A network or one address; ValueError tells what is accepted."""
     try:

@@ -98,6 +98,15 @@ def test_networks_that_have_all_addresses_are_told() -> None:
     assert (found.level, found.what) == (Level.PROBLEM, "every address may relay")
 
 
+@pytest.mark.parametrize("halves", [("0.0.0.0/1", "128.0.0.0/1"), ("2000::/4", "3000::/4")])
+def test_half_of_the_internet_is_nobodys_own(halves: tuple[str, str]) -> None:
+    """Nobody can relay from some address that was tried, and half of the world from all others."""
+    networks = ", ".join(f'"{network}"' for network in halves)
+    told = findings(access=f"[access]\nrelay_networks = [{networks}]\n")
+    assert [one.level for one in told[:2]] == [Level.PROBLEM] * 2
+    assert all(network in one.what for network, one in zip(halves, told, strict=False))
+
+
 def test_every_trick_aims_elsewhere_and_none_is_there_twice() -> None:
     all_of_them = list(tricks("relay.example.com", "example.com", "[192.0.2.1]"))
     assert len({(trick.sender, trick.recipient) for trick in all_of_them}) == len(all_of_them)
