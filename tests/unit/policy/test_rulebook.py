@@ -105,6 +105,8 @@ def test_refusals_have_their_own_words() -> None:
         + rule('sender = "c@example.org"', "{ defer = true }")
     )
     assert judge(config).reply == "550 5.7.13 Not you"
+    short = config_of(rule('sender = "a@example.org"', '{ reject = "5.7.13 Not you" }'))
+    assert judge(short).reply == "550 5.7.13 Not you"
     assert judge(config, sender="b@example.org").reply == "450 4.7.1 Later"
     assert judge(config, sender="c@example.org").reply == "450 4.7.1 Not now, try again later"
     greeting = config_of(rule('network = "192.0.2.0/24"', '{ reject = "Go away" }'))

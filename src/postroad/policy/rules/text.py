@@ -99,14 +99,13 @@ def rule_name(text: str) -> str:
 
 
 def parse_refusal(text: str, otherwise: Reply) -> Reply:
-    """The reply of "550 5.7.1 text", or of a text alone, which gets the codes of `otherwise`.
+    """The reply of "550 5.7.1 text", "5.7.1 text" or a text alone, which gets the codes of `otherwise`.
 
     ValueError tells what is wrong with it.
     """
     kind = "5" if otherwise.is_permanent else "4"
     code, enhanced, words = _parts(text)
-    if not code:
-        code, enhanced, words = str(otherwise.code), otherwise.enhanced, text
+    code, enhanced = code or str(otherwise.code), enhanced or otherwise.enhanced
     if code[0] != kind or enhanced[:1] != kind:
         raise ValueError(
             f'codes that begin with {kind} are needed here; write a text, or "{otherwise.code} '
@@ -120,13 +119,23 @@ def parse_refusal(text: str, otherwise: Reply) -> Reply:
 
 
 def _parts(text: str) -> tuple[str, str, str]:
+    """Code, enhanced code and words; "" for what is not there. A code alone is a word like any other."""
     code, _, rest = text.partition(" ")
+    if _is_enhanced(code):
+        return "", code, rest
     enhanced, _, words = rest.partition(" ")
-    classes = enhanced.split(".")
-    has_code = code.isascii() and code.isdigit() and len(code) == 3 and code[0] in "45"
-    if has_code and len(classes) == 3 and all(part.isascii() and part.isdigit() and len(part) < 4 for part in classes):
+    if _is_digits(code) and len(code) == 3 and code[0] in "45" and _is_enhanced(enhanced):
         return code, enhanced, words
     return "", "", text
+
+
+def _is_enhanced(text: str) -> bool:
+    parts = text.split(".")
+    return len(parts) == 3 and all(_is_digits(part) and len(part) < 4 for part in parts) and parts[0] in ("4", "5")
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _reject(text: str) -> str:
