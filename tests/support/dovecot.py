@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.ports import free_port
-from tests.support.postfix import descendants, send_signal
+from tests.support.postfix import descendants, send_signal, wait_until_gone
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -148,7 +148,8 @@ class Dovecot:
     def kill(self) -> None:
         """SIGKILL to every process of the instance at once: what a power cut leaves. It can be started again.
 
-        All are stopped first, so that none sees another one die and answers for it.
+        All are stopped first, so that none sees another one die and answers for it. The port is free at the end, which a
+        child that dies late still has.
         """
         process, self._process = self._process, None
         assert process is not None, "it does not run"
@@ -158,6 +159,7 @@ class Dovecot:
             for pid in (process.pid, *family):
                 send_signal(pid, number)
         process.wait(STOP_SECONDS)
+        wait_until_gone(family)
 
     def delivered(self) -> list[str]:
         """The user of each message in any inbox."""

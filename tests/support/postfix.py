@@ -343,6 +343,22 @@ class Postfix:
             time.sleep(0.02)
 
 
+def wait_until_gone(pids: set[int]) -> None:
+    """Wait until none of `pids`, which were killed, has anything open any more."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(not _is_gone(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            raise RuntimeError("processes that were killed go on")
+        time.sleep(0.02)
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except OSError:
+        return True
+
+
 def descendants(pid: int) -> set[int]:
     """Ids of all processes below `pid`, itself not included."""
     parents: dict[int, list[int]] = {}
