@@ -1,4 +1,4 @@
-"""Command line of the bench: `python -m tests.bench [growth | spread | loris | mailauth | logins] [options]`.
+"""Command line of the bench: `python -m tests.bench [growth | spread | loris | mailauth | logins | bans] [options]`.
 
 Exit status 1 when a sink did not count exactly what was sent or a measurement failed; a missed target is printed,
 and is no failure, because machines differ and are shared.
@@ -13,6 +13,7 @@ from json import dumps
 from pathlib import Path
 
 from tests.bench import report
+from tests.bench.bans import bans
 from tests.bench.cell import Result, measure
 from tests.bench.growth import grow
 from tests.bench.logins import logins
@@ -23,7 +24,7 @@ from tests.bench.relays import EDGES, RELAYS, compiled
 from tests.bench.scenarios import KIB, SCENARIOS, Scenario
 from tests.bench.spread import spread
 
-WORKS = ("run", "growth", "spread", "loris", "mailauth", "logins")
+WORKS = ("run", "growth", "spread", "loris", "mailauth", "logins", "bans")
 ALONE = ("postfix", "postroad")
 EXAMPLES = """\
 examples:
@@ -36,6 +37,7 @@ examples:
   python -m tests.bench spread --messages 20000 --answer-after 1
   python -m tests.bench mailauth                              signatures beside the bare calls
   python -m tests.bench logins --seconds 10                   log-ins a minute
+  python -m tests.bench bans                                  look-ups in a table of a million
   python -m tests.bench loris --only single --only reused --sessions 5000
 """
 
@@ -43,9 +45,9 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; the exit status."""
     options = _parser().parse_args(arguments)
-    if not options.interpreted and options.what != "mailauth":
+    if not options.interpreted and options.what not in ("mailauth", "bans"):
         os.environ["PYTHONPATH"] = compiled()  # for every Postroad that is started
-    works = (_run, _growth, _spread, _loris, mailauth, logins)
+    works = (_run, _growth, _spread, _loris, mailauth, logins, bans)
     return works[WORKS.index(options.what)](options)
 
 
@@ -104,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     print(report.several_lines(middle))
     if not options.only and not options.relay:
         mailauth(options)
-        failures += logins(options)
+        failures += logins(options) + bans(options)
     if options.json:
         options.json.write_text(report.as_json(known, results, middle))
     if options.markdown:

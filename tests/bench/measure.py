@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from tests.support.postfix import descendants
+from tests.support.families import descendants
 
 TICK = os.sysconf("SC_CLK_TCK")
 KIB = 1024

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.soak.disk import empty, fill
 from tests.soak.plan import BROKEN, Plan
 from tests.soak.site import Relay, SinkProcess
-from tests.support.postfix import descendants, send_signal
+from tests.support.families import descendants, send_signal
 
 ANSWER_SECONDS = 20.0
 ANSWERS = frozenset({"ConfigReloaded", "ConfigRefused"})

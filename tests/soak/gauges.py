@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.soak.site import Relay
-from tests.support.postfix import descendants
+from tests.support.families import descendants
 
 EVERY = 1.0
 PAGE = 4096

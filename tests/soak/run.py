@@ -21,7 +21,7 @@ from tests.soak.report import Findings
 from tests.soak.site import ClientProcess, Lives, Relay, SinkProcess
 from tests.soak.watch import Watch
 from tests.soak.wire import low_port
-from tests.support.postfix import descendants
+from tests.support.families import descendants
 
 CLIENTS = 2
 DRAIN_SECONDS = 120.0

@@ -18,7 +18,7 @@ from typing import Literal
 
 from tests.soak.plan import Ports, configuration
 from tests.soak.watch import Watch
-from tests.support.postfix import descendants, send_signal
+from tests.support.families import descendants, send_signal
 from tests.support.relay import greets
 
 START_SECONDS = 40.0

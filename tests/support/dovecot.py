@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.families import descendants, send_signal, wait_until_gone
 from tests.support.ports import free_port
-from tests.support.postfix import descendants, send_signal, wait_until_gone
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -148,8 +148,8 @@ class Dovecot:
     def kill(self) -> None:
         """SIGKILL to every process of the instance at once: what a power cut leaves. It can be started again.
 
-        All are stopped first, so that none sees another one die and answers for it. The port is free at the end, which a
-        child that dies late still has.
+        All are stopped first, so that none sees another one die and answers for it. The port is free at the end, which
+        children that die late still have.
         """
         process, self._process = self._process, None
         assert process is not None, "it does not run"

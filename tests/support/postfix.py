@@ -8,7 +8,6 @@ Where mail goes is one transport string: `smtp_to`, `lmtp_to`, `lmtp_socket` and
 the settings for measuring: limits raised, delays dropped, look-ups off, and still durable.
 """
 
-import contextlib
 import grp
 import json
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
+from tests.support.families import descendants, send_signal
 from tests.support.ports import free_port
 
 START_SECONDS = 60.0
@@ -343,54 +343,11 @@ class Postfix:
             time.sleep(0.02)
 
 
-def wait_until_gone(pids: set[int]) -> None:
-    """Wait until none of `pids`, which were killed, has anything open any more."""
-    deadline = time.monotonic() + STOP_SECONDS
-    while any(not _is_gone(pid) for pid in pids):
-        if time.monotonic() > deadline:
-            raise RuntimeError("processes that were killed go on")
-        time.sleep(0.02)
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
-    except OSError:
-        return True
-
-
-def descendants(pid: int) -> set[int]:
-    """Ids of all processes below `pid`, itself not included."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            parents.setdefault(_parent(entry), []).append(int(entry.name))
-    found: set[int] = set()
-    waiting = [pid]
-    while waiting:
-        children = parents.get(waiting.pop(), [])
-        found.update(children)
-        waiting.extend(children)
-    return found
-
-
-def _parent(entry: Path) -> int:
-    try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
 def _working_folder(pid: int) -> str:
     try:
         return str(Path(f"/proc/{pid}/cwd").readlink())
     except OSError:
         return ""
-
-
-def send_signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
 
 
 def _greets(port: int) -> bool:

@@ -1,7 +1,6 @@
 """Bans: scores add up, fade and ban; bans grow and end; what is never banned; the table stays the size that it is."""
 
 from ipaddress import ip_address, ip_network
-from time import process_time
 
 import pytest
 from hypothesis import given
@@ -169,7 +168,7 @@ def test_what_matters_least_goes() -> None:
 
 
 def test_a_million_addresses() -> None:
-    """All but a few are known, in at most 64 MB, and a look takes less than 50 microseconds."""
+    """All but a few are known, in at most 64 MB; what a look takes, `python -m tests.bench bans` tells."""
     memory = bytearray(octets_for(CAPACITY))
     assert len(memory) < 64e6
     full = BanTable(memory, b"key")
@@ -178,11 +177,5 @@ def test_a_million_addresses() -> None:
     for number in range(CAPACITY):
         full.put((base + number * 7).to_bytes(16) + b"\x80", standing, NOW)
     bans = Bans(full, RULES)
-    times, known = [], 0
-    for first in range(10):  # the best of them: others work on this machine, too
-        asked = [str(ip_address(0x0B000000 + number * 7)) for number in range(first, CAPACITY, 1000)]
-        began = process_time()
-        known += sum(bans.judge(ip, NOW) is not None for ip in asked)
-        times.append((process_time() - began) / len(asked))
-    assert known > 0.999 * 10_000
-    assert min(times) < 50e-6
+    asked = [str(ip_address(0x0B000000 + number * 7)) for number in range(0, CAPACITY, 100)]
+    assert sum(bans.judge(ip, NOW) is not None for ip in asked) > 0.999 * len(asked)
