@@ -22,6 +22,7 @@ from tests.support.mailauth import chain, check, key, seal, sign, words, zone
 
 RSA, ED = key("rsa1024"), key("ed25519")
 ZONE = zone(RSA, ED)
+AT_ONCE = 500  # files of one call of OpenDKIM
 LATER = 2**33  # after whatever clock a peer goes by
 TERMS = tuple(
     SigningTerms(relaxed_header=header, relaxed_body=body) for header in (True, False) for body in (True, False)
@@ -112,7 +113,7 @@ def explained(message: bytes) -> bool:
 
 
 def test_seals_are_judged_alike() -> None:
-    for number, message in enumerate(messages(60, 36, odd=False)):
+    for number, message in enumerate(messages(1000, 36, odd=False)):
         ours = message
         for _ in range(1 + number % 3):
             ours, fault = seal(ours, RSA, ZONE)
@@ -141,9 +142,11 @@ def arc_sets(message: bytes, found: bytes) -> list[bytes]:
     return [*fields, told + b"\r\n"]
 
 
-def is_behind_colon(signed: bytes, broken: bytes) -> bool:
-    """Only white space behind a colon was changed, which a milter is not told of."""
-    return re.sub(rb":\s+", b":", signed) == re.sub(rb":\s+", b":", broken)
+def is_known(signed: bytes, broken: bytes) -> bool:
+    """Only white space behind a colon was changed, which a milter is not told of; or there is a bare CR now."""
+    return broken.count(b"\r") != broken.count(b"\r\n") or (
+        re.sub(rb":\s+", b":", signed) == re.sub(rb":\s+", b":", broken)
+    )
 
 
 def opendkim(folder: Path, settings: Iterable[str], mails: Sequence[bytes]) -> list[str]:
@@ -155,7 +158,7 @@ def opendkim(folder: Path, settings: Iterable[str], mails: Sequence[bytes]) -> l
     verdicts = [""] * len(mails)
     left = list(range(len(mails)))
     while left:
-        files = ",".join(str(folder / f"{number}.eml") for number in left)
+        files = ",".join(str(folder / f"{number}.eml") for number in left[:AT_ONCE])
         command = ["/usr/sbin/opendkim", "-x", str(configuration), "-t", files]
         done = subprocess.run(command, capture_output=True, check=False, timeout=100)
         assert done.returncode in (0, 70), done.stderr[-2000:]
@@ -163,17 +166,18 @@ def opendkim(folder: Path, settings: Iterable[str], mails: Sequence[bytes]) -> l
         for name, text in zip(said[1::2], said[2::2], strict=True):
             verdicts[int(name)] += text
         heard = int(said[-2]) if len(said) > 2 else left[0] - 1
-        left = [] if done.returncode == 0 else [number for number in left if number > heard + 1]
+        next_one = left[:AT_ONCE][-1] + 1 if done.returncode == 0 else heard + 2
+        left = [number for number in left if number >= next_one]
     return verdicts
 
 
 def test_opendkim_finds_right_what_we_sign_and_wrong_what_was_changed(tmp_path: Path) -> None:
     dice = Random(37)
     mails = []
-    for number, message in enumerate(messages(300, 38, odd=False)):
+    for number, message in enumerate(messages(2000, 38, odd=False)):
         signed = sign(message, [RSA if number % 2 else ED], TERMS[number % 4])
         broken = changed(signed, dice)
-        if number % 3 == 0 and not explained(broken) and not is_behind_colon(signed, broken):
+        if number % 3 == 0 and not explained(broken) and not is_known(signed, broken):
             mails.append(broken)
         else:
             mails.append(signed)
@@ -186,12 +190,12 @@ def test_opendkim_finds_right_what_we_sign_and_wrong_what_was_changed(tmp_path: 
         (mail, verdict) for mail, mine, his, verdict in zip(mails, ours, theirs, verdicts, strict=True) if mine != his
     ]
     assert differences == []
-    assert 200 <= sum(ours) < 300
+    assert 1400 <= sum(ours) < 2000
 
 
 @pytest.mark.parametrize("form", ["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"])
 def test_we_find_right_what_opendkim_signs(tmp_path: Path, form: str) -> None:
-    mails = list(messages(25, 39, odd=False))
+    mails = list(messages(300, 39, odd=False))
     (tmp_path / "key").write_bytes(RSA.pem())
     settings = ["Mode s", f"Domain {RSA.domain}", f"Selector {RSA.selector}", f"KeyFile {tmp_path / 'key'}"]
     settings += [
