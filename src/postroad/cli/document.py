@@ -12,6 +12,7 @@ from typing import Final
 import typer
 
 from postroad.api.page import api_text
+from postroad.cli import exits
 from postroad.cli.main import build
 from postroad.cli.postfix import mailqformat, postqueue, postsuper, sendmail
 from postroad.cli.postfix.options import OPTIONS as SENDMAIL_OPTIONS
@@ -47,9 +48,9 @@ def cli_page() -> str:
         NOTE,
         "# Commands",
         (
-            "Exit codes are those of sysexits.h: 0 done, 64 the command line is wrong, 65 damage was found, "
-            "66 there is no such id or file, 69 what is needed is not there, 74 input or output failed, "
-            "75 try again later, 77 not permitted, 78 the configuration is wrong."
+            "Exit codes are those of sysexits.h: "
+            + ", ".join(f"{code} {words}" for code, words in exits.WORDS.items())
+            + "."
         ),
     ]
     for name, context in commands():

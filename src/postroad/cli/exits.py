@@ -8,6 +8,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Final, ParamSpec
 
 import typer
@@ -27,6 +28,23 @@ TEMPORARY: Final = 75  # try again later
 NO_PERMISSION: Final = 77
 CONFIG: Final = 78
 INTERRUPTED: Final = 130  # as shells report a process that ended by ctrl-C
+WORDS: Final = MappingProxyType(  # of each code, for the reference
+    {
+        OK: "done",
+        USAGE: "the command line is wrong",
+        DATA: "damage was found",
+        NO_INPUT: "there is no such id or file",
+        NO_HOST: "there is nowhere to send that mail",
+        UNAVAILABLE: "what is needed is not there",
+        SOFTWARE: "a fault of the program",
+        CANT_CREATE: "the file is there already",
+        IO_ERROR: "input or output failed",
+        TEMPORARY: "try again later",
+        NO_PERMISSION: "not permitted",
+        CONFIG: "the configuration is wrong",
+        INTERRUPTED: "ended by ctrl-C",
+    }
+)
 
 Parameters = ParamSpec("Parameters")
 
