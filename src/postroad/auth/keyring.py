@@ -14,6 +14,8 @@ from postroad.net.clock import Clock
 
 PAUSE: Final = 30.0  # seconds between two requests
 
+_AGAIN: Final = f"the issuer is asked once in {PAUSE:g} seconds at most"
+
 Fetch = Callable[[], Awaitable[tuple[Key, ...] | str]]  # or why there are none
 
 
@@ -43,10 +45,11 @@ class KeyRing:
             return matching(self._keys, header)
         found = matching(self._keys, header)
         if not found:
+            is_asked = self._fetching is not None or now - self._asked >= PAUSE
             await self._renew(now)
             found = matching(self._keys, header)
-            if not found and self._fault:
-                return self._fault
+            if not found and (self._fault or not is_asked):
+                return self._fault or f"the token names a key that is not known, and may be new; {_AGAIN}"
         elif age >= self._refresh:
             self._begin(now)
         return found

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
+from postroad.auth.keyring import PAUSE
 from postroad.auth.source import TOKENS, Denied
 from postroad.model.address import parse_mailbox
 from postroad.model.identity import Identity
@@ -203,6 +204,7 @@ async def test_keys_that_are_for_something_else_are_passed_over(kit: Kit) -> Non
     source = kit()
     for kid in ("weak", "encrypts", "signs", "pss", "leaked", "broken", "off"):
         assert await reason(source, provider.sign(kid=kid, key=spare)) == NO_KEY
+        kit.clock.advance(PAUSE)
     assert isinstance(await say(source, provider.sign("PS256", "pss", key=spare)), Identity)
     other = ECKey.generate_key("P-384")
     assert await reason(source, provider.sign("ES384", "ec", key=other)) == NO_KEY
