@@ -35,8 +35,10 @@ class ServerSide(ssl.SSLObject):
         self.below = self.outgoing = None
         if below is None or outgoing is None or not outgoing.pending or below.get_write_buffer_size():
             return
+        socket = below.get_extra_info("socket")
         with suppress(OSError):  # it need not be told
-            os.write(below.get_extra_info("socket").fileno(), outgoing.read())
+            if socket is not None:
+                os.write(socket.fileno(), outgoing.read())
 
 
 class ServerContext(ssl.SSLContext):
