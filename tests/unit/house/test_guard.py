@@ -20,7 +20,7 @@ from postroad.model.records import AccountHeld, NetworkBanned, Record, SpoolFaul
 from postroad.model.reply import Reply
 from postroad.model.route import Route
 from postroad.model.work import Place, Stored, Work
-from postroad.policy.shield.accounts import Account
+from postroad.policy.shield.accounts import Account, hold_reason
 from postroad.policy.shield.bantable import FOREVER
 from postroad.policy.shield.conduct import Conduct
 from tests.support.clock import ManualClock
@@ -124,6 +124,20 @@ def test_a_login_that_sends_too_much_is_held(world: World) -> None:
     assert world.eyes.account_of("ann") is None
     world.send("ann", 1)
     assert world.eyes.account_of("ann") is None  # so much is usual now
+
+
+def test_case_does_not_matter_in_logins(world: World) -> None:
+    """Whoever locks "ANN" means "ann", and what "Ann" sends is hers."""
+    assert world.guard.put(Account("ANN", "locked", 0, "stolen", "root"))
+    for login in ("ann", "Ann", "ANN"):
+        assert world.eyes.is_locked(login)
+        assert world.guard.accounts.is_locked(login)
+    assert hold_reason("ANN") == hold_reason("ann")
+    assert world.guard.free("aNN") is not None
+    assert not world.eyes.is_locked("ANN")
+    world.send("Bob@Example.com", 11)
+    world.send("bob@example.com", 10)
+    assert world.eyes.account_of("BOB@example.com") is not None
 
 
 async def test_failures_hold_a_login(world: World) -> None:

@@ -16,7 +16,7 @@ from postroad.policies.banned import Banned
 from postroad.policies.watched_accounts import HeldAccounts, LockedAccounts
 from postroad.policy.chain import Policy
 from postroad.policy.context import AuthContext, ConnectContext, MailContext, MessageContext
-from postroad.policy.shield.accounts import Account
+from postroad.policy.shield.accounts import Account, key_of
 from postroad.policy.shield.bans import Ban, BanRules, Bans
 from postroad.policy.shield.conduct import Conduct
 from postroad.policy.shield.settings import BanSettings
@@ -41,9 +41,9 @@ class Eyes:
         if version != self._version:
             found = self.board.accounts()
             if found is not None:  # else it is being changed: as it was, for now
-                self._accounts = {account.login: account for account in found}
+                self._accounts = {key_of(account.login): account for account in found}
                 self._version = version
-        return self._accounts.get(login)
+        return self._accounts.get(key_of(login))
 
     def is_locked(self, login: str) -> bool:
         """True when it may not log in."""

@@ -14,7 +14,7 @@ from postroad.house.guard.lookout import SECOND
 from postroad.model.records import AccountHandled, Emit, NetworkUnbanned
 from postroad.net.clock import Clock
 from postroad.net.control import Caller
-from postroad.policy.shield.accounts import Account, hold_reason
+from postroad.policy.shield.accounts import Account, hold_reason, key_of
 from postroad.policy.shield.bans import Ban, Bans
 from postroad.policy.shield.bantable import FOREVER
 from postroad.policy.shield.habits import MEASURES
@@ -157,7 +157,7 @@ class GuardOrders:
         query = Query(lanes=frozenset({held_lane(hold_reason(login))}))
         count = await self._operator.count(query)
         amounts: dict[str, tuple[float, float, float]] = {}
-        if guard.habits is not None and login in guard.habits.known:
+        if guard.habits is not None and key_of(login) in guard.habits.known:
             habit = guard.habits.look(login, self._seconds())
             for at, measure in enumerate(MEASURES):
                 amounts[measure] = habit.amounts[at], habit.usual[at], guard.habits.allowed(habit, at)

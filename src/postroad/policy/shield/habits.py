@@ -14,6 +14,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from postroad.policy.shield.accounts import key_of
+
 DAY: Final = 86400
 MEASURES: Final = ("recipients", "new recipients", "failures")
 RECIPIENTS, NEW, FAILURES = range(3)
@@ -95,8 +97,9 @@ class Habits:
 
     def _of(self, login: str, now: int) -> Habit:
         """What is known of `login`, as of now."""
-        habit = self.known.pop(login, None) or Habit(now, now // DAY)
-        self.known[login] = habit  # at the end: it was seen last
+        key = key_of(login)
+        habit = self.known.pop(key, None) or Habit(now, now // DAY)
+        self.known[key] = habit  # at the end: it was seen last
         if len(self.known) > LOGINS:
             del self.known[next(iter(self.known))]
         self._turn(habit, now)
