@@ -140,6 +140,17 @@ def test_case_does_not_matter_in_logins(world: World) -> None:
     assert world.eyes.account_of("BOB@example.com") is not None
 
 
+def test_what_a_thief_did_is_nobodys_habit(world: World) -> None:
+    world.send("ann", 40)
+    assert world.eyes.account_of("ann") is not None
+    assert world.guard.put(Account("ann", "locked", 0, "stolen", "root"))
+    world.guard.free("ann", is_usual=False)
+    world.send("ann", 20)
+    assert world.eyes.account_of("ann") is None  # it begins anew
+    world.send("ann", 1)
+    assert world.eyes.account_of("ann") is not None  # and is allowed no more than before
+
+
 async def test_failures_hold_a_login(world: World) -> None:
     failed = Failed(Reply(550, "5.1.1", "no"), Scope.RECIPIENT)
     await world.deliver("ann", [failed] * 5)

@@ -51,6 +51,12 @@ def check_rules(config: Config) -> Iterator[Problem]:
         if rule.when.smaller_than and rule.when.larger_than + 1 >= rule.when.smaller_than:
             yield Problem((*path, "when", "smaller_than"), f"no size is above {rule.when.larger_than} and below it")
     for name, device in config.devices.items():
+        is_for_some = _asks(device.recipients) and not any(map(_is_everywhere, device.recipients))
+        if not _asks(device.networks) and not is_for_some:
+            yield Problem(
+                ("devices", name, "networks"),
+                "this is an open relay: anyone could send any mail to anyone; name the networks of your own devices",
+            )
         yield from _listeners(("devices", name, "listeners"), device.listeners, known)
         yield from _rates(("devices", name, "rate"), device.rate, rates)
     yield from _senders(config)

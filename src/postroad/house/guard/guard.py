@@ -201,14 +201,15 @@ class Guard:
             self._write(account)
         return True
 
-    def free(self, login: str) -> Account | None:
-        """Neither hold nor lock it any more, durably; what it did is usual from now on."""
+    def free(self, login: str, *, is_usual: bool = True) -> Account | None:
+        """Neither hold nor lock it any more, durably; what it did is usual from now on, or was somebody else's."""
         account = self.accounts.free(login)
         if account is not None:
             self.board.show(self.accounts.all())
             self._keep_accounts()
             if self.habits is not None:
-                self.habits.forgive(login, self._clock.now() // SECOND)
+                judge = self.habits.forgive if is_usual else self.habits.forget
+                judge(login, self._clock.now() // SECOND)
         return account
 
     def _write(self, account: Account) -> None:

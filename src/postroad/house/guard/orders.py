@@ -117,7 +117,7 @@ class GuardOrders:
             case "drop":
                 tally = await self._act(DROP, asked, caller)
             case "unlock" if before is not None and before.standing == "locked":
-                guard.free(login)
+                guard.free(login, is_usual=False)  # what a thief did is nobody's habit
             case "unlock":
                 raise ValueError(f"{login} is not locked")
             case _:

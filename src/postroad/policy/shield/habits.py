@@ -91,6 +91,11 @@ class Habits:
         habit = self._of(login, now)
         habit.usual = [max(pair) for pair in zip(habit.usual, habit.amounts, strict=True)]
 
+    def forget(self, login: str, now: int) -> None:
+        """What it did was somebody else's: it is not usual, and does not count any more."""
+        habit = self._of(login, now)
+        habit.amounts, habit.outcomes = [0.0] * len(MEASURES), 0.0
+
     def allowed(self, habit: Habit, measure: int) -> float:
         """The most that is not too much."""
         return max(self.rules.minimums[measure], self.rules.factor * habit.usual[measure])
